@@ -1,0 +1,1 @@
+"""One outside system per file; each fits a port declared by the package that needs it."""

@@ -1,0 +1,1 @@
+"""Models, prices, lifetimes, GPU shapes and the memory-fit rule, as dated data."""

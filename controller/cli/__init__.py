@@ -1,0 +1,1 @@
+"""One file per subcommand; wiring.py alone constructs adapters."""

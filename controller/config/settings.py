@@ -1,0 +1,84 @@
+"""The configuration after loading: frozen values, already checked. Built by `controller.config.load`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+
+from controller.core.models import Model, Provider, StepTimes
+from controller.core.pools import Pool
+from controller.core.requests import Phase
+from controller.routing.phases import RuleTable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caps:
+    """Limits on what a caller may send."""
+
+    body_bytes: int = 10 * 1024 * 1024
+    json_depth: int = 64
+    choices: int = 8
+    in_flight: int = 4096
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeouts:
+    """Deadlines of one try and of the whole request."""
+
+    connect_s: float = 1.0
+    ttft_s: float = 60.0
+    idle_s: float = 60.0
+    total_s: float = 600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewaySettings:
+    """Where the data plane listens, and its limits."""
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    admin_port: int = 8081
+    drain_s: float = 30.0
+    caps: Caps = field(default_factory=Caps)
+    timeouts: Timeouts = field(default_factory=Timeouts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControllerSettings:
+    """The control loop."""
+
+    host: str = "127.0.0.1"
+    port: int = 8082
+    tick_s: float = 1.0
+    scrape_timeout_s: float = 0.8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BudgetSettings:
+    """Limits on external spend, per tenant name; "*" is the default for every tenant. None: no limit."""
+
+    usd_per_day: Mapping[str, Decimal] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """All of spillway.yaml plus the environment, resolved and checked."""
+
+    file: Path | None
+    state_dir: Path
+    phase: Phase
+    today: date
+    gateway: GatewaySettings
+    controller: ControllerSettings
+    models: Mapping[str, Model]
+    providers: Mapping[str, Provider]
+    pools: Mapping[str, Pool]
+    step_times: Mapping[str, StepTimes]  # by pool name
+    rules: RuleTable
+    fallbacks: Mapping[str, tuple[str, ...]]
+    budgets: BudgetSettings
+    simulated_cold_start_s: float = 3.0
+    standin_port: int = 8090

@@ -1,0 +1,114 @@
+"""The error tree. Adapters map foreign errors onto it, always with `from`.
+
+SpillwayError
+|- ConfigError(problems)              the configuration or a command line is wrong; exit code 2
+|- RequestError(status, code, ...)    refused towards the caller, in the dialect of the caller
+`- UpstreamError                      an own engine or an external provider did not answer well
+   |- EngineUnavailable               no connection, or the connection broke
+   |- UpstreamTimeout                 connect, TTFT, idle or total deadline passed
+   |- UpstreamRejected(status, ...)   answered with an error status
+   `- StreamBroken                    died after content had been relayed
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class SpillwayError(Exception):
+    """Root of every error this project raises on purpose."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One thing wrong with the configuration, said so that it can be mended."""
+
+    file: str | None
+    line: int | None
+    key: str
+    value: str | None
+    allowed: str
+    message: str
+    severity: str = "error"  # error | warning
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}: " if self.file and self.line else f"{self.file}: " if self.file else ""
+        value = f" (got {self.value})" if self.value is not None else ""
+        return f"{place}{self.key}: {self.message}{value}; allowed: {self.allowed}"
+
+
+class ConfigError(SpillwayError):
+    """Every problem found, not just the first."""
+
+    def __init__(self, problems: tuple[Problem, ...]) -> None:
+        super().__init__("\n".join(str(problem) for problem in problems))
+        self.problems = problems
+
+
+class ErrorSource(StrEnum):
+    """Who refused: goes out as `x-spillway-error-source`."""
+
+    GATEWAY = "gateway"
+    POOL = "pool"
+    PROVIDER = "provider"
+
+
+class RequestError(SpillwayError):
+    """A refusal the caller sees.
+
+    `kind` is OpenAI's `error.type`; `should_retry=None` leaves the SDK its own rule.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int,
+        code: str,
+        kind: str = "invalid_request_error",
+        param: str | None = None,
+        retry_after_s: float | None = None,
+        should_retry: bool | None = None,
+        source: ErrorSource = ErrorSource.GATEWAY,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.status = status
+        self.code = code
+        self.kind = kind
+        self.param = param
+        self.retry_after_s = retry_after_s
+        self.should_retry = should_retry
+        self.source = source
+
+
+class UpstreamError(SpillwayError):
+    """An upstream failed; `attempts` decides what follows."""
+
+
+class EngineUnavailable(UpstreamError):
+    """No connection could be made, or it broke before the answer was whole."""
+
+
+class UpstreamTimeout(UpstreamError):
+    """`phase` is connect, ttft, idle or total."""
+
+    def __init__(self, phase: str, after_s: float) -> None:
+        super().__init__(f"{phase} timeout after {after_s:.3g} s")
+        self.phase = phase
+        self.after_s = after_s
+
+
+class UpstreamRejected(UpstreamError):
+    """The upstream answered with an error status; `body` is its error text, shortened."""
+
+    def __init__(self, status: int, body: bytes, retry_after_s: float | None = None) -> None:
+        super().__init__(f"upstream answered {status}")
+        self.status = status
+        self.body = body
+        self.retry_after_s = retry_after_s
+
+
+class StreamBroken(UpstreamError):
+    """The stream ended before its end marker, after content had been relayed."""

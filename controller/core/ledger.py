@@ -1,0 +1,54 @@
+"""What is written down about each request: tokens, money, tries, times. Never its text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from controller.core.money import Usage
+from controller.core.requests import TargetKind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptRecord:
+    """One try. `outcome` is "answered", "broken" or the error in words; `status` the upstream's, if it answered."""
+
+    target: str  # pool or provider name
+    kind: TargetKind
+    model_key: str
+    replica_id: str | None
+    outcome: str
+    status: int | None
+    started_after_s: float  # since the request was accepted
+    took_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerEntry:
+    """One finished request. `cost_nanousd` of own targets is the planning price, and never counts against a budget."""
+
+    request_id: str
+    at_s: float  # unix seconds when it was accepted
+    tenant: str
+    key_id: str
+    operation: str
+    requested_model: str
+    task: str | None
+    complexity: str
+    status: int
+    target_kind: TargetKind | None  # None: refused before any target
+    target: str | None
+    model_key: str | None
+    model_id: str | None
+    replica_id: str | None
+    usage: Usage
+    cost_nanousd: int
+    spilled: bool
+    reason: str
+    chain: tuple[str, ...]
+    attempts: tuple[AttemptRecord, ...]
+    predicted_ttft_s: float | None
+    ttft_s: float | None
+    e2e_s: float
+    error: str | None
+    simulated: bool
+    stream: bool

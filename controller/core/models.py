@@ -1,0 +1,129 @@
+"""What the catalogue holds: models, providers, GPU shapes and step-time fits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from enum import StrEnum
+
+from controller.core.money import Price
+
+
+class Capability(StrEnum):
+    """What a model can do; a request's needs are matched against these."""
+
+    TEXT = "text"
+    JSON = "json"
+    VISION = "vision"
+    FUNCTION_CALLING = "function_calling"
+    COMPLEX_REASONING = "complex_reasoning"
+    CRITIQUE = "critique"
+    ISSUE_DETECTION = "issue_detection"
+    STRATEGY = "strategy"
+    FAST_INFERENCE = "fast_inference"
+    EMBEDDINGS = "embeddings"
+
+
+class Dialect(StrEnum):
+    """The wire protocol a provider speaks."""
+
+    OPENAI = "openai"
+    ANTHROPIC = "anthropic"
+
+
+SELF_HOSTED = "self-hosted"  # the provider name of models that own pools serve
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Architecture:
+    """What memory arithmetic needs of an own model. `dtype` is that of the published weights, e.g. bf16."""
+
+    hf_id: str
+    parameters: int
+    layers: int
+    kv_heads: int
+    head_dim: int
+    dtype: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """One catalogue entry."""
+
+    key: str
+    provider: str
+    model_id: str
+    tier: int
+    capabilities: frozenset[Capability]
+    context_tokens: int
+    max_output_tokens: int
+    price: Price
+    planning_usd_per_1k_tokens: Decimal | None = None
+    planning_latency_ms: tuple[int, int] | None = None
+    enabled: bool = True
+    shutdown_date: date | None = None
+    replaced_by: str | None = None
+    architecture: Architecture | None = None
+
+    @property
+    def is_own(self) -> bool:
+        """Served by a pool of ours, not bought."""
+        return self.provider == SELF_HOSTED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provider:
+    """An external API. `simulated` marks the stand-in, everywhere it shows."""
+
+    name: str
+    dialect: Dialect
+    base_url: str  # with the version suffix, e.g. https://api.openai.com/v1
+    api_key_env: str
+    requests_per_min: int | None = None
+    tokens_per_min: int | None = None
+    ttft_s: float = 0.4  # planning figure for the stand-in and for prediction
+    tokens_per_s: float = 100.0
+    simulated: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GpuShape:
+    """A rentable instance type."""
+
+    instance_type: str
+    gpu: str  # a10g, a100-40, ...
+    gpus: int
+    gpu_memory_gib: float  # usable GiB of one GPU
+    usd_per_hour: Decimal
+    source: str
+    as_of: date
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepTimes:
+    """Time of one engine iteration with B decodes over S context tokens in all and T prefill tokens:
+
+    `t_ms = correction * (alpha + beta*B + gamma*S/1000) + p1*T/1000 + p2*(T/1000)^2`; a prefill-only step costs
+    `p0 + p1*T/1000 + p2*(T/1000)^2`. Source: calibration data in controller/catalogue/step_times.yaml.
+    """
+
+    alpha_ms: float
+    beta_ms_per_seq: float
+    gamma_ms_per_1k_context: float
+    correction: float
+    p0_ms: float
+    p1_ms_per_1k: float
+    p2_ms_per_1k_sq: float
+    kv_cache_tokens: int
+
+    def step_s(self, decodes: int, context_tokens: int, prefill_tokens: int) -> float:
+        """Seconds one iteration takes."""
+        kilo = prefill_tokens / 1000.0
+        prefill_ms = self.p1_ms_per_1k * kilo + self.p2_ms_per_1k_sq * kilo * kilo
+        if decodes == 0:
+            return (self.p0_ms + prefill_ms) / 1000.0 if prefill_tokens else 0.0
+        decode_ms = (
+            self.alpha_ms + self.beta_ms_per_seq * decodes + self.gamma_ms_per_1k_context * context_tokens / 1000.0
+        )
+        return (self.correction * decode_ms + prefill_ms) / 1000.0

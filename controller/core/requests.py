@@ -1,0 +1,83 @@
+"""What the router knows of a request, and the targets it may go to. Never its text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from controller.core.models import Model, Provider
+from controller.core.pools import Pool
+
+
+class Complexity(StrEnum):
+    """How much judgement a request needs."""
+
+    SIMPLE = "simple"
+    MEDIUM = "medium"
+    COMPLEX = "complex"
+    CRITICAL = "critical"
+
+
+class Phase(StrEnum):
+    """The stage of self-hosting a company is in; selects the rule table."""
+
+    PHASE1 = "phase1"
+    PHASE2 = "phase2"
+    PHASE2_5 = "phase2.5"
+    PHASE3 = "phase3"
+
+
+class Operation(StrEnum):
+    """Which API was called."""
+
+    CHAT = "chat"
+    COMPLETION = "completion"
+    EMBEDDINGS = "embeddings"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestProfile:
+    """Everything routing needs; built by `routing.classify`."""
+
+    operation: Operation
+    requested_model: str  # "auto", a catalogue key, a pool name or a provider's model id
+    task: str | None
+    complexity: Complexity
+    complexity_source: str  # "explicit" | "task" | "heuristic"
+    needs_vision: bool
+    needs_tools: bool
+    needs_json: bool
+    input_tokens_estimate: int
+    output_tokens_estimate: int
+    prefix_key: int
+    tenant: str
+    stream: bool
+    spill_allowed: bool = True
+    deadline_s: float | None = None  # time left when the request was accepted
+
+
+class TargetKind(StrEnum):
+    """Own pool or bought."""
+
+    OWN = "own"
+    EXTERNAL = "external"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """One link of the chain to try. Own: `pool` set; external: `provider` set. `reason` in words."""
+
+    model: Model
+    pool: Pool | None
+    provider: Provider | None
+    reason: str
+
+    @property
+    def kind(self) -> TargetKind:
+        """Own pool or bought."""
+        return TargetKind.OWN if self.pool is not None else TargetKind.EXTERNAL
+
+    @property
+    def name(self) -> str:
+        """Pool name or provider name: the label of metrics and headers."""
+        return self.pool.name if self.pool is not None else self.provider.name if self.provider is not None else ""

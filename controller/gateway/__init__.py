@@ -1,0 +1,1 @@
+"""The data plane: authenticates, classifies, chooses, relays and meters each request."""

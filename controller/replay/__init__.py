@@ -1,0 +1,1 @@
+"""Pure: the engine model that the simulator process and the policy benches share."""
