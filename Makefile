@@ -1,0 +1,41 @@
+# Every command a newcomer needs. `make help` lists them.
+.PHONY: help up demo test test-all lint bench env dev-env vllm-env lock clean
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
+
+up: env ## install what is needed and stand the whole system up on this machine
+	@.venv/bin/spillway up
+
+demo: env ## watch a pool saturate, spill, grow, un-spill and shrink under real traffic (< 4 minutes)
+	@.venv/bin/spillway demo
+
+test: dev-env ## unit, property, contract and end-to-end tests (<= 5 minutes on 2 cores)
+	@.venv/bin/python -m pytest -q -n 2 --dist loadfile -m "not slow and not vllm" --cov --cov-report=term --cov-fail-under=100
+
+test-all: dev-env vllm-env ## the slower suites: real vLLM on CPU, the demo, long end-to-end runs
+	@.venv/bin/python -m pytest -q -m "slow or vllm"
+
+lint: dev-env ## format, lint, types and import contracts
+	@.venv/bin/ruff format --check .
+	@.venv/bin/ruff check .
+	@.venv/bin/mypy
+	@.venv/bin/lint-imports --no-cache
+
+bench: dev-env ## measure the gateway beside its peers; prints a table with ratios
+	@.venv/bin/python -m tests.bench
+
+env:
+	@scripts/env.sh runtime
+
+dev-env:
+	@scripts/env.sh dev
+
+vllm-env: ## install the real vLLM server for CPU into .venv-vllm (6 GB)
+	@scripts/vllm-env.sh
+
+lock: env ## remake the hash-locked requirements
+	@scripts/lock.sh
+
+clean: ## remove environments, caches and local state
+	@rm -rf .venv .venv-vllm .venv-bench-litellm .spillway .mypy_cache .ruff_cache .pytest_cache .hypothesis

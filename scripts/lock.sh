@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# Remakes requirements/*.txt from *.in. Nothing younger than seven days is taken.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+before="$(date -u -d '7 days ago' +%Y-%m-%d)"
+compile() { .venv/bin/python -m uv pip compile --quiet --generate-hashes --no-header --no-emit-index-url --python-version 3.11 --exclude-newer "$before" "$@"; }
+compile --universal requirements/bootstrap.in -o requirements/bootstrap.txt
+compile --universal requirements/runtime.in -o requirements/runtime.txt
+compile --universal requirements/dev.in -c requirements/runtime.txt -o requirements/dev.txt
+compile --universal requirements/bench-litellm.in -o requirements/bench-litellm.txt
+compile --python-platform x86_64-manylinux_2_28 --override requirements/vllm-overrides.txt requirements/vllm.in -o requirements/vllm.txt
