@@ -1,0 +1,89 @@
+"""The fallback: what to try next, given what happened. Does no I/O; the gateway drives the generator.
+
+After the first byte has gone out, or an answer has been given, nothing is ever tried again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+
+from controller.core.errors import EngineUnavailable, UpstreamError, UpstreamRejected, UpstreamTimeout
+from controller.core.requests import Target, TargetKind
+
+# The request itself is at fault: another target would say the same, and the caller must hear it.
+CALLERS_FAULT_STATUSES = frozenset({400, 404, 413, 422})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One try. `ordinal` starts at 1 and does not count skipped targets."""
+
+    target: Target
+    ordinal: int
+    tried_replicas: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What became of a try. `skipped`: it was not made at all, and why (no ready replica, breaker open, no budget)."""
+
+    answered: bool = False
+    first_byte_sent: bool = False
+    error: UpstreamError | None = None
+    skipped: str | None = None
+    replica_id: str | None = None
+
+
+def is_callers_fault(error: UpstreamError | None) -> bool:
+    """Whether the upstream refused the request itself, so that its answer belongs to the caller."""
+    return isinstance(error, UpstreamRejected) and error.status in CALLERS_FAULT_STATUSES
+
+
+def is_replica_gone(error: UpstreamError | None) -> bool:
+    """Whether one engine could not be reached, so that another replica of the same pool may do."""
+    return isinstance(error, EngineUnavailable) or (isinstance(error, UpstreamTimeout) and error.phase == "connect")
+
+
+def attempts(
+    targets: Sequence[Target], *, replicas_per_pool: int = 2, may_retry: Callable[[], bool]
+) -> Generator[Attempt, Outcome, None]:
+    """Yield tries in order until one answers, a byte went out, the caller is at fault or retries are spent."""
+    ordinal = 1
+    for target in targets:
+        tried: frozenset[str] = frozenset()
+        for _ in range(replicas_per_pool if target.kind is TargetKind.OWN else 1):
+            outcome = yield Attempt(target=target, ordinal=ordinal, tried_replicas=tried)
+            if outcome.answered or outcome.first_byte_sent or is_callers_fault(outcome.error):
+                return
+            if outcome.skipped is not None:
+                break
+            if not may_retry():
+                return
+            ordinal += 1
+            if not is_replica_gone(outcome.error):
+                break
+            if outcome.replica_id is not None:
+                tried |= {outcome.replica_id}
+
+
+class RetryBudget:
+    """Retries under way in one process: at most 20 % of active requests plus 3, so that a blip stays a blip."""
+
+    __slots__ = ("_floor", "_ratio", "retrying")
+
+    def __init__(self, *, ratio: float = 0.2, floor: int = 3) -> None:
+        self._ratio = ratio
+        self._floor = floor
+        self.retrying = 0
+
+    def take(self, active: int) -> bool:
+        """Whether one more retry may start while `active` requests are in flight; counts it when so."""
+        if self.retrying + 1 > self._floor + self._ratio * active:
+            return False
+        self.retrying += 1
+        return True
+
+    def give_back(self, count: int) -> None:
+        """The request that took `count` retries has ended."""
+        self.retrying = max(0, self.retrying - count)
