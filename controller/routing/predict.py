@@ -1,4 +1,4 @@
-"""Predicts the time to first token on one replica from what the gateway itself sent there. Runs per request and replica."""
+"""Predicts the time to first token on one replica from what the gateway itself sent there, per request."""
 
 from __future__ import annotations
 

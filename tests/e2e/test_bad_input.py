@@ -34,7 +34,7 @@ def _post(
 
 
 CASES = [
-    # what,                 body,                                          headers,                              status, code
+    # what, body, headers, status, code
     ("unknown model", _with(model="gpt-9-nano"), {}, 404, "model_not_found"),
     ("broken JSON", b'{"model": "auto", ', {}, 400, None),
     ("not an object", b"[1, 2]", {}, 400, None),
