@@ -1,0 +1,92 @@
+"""The `spillway` command: joins the subcommands and turns what they raise into exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from importlib.util import find_spec
+
+import typer
+
+from controller.cli.errors import exit_code_of, print_error
+from controller.core.errors import SpillwayError
+
+# In the order `spillway --help` lists them; each module has `register(app)` and imports what is heavy only when run.
+COMMANDS = (
+    "up", "demo", "status", "request", "route", "load", "pool", "keys", "ledger", "config",
+    "gateway", "controller", "engine_sim",
+)  # fmt: skip
+
+EPILOG = "Start here: spillway up    Then: spillway status --watch    Exit codes: spillway help exit-codes"
+
+HELP_TOPICS = {
+    "exit-codes": (
+        "0    done",
+        "1    failed",
+        "2    wrong usage or invalid configuration",
+        "3    nothing changed, where that was asked to be told",
+        "4    API key missing or refused",
+        "130  stopped with Ctrl-C",
+        "143  stopped with SIGTERM",
+    ),
+    "environment": (
+        "AI_PHASE               phase1 | phase2 | phase2.5 | phase3",
+        "OPENAI_API_KEY, ANTHROPIC_API_KEY, GROQ_API_KEY, TOGETHER_API_KEY",
+        "                       without one, `spillway up` answers for that provider with a simulated stand-in",
+        "LLAMA_8B_ENDPOINT, MIXTRAL_ENDPOINT, LLAMA_70B_ENDPOINT",
+        "                       fixed replicas with a /v1 suffix; a comma separates several",
+        "SPILLWAY_STATE_DIR     keys, ledger and run state (default .spillway)",
+        "NO_COLOR, FORCE_COLOR, TERM, COLUMNS",
+        "                       as everywhere",
+    ),
+    "formatting": (
+        "Data goes to stdout, words to stderr.",
+        "--json prints one document: {schema, kind, data}; with --watch one per line.",
+        "Names carry their unit: _s, _tokens, _ratio, _usd.",
+    ),
+}
+
+
+def build_app() -> typer.Typer:
+    """The command tree with every subcommand that is installed."""
+    app = typer.Typer(
+        name="spillway",
+        help="Self-host what you can, spill what you can't.",
+        epilog=EPILOG,
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    for name in COMMANDS:
+        module = f"controller.cli.{name}"
+        if find_spec(module) is not None:
+            import_module(module).register(app)
+    app.command("help", help="Explain exit-codes, environment or formatting.")(_help)
+    return app
+
+
+def _help(topic: str = typer.Argument("exit-codes", help="exit-codes | environment | formatting")) -> None:
+    from controller.cli.errors import EXIT_USAGE, CliError
+
+    lines = HELP_TOPICS.get(topic)
+    if lines is None:
+        raise CliError(f"no help on '{topic}'", "topics are " + ", ".join(HELP_TOPICS), exit_code=EXIT_USAGE)
+    for line in lines:
+        sys.stdout.write(line + "\n")
+
+
+def main() -> None:
+    """Entry point: every refusal is one clear line (`SPILLWAY_DEBUG=1` adds the traceback)."""
+    try:
+        build_app()(prog_name="spillway")
+    except SpillwayError as error:
+        if os.environ.get("SPILLWAY_DEBUG"):
+            raise
+        print_error(error, as_json="--json" in sys.argv)
+        sys.exit(exit_code_of(error))
+
+
+if __name__ == "__main__":
+    main()

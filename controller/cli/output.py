@@ -1,0 +1,86 @@
+"""Where commands write: data on stdout, words on stderr; rich on a terminal, plain text elsewhere.
+
+`NO_COLOR`, `FORCE_COLOR`, `TERM=dumb` and `COLUMNS` are honoured by rich itself.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from enum import Enum
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+SCHEMA = "spillway.dev/cli/v1"
+STYLES = {"error": "bold red", "warning": "yellow", "fix": "cyan", "next": "cyan", "ok": "green"}
+
+
+@cache
+def console() -> Console:
+    """Stdout: data only."""
+    from rich.console import Console
+
+    return Console(highlight=False, soft_wrap=True)
+
+
+@cache
+def words() -> Console:
+    """Stderr: everything said to a person."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def say(label: str, text: str) -> None:
+    """One line on stderr, led by a coloured word such as `error` or `next`."""
+    from rich.text import Text
+
+    words().print(Text.assemble((f"{label}: ", STYLES.get(label, "bold")), text))
+
+
+def plain(value: object) -> object:
+    """The value as JSON can carry it: dataclasses by field, money as text, times as ISO 8601."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, frozenset | set):
+        return sorted(str(plain(item)) for item in value)
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        return [plain(item) for item in value]
+    if isinstance(value, Decimal | Path):
+        return str(value)
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    return value
+
+
+def emit_json(kind: str, data: object) -> None:
+    """One JSON document on stdout, on one line (so that a watch is NDJSON)."""
+    document = {"schema": SCHEMA, "kind": kind, "data": plain(data)}
+    sys.stdout.write(json.dumps(document, ensure_ascii=False) + "\n")
+    sys.stdout.flush()
+
+
+def table(title: str, columns: list[str], rows: list[list[str]]) -> None:
+    """A table on stdout; without frames, so that it pastes and pipes well."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    grid = Table(title=title or None, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for column in columns:
+        grid.add_column(column, overflow="fold")
+    for row in rows:
+        grid.add_row(*(Text(cell) for cell in row))
+    console().print(grid, soft_wrap=False)
