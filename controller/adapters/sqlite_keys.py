@@ -1,0 +1,172 @@
+"""API keys in SQLite for the CLI (`SqliteKeys`), and a copy in memory for the gateway's hot path (`KeySnapshot`).
+
+A key is `sp-<public id>-<secret>` with a 256-bit secret; only HMAC-SHA256(pepper, secret) is stored, so the table
+alone is useless. The pepper lies beside the database in a file of its own, 0600.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import threading
+import time
+from pathlib import Path
+
+import structlog
+from sqlalchemy import Row, func, insert, select, update
+from sqlalchemy.exc import SQLAlchemyError
+
+from controller.adapters.sqlite_schema import api_key, open_database
+from controller.core.keys import KEY_PREFIX, KeyRecord, key_digest
+
+log = structlog.get_logger()
+
+SECRET_BYTES = 32
+PUBLIC_ID_BYTES = 6
+REFRESH_INTERVAL_S = 1.0
+_NEXT_REVISION = select(func.coalesce(func.max(api_key.c.revision), 0) + 1).scalar_subquery()
+
+
+def load_pepper(path: Path) -> bytes:
+    """The pepper of this installation; made on first use, readable by its owner alone. Safe when two start at once."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            file.write(secrets.token_bytes(SECRET_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            os.link(draft, path)  # whole or not at all, and never over an existing one
+        except FileExistsError:
+            pass
+        finally:
+            draft.unlink()
+    pepper = path.read_bytes()
+    if len(pepper) != SECRET_BYTES:
+        raise ValueError(f"{path} must hold exactly {SECRET_BYTES} bytes, found {len(pepper)}")
+    return pepper
+
+
+def _record(row: Row[tuple[object, ...]]) -> KeyRecord:
+    return KeyRecord(
+        public_id=row.public_id,
+        tenant=row.tenant,
+        name=row.name,
+        digest=row.digest,
+        created_at_s=row.created_at_s,
+        revoked_at_s=row.revoked_at_s,
+    )
+
+
+class SqliteKeys:
+    """The table of keys. Short synchronous calls: for the CLI and for threads, never for the event loop."""
+
+    def __init__(self, path: Path, pepper_path: Path) -> None:
+        self.pepper = load_pepper(pepper_path)
+        self._engine = open_database(path)
+
+    def create(self, tenant: str, name: str, *, now_s: float) -> tuple[str, KeyRecord]:
+        """A new key: its text, which is stored nowhere, and its record."""
+        secret = secrets.token_hex(SECRET_BYTES)
+        record = KeyRecord(
+            public_id=secrets.token_hex(PUBLIC_ID_BYTES),
+            tenant=tenant,
+            name=name,
+            digest=key_digest(self.pepper, secret),
+            created_at_s=now_s,
+        )
+        with self._engine.begin() as connection:
+            connection.execute(
+                insert(api_key).values(
+                    public_id=record.public_id,
+                    tenant=tenant,
+                    name=name,
+                    digest=record.digest,
+                    created_at_s=now_s,
+                    revision=_NEXT_REVISION,
+                )
+            )
+        return f"{KEY_PREFIX}{record.public_id}-{secret}", record
+
+    def list(self) -> tuple[KeyRecord, ...]:
+        """Every key ever made, oldest first, revoked ones too."""
+        with self._engine.connect() as connection:
+            rows = connection.execute(select(api_key).order_by(api_key.c.created_at_s, api_key.c.public_id))
+            return tuple(_record(row) for row in rows)
+
+    def find(self, public_id: str) -> KeyRecord | None:
+        """One key, or None."""
+        with self._engine.connect() as connection:
+            row = connection.execute(select(api_key).where(api_key.c.public_id == public_id)).one_or_none()
+            return None if row is None else _record(row)
+
+    def revoke(self, public_id: str, *, now_s: float) -> bool:
+        """Whether this call revoked it: False when it was revoked already or is unknown."""
+        statement = (
+            update(api_key)
+            .where(api_key.c.public_id == public_id, api_key.c.revoked_at_s.is_(None))
+            .values(revoked_at_s=now_s, revision=_NEXT_REVISION)
+        )
+        with self._engine.begin() as connection:
+            return connection.execute(statement).rowcount > 0
+
+    def changed_since(self, revision: int) -> tuple[int, tuple[KeyRecord, ...]]:
+        """The newest revision, and every key made or revoked after the given one."""
+        with self._engine.connect() as connection:
+            rows = connection.execute(select(api_key).where(api_key.c.revision > revision)).all()
+        return max((row.revision for row in rows), default=revision), tuple(_record(row) for row in rows)
+
+    def close(self) -> None:
+        """Afterwards no connection is open."""
+        self._engine.dispose()
+
+
+class KeySnapshot:
+    """The keys in memory: lookup is a dict read; a thread reads what changed each second, revocations too."""
+
+    def __init__(self, keys: SqliteKeys, *, refresh_interval_s: float = REFRESH_INTERVAL_S) -> None:
+        self._keys = keys
+        self._refresh_interval_s = refresh_interval_s
+        self._revision = 0
+        self._by_public_id: dict[str, KeyRecord] = {}
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self.refreshed_at_s = 0.0  # monotonic seconds of the last good read: readiness may look at it
+        self.refresh()
+
+    @property
+    def pepper(self) -> bytes:
+        """What digests are keyed with."""
+        return self._keys.pepper
+
+    def lookup(self, public_id: str) -> KeyRecord | None:
+        """The record, revoked or not, or None when there is no such key."""
+        return self._by_public_id.get(public_id)
+
+    def refresh(self) -> None:
+        """Afterwards the snapshot knows every key made or revoked before this call."""
+        self._revision, changed = self._keys.changed_since(self._revision)
+        for record in changed:
+            self._by_public_id[record.public_id] = record
+        self.refreshed_at_s = time.monotonic()
+
+    def start(self) -> None:
+        """Afterwards a thread keeps the snapshot fresh until `close()`."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="key-snapshot", daemon=True)
+            self._thread.start()
+
+    def _run(self) -> None:
+        while not self._stop.wait(self._refresh_interval_s):
+            try:
+                self.refresh()
+            except SQLAlchemyError as error:  # a locked or full disk: keep the last good keys, say so, try again
+                log.warning("key_refresh_failed", error=type(error).__name__)
+
+    def close(self) -> None:
+        """Afterwards the thread has ended and the database is closed."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(timeout=10.0)
+        self._keys.close()
