@@ -1,0 +1,81 @@
+"""The published view survives the trip through its file, and a bad file never empties a gateway."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from controller.adapters.fleet_file import FleetFile
+from controller.core.fleet import FleetView, Pin, PoolView, Replica, ReplicaState, RoutingMode
+
+VIEW = FleetView(
+    revision=7,
+    published_at_s=12.5,
+    pools={
+        "llama-8b": PoolView(
+            name="llama-8b",
+            replicas=(
+                Replica(
+                    replica_id="llama-8b-1",
+                    pool="llama-8b",
+                    url="http://127.0.0.1:9",
+                    state=ReplicaState.DRAINING,
+                    started_at_s=1.0,
+                    waiting=3,
+                    simulated=True,
+                ),
+            ),
+            mode=RoutingMode.SPILLING,
+            spill_ratio=0.25,
+            pin=Pin(routing=RoutingMode.LOCAL, replicas=2, who="me", reason="test", until_s=99.0),
+        ),
+        "bare": PoolView(name="bare", pin=Pin(routing=None, replicas=1, who="me", reason="", until_s=1.0)),
+    },
+)
+
+
+def test_a_published_view_is_read_back_equal(tmp_path: Path) -> None:
+    """What the controller published is what a later controller and a gateway read."""
+    FleetFile(tmp_path).publish(VIEW)
+    again = FleetFile(tmp_path)
+    assert again.last() == VIEW
+    assert again.view() == VIEW
+
+
+def test_nothing_published_is_none_and_an_empty_view(tmp_path: Path) -> None:
+    """Before the first publication there is no last view, and a gateway sees no pools."""
+    file = FleetFile(tmp_path)
+    assert file.last() is None
+    assert file.view() == FleetView()
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b'{"revision": 1}', b'{"revision":1,"published_at_s":0,"pools":[]}']
+)
+def test_an_unreadable_file_keeps_the_view_there_was(tmp_path: Path, content: bytes) -> None:
+    """A gateway goes on with what it knew when the file is garbage."""
+    file = FleetFile(tmp_path)
+    file.publish(VIEW)
+    assert file.refresh()
+    file.path.write_bytes(content)
+    assert not file.refresh()
+    assert file.view() == VIEW
+    assert file.last() is None
+
+
+def test_watch_follows_each_publication(tmp_path: Path) -> None:
+    """A watching gateway sees a new view within a few intervals."""
+
+    async def scenario() -> None:
+        reader, writer = FleetFile(tmp_path), FleetFile(tmp_path)
+        watching = asyncio.create_task(reader.watch(0.01))
+        for revision in (1, 2):
+            writer.publish(FleetView(revision=revision))
+            async with asyncio.timeout(2):
+                while reader.view().revision != revision:
+                    await asyncio.sleep(0.005)
+        watching.cancel()
+
+    asyncio.run(scenario())
