@@ -19,8 +19,9 @@ from controller.core.requests import Operation, Phase, RequestProfile, Target
 from controller.routing.phases import RuleTable, select
 
 AUTO = "auto"
-CONTEXT_STEP_TOKENS = 1024
-OUTPUT_STEP_TOKENS = 512
+SMALL_TOKENS = 8192  # sizes up to here are told apart in small steps, larger ones in large steps
+SMALL_STEP_TOKENS = 256
+LARGE_STEP_TOKENS = 1024
 REPLACEMENTS_MAX = 8  # a chain of replacements longer than this is a loop
 
 
@@ -67,23 +68,12 @@ def plan_chain(profile: RequestProfile, table: RoutingTable) -> tuple[Target, ..
 
     Raises RequestError 404 for a name nobody knows, and 400 when nothing in the chain can do what is asked.
     """
-    chain: dict[tuple[str, str | None], Target] = {}
+    chain: dict[str, Target] = {}
     dropped: dict[str, str] = {}
     for key, reason in _wanted(profile, table):
-        model = _alive(key, table)
-        if model is None:
-            dropped[key] = "shut down or switched off"
-            continue
-        pool = table.pool_by_model.get(model.key)
-        provider = table.providers.get(model.provider)
-        lack = _lack(profile, model, pool, provider, table)
-        if lack is not None:
-            dropped[model.key] = lack
-            continue
-        if model.key != key:
-            reason += f"; {key} is shut down"
-        target = Target(model=model, pool=pool, provider=None if pool is not None else provider, reason=reason)
-        chain.setdefault((model.key, None if pool is None else pool.name), target)
+        _add(key, reason, profile, table, chain, dropped)
+    if not chain and profile.requested_model == AUTO and profile.operation is not Operation.EMBEDDINGS:
+        _add(table.rules.default_model, "default: nothing else can do it", profile, table, chain, dropped)
     if not chain:
         why = "; ".join(f"{key}: {lack}" for key, lack in dropped.items()) or "no model is configured for it"
         raise RequestError(
@@ -166,20 +156,29 @@ def _wanted(profile: RequestProfile, table: RoutingTable) -> Iterator[tuple[str,
     else:
         key, reason = select(table.rules, table.phase, profile.task, profile.complexity, profile.needs_vision)
         yield from _with_fallbacks(key, reason, table)
-        if key != table.rules.default_model:
-            yield from _last_resort(profile, key, table)
 
 
-def _last_resort(profile: RequestProfile, key: str, table: RoutingTable) -> Iterator[tuple[str, str]]:
-    """The default model of the rules, when nothing else that `auto` wants can do the job."""
-    for wanted, _ in _with_fallbacks(key, "", table):
-        model = _alive(wanted, table)
-        if model is None:
-            continue
-        pool = table.pool_by_model.get(model.key)
-        if _lack(profile, model, pool, table.providers.get(model.provider), table) is None:
-            return
-    yield table.rules.default_model, f"default: nothing planned after {key} can do it"
+def _add(
+    key: str,
+    reason: str,
+    profile: RequestProfile,
+    table: RoutingTable,
+    chain: dict[str, Target],
+    dropped: dict[str, str],
+) -> None:
+    """Put the model into the chain once, or note why it cannot be there."""
+    model = _alive(key, table)
+    if model is None:
+        dropped[key] = "unknown, shut down or switched off"
+        return
+    pool = table.pool_by_model.get(model.key)
+    provider = None if pool is not None else table.providers.get(model.provider)
+    lack = _lack(profile, model, pool, provider, table)
+    if lack is not None:
+        dropped[model.key] = lack
+    elif model.key not in chain:
+        replaced = "" if model.key == key else f"; {key} is shut down"
+        chain[model.key] = Target(model=model, pool=pool, provider=provider, reason=reason + replaced)
 
 
 def _with_fallbacks(key: str, reason: str, table: RoutingTable) -> Iterator[tuple[str, str]]:
@@ -252,7 +251,7 @@ def _lack(
         context_tokens = min(context_tokens, pool.engine.max_model_len_tokens)
     if _total_tokens(profile) > context_tokens:
         return f"context of {context_tokens} tokens is too short"
-    if _output_tokens(profile) > max(model.max_output_tokens, OUTPUT_STEP_TOKENS):
+    if _output_tokens(profile) > max(model.max_output_tokens, SMALL_STEP_TOKENS):
         return f"answers at most {model.max_output_tokens} tokens"
     return None
 
@@ -273,12 +272,13 @@ def _needs(profile: RequestProfile, *, own: bool) -> frozenset[Capability]:
 
 def _total_tokens(profile: RequestProfile) -> int:
     """Input and output, rounded up to a step so that chains can be cached."""
-    return _step_up(profile.input_tokens_estimate + profile.output_tokens_estimate, CONTEXT_STEP_TOKENS)
+    return _step_up(profile.input_tokens_estimate + profile.output_tokens_estimate)
 
 
 def _output_tokens(profile: RequestProfile) -> int:
-    return _step_up(profile.output_tokens_estimate, OUTPUT_STEP_TOKENS)
+    return _step_up(profile.output_tokens_estimate)
 
 
-def _step_up(tokens: int, step_tokens: int) -> int:
+def _step_up(tokens: int) -> int:
+    step_tokens = SMALL_STEP_TOKENS if tokens <= SMALL_TOKENS else LARGE_STEP_TOKENS
     return -(-tokens // step_tokens) * step_tokens
