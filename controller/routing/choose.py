@@ -70,10 +70,13 @@ def plan_chain(profile: RequestProfile, table: RoutingTable) -> tuple[Target, ..
     """
     chain: dict[str, Target] = {}
     dropped: dict[str, str] = {}
-    for key, reason in _wanted(profile, table):
-        _add(key, reason, profile, table, chain, dropped)
-    if not chain and profile.requested_model == AUTO and profile.operation is not Operation.EMBEDDINGS:
-        _add(table.rules.default_model, "default: nothing else can do it", profile, table, chain, dropped)
+    for wanted in (_wanted, _last_resort):
+        for key, reason in () if chain else wanted(profile, table):
+            found = _target(key, reason, profile, table)
+            if isinstance(found, str):
+                dropped[key] = found
+            else:
+                chain.setdefault(found.model.key, found)
     if not chain:
         why = "; ".join(f"{key}: {lack}" for key, lack in dropped.items()) or "no model is configured for it"
         raise RequestError(
@@ -158,27 +161,24 @@ def _wanted(profile: RequestProfile, table: RoutingTable) -> Iterator[tuple[str,
         yield from _with_fallbacks(key, reason, table)
 
 
-def _add(
-    key: str,
-    reason: str,
-    profile: RequestProfile,
-    table: RoutingTable,
-    chain: dict[str, Target],
-    dropped: dict[str, str],
-) -> None:
-    """Put the model into the chain once, or note why it cannot be there."""
+def _last_resort(profile: RequestProfile, table: RoutingTable) -> Iterator[tuple[str, str]]:
+    """The default model of the rules, for `auto` when nothing planned can do the job."""
+    if profile.requested_model == AUTO and profile.operation is not Operation.EMBEDDINGS:
+        yield table.rules.default_model, "default: nothing else can do it"
+
+
+def _target(key: str, reason: str, profile: RequestProfile, table: RoutingTable) -> Target | str:
+    """The target for a catalogue key, or in words why there is none."""
     model = _alive(key, table)
     if model is None:
-        dropped[key] = "unknown, shut down or switched off"
-        return
+        return "unknown, shut down or switched off"
     pool = table.pool_by_model.get(model.key)
     provider = None if pool is not None else table.providers.get(model.provider)
     lack = _lack(profile, model, pool, provider, table)
     if lack is not None:
-        dropped[model.key] = lack
-    elif model.key not in chain:
-        replaced = "" if model.key == key else f"; {key} is shut down"
-        chain[model.key] = Target(model=model, pool=pool, provider=provider, reason=reason + replaced)
+        return lack
+    replaced = "" if model.key == key else f"; {key} is shut down"
+    return Target(model=model, pool=pool, provider=provider, reason=reason + replaced)
 
 
 def _with_fallbacks(key: str, reason: str, table: RoutingTable) -> Iterator[tuple[str, str]]:
