@@ -37,7 +37,10 @@ SELF_HOSTED = "self-hosted"  # the provider name of models that own pools serve
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Architecture:
-    """What memory arithmetic needs of an own model. `dtype` is that of the published weights, e.g. bf16."""
+    """What memory arithmetic needs of an own model. `dtype` is that of the published weights, e.g. bf16.
+
+    `embedding_parameters`: input and output embeddings, which 4-bit weights leave at 16 bits.
+    """
 
     hf_id: str
     parameters: int
@@ -45,6 +48,7 @@ class Architecture:
     kv_heads: int
     head_dim: int
     dtype: str
+    embedding_parameters: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +69,7 @@ class Model:
     shutdown_date: date | None = None
     replaced_by: str | None = None
     architecture: Architecture | None = None
+    accepts_temperature: bool = True  # False: the API refuses a temperature, so none may be added
 
     @property
     def is_own(self) -> bool:
