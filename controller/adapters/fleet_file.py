@@ -40,7 +40,7 @@ def _pool(raw: Mapping[str, object]) -> PoolView:
         Replica(**{**one, "state": ReplicaState(one["state"])})
         for one in fields.pop("replicas")  # type: ignore[attr-defined] # JSON list
     )
-    mode = RoutingMode(fields.pop("mode"))
+    mode = RoutingMode(str(fields.pop("mode")))
     pin = _pin(fields.pop("pin"))  # type: ignore[arg-type] # JSON object
     return PoolView(replicas=replicas, mode=mode, pin=pin, **fields)  # type: ignore[arg-type] # checked by the constructor
 
