@@ -1,0 +1,133 @@
+"""`spillway ledger`: sums are exact, the export is whole."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+from controller.adapters.sqlite_ledger import SqliteLedger
+from controller.cli import ledger
+from controller.cli.errors import EXIT_USAGE, CliError
+from controller.config.settings import BudgetSettings
+from controller.core.ledger import LedgerEntry
+from controller.core.money import Usage
+from controller.core.requests import TargetKind
+
+AT_S = 1_790_000_000.0
+
+ENTRY = LedgerEntry(
+    request_id="req-1",
+    at_s=AT_S,
+    tenant="acme",
+    key_id="k1",
+    operation="chat",
+    requested_model="auto",
+    task=None,
+    complexity="simple",
+    status=200,
+    target_kind=TargetKind.EXTERNAL,
+    target="openai",
+    model_key="gpt-4o-mini",
+    model_id="gpt-4o-mini-2024-07-18",
+    replica_id=None,
+    usage=Usage(input_tokens=100, output_tokens=20, cached_input_tokens=60),
+    cost_nanousd=1_234,
+    spilled=True,
+    reason="pool full, with a comma",
+    chain=("llama-8b", "openai"),
+    attempts=(),
+    predicted_ttft_s=None,
+    ttft_s=0.3,
+    e2e_s=0.4,
+    error=None,
+    simulated=True,
+    stream=False,
+)
+
+
+def _run(state_dir: Path, *arguments: str) -> Result:
+    app = typer.Typer()
+    app.callback()(lambda: None)
+    ledger.register(app)
+    return CliRunner().invoke(app, ["ledger", *arguments, "--state-dir", str(state_dir)])
+
+
+@pytest.fixture
+def state_dir(tmp_path: Path) -> Path:
+    """A state folder with three requests: bought, own pool a day later, refused."""
+    book = SqliteLedger(tmp_path / "spillway.db", BudgetSettings(), now_s=AT_S)
+    book.post(ENTRY)
+    own = replace(ENTRY, target_kind=TargetKind.OWN, target="llama-8b", model_key="llama-8b-self", spilled=False)
+    book.post(replace(own, request_id="req-2", at_s=AT_S + 86_400, simulated=False))
+    book.post(replace(ENTRY, request_id="req-3", target_kind=None, target=None, status=404, cost_nanousd=0))
+    book.close()
+    return tmp_path
+
+
+def test_the_report_sums_to_the_nano_dollar(state_dir: Path) -> None:
+    """Money is exact text in JSON, bought and own apart."""
+    result = _run(state_dir, "report", "--by", "target", "--json")
+    data = json.loads(result.stdout)["data"]
+    by_group = {total["group"]: total for total in data["totals"]}
+    assert by_group["openai"]["bought_usd"] == "0.000001234"
+    assert by_group["openai"]["own_usd"] == "0"
+    assert by_group["llama-8b"]["own_usd"] == "0.000001234"
+    assert by_group["<none>"]["failed"] == 1
+
+
+@pytest.mark.parametrize("by", ["tenant", "model", "target", "day"])
+def test_the_report_as_a_table(state_dir: Path, by: str) -> None:
+    """Every grouping prints its column and says that some were simulated."""
+    result = _run(state_dir, "report", "--by", by)
+    assert by.upper() in result.stdout
+    assert "simulated" in result.stderr
+
+
+def test_the_export_has_a_row_per_request(state_dir: Path, tmp_path: Path) -> None:
+    """CSV on stdout and into a file, cells with commas intact."""
+    rows = list(csv.DictReader(_run(state_dir, "export").stdout.splitlines()))
+    assert {row["request_id"] for row in rows} == {"req-1", "req-2", "req-3"}
+    assert rows[0]["reason"] == "pool full, with a comma"
+    assert rows[0]["cost_usd"] == "0.000001234"
+    file = tmp_path / "out.csv"
+    result = _run(state_dir, "export", "--since", "2026-09-22", "--output", str(file))
+    assert "1 rows" in result.stderr
+    assert file.read_text().count("\n") == 2
+
+
+def test_an_empty_span_says_so(state_dir: Path) -> None:
+    """Nothing served is words on stderr, not an empty table."""
+    result = _run(state_dir, "report", "--since", "2030-01-01")
+    assert result.stdout == ""
+    assert "nothing was served" in result.stderr
+
+
+def test_no_ledger_yet_is_one_clear_line(tmp_path: Path) -> None:
+    """Without a database nothing is created and the fix is named."""
+    error = _run(tmp_path / "none", "report").exception
+    assert isinstance(error, CliError)
+    assert error.fix == "spillway up"
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("arguments", [("--since", "yesterday"), ("--by", "phase")])
+def test_wrong_options_are_refused(state_dir: Path, arguments: tuple[str, str]) -> None:
+    """Exit code 2 with the allowed values."""
+    error = _run(state_dir, "report", *arguments).exception
+    assert isinstance(error, CliError)
+    assert error.exit_code == EXIT_USAGE
+
+
+@pytest.mark.parametrize(
+    ("text", "expected_s"),
+    [("all", 0.0), ("90s", AT_S - 90), ("30m", AT_S - 1_800), ("7d", AT_S - 604_800), ("1970-01-02", 86_400.0)],
+)
+def test_since_reads_spans_and_dates(text: str, expected_s: float) -> None:
+    """Spans count back from now, dates are UTC midnights."""
+    assert ledger.since_s(text, now_s=AT_S) == expected_s
