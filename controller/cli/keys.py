@@ -51,7 +51,7 @@ def _checked(what: str, value: str) -> str:
 
 
 def _instant(at_s: float | None) -> str | None:
-    return None if at_s is None else datetime.fromtimestamp(at_s, UTC).isoformat(timespec="seconds")
+    return None if at_s is None else datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _shown(record: KeyRecord) -> dict[str, object]:
@@ -112,7 +112,7 @@ def list_keys(config: Path | None = CONFIG, state_dir: Path | None = STATE_DIR, 
 
 
 def _state(record: KeyRecord) -> str:
-    return "good" if record.revoked_at_s is None else f"revoked {_instant(record.revoked_at_s)}"
+    return "good" if record.revoked_at_s is None else "revoked"
 
 
 def revoke(

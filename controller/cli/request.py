@@ -99,18 +99,15 @@ def _dollars(amount_nanousd: int) -> str:
 
 
 def _tell(entry: LedgerEntry, *, as_json: bool) -> None:
-    from controller.cli.output import console, emit_json, table
+    from controller.cli.output import console, emit_json
 
     if as_json:
         emit_json("request", _shown(entry))
         return
-    width = max(len(label) for label, _ in _lines(entry))
-    for label, text in _lines(entry):
+    lines = _lines(entry) + [_try(ordinal, attempt) for ordinal, attempt in enumerate(entry.attempts, start=1)]
+    width = max(len(label) for label, _ in lines)
+    for label, text in lines:
         console().print(f"{label:<{width}}  {text}", markup=False)
-    if entry.attempts:
-        console().print()
-        columns = ["TRY", "TARGET", "KIND", "MODEL", "REPLICA", "OUTCOME", "STATUS", "AFTER", "TOOK"]
-        table("", columns, [_attempt_row(at, attempt) for at, attempt in enumerate(entry.attempts, start=1)])
 
 
 def _lines(entry: LedgerEntry) -> list[tuple[str, str]]:
@@ -146,15 +143,8 @@ def _cost(entry: LedgerEntry) -> str:
     return f"{_dollars(entry.cost_nanousd)}{' at the planning price of own pools' if own else ''}"
 
 
-def _attempt_row(ordinal: int, attempt: AttemptRecord) -> list[str]:
-    return [
-        str(ordinal),
-        attempt.target,
-        attempt.kind.value,
-        attempt.model_key,
-        attempt.replica_id or "<none>",
-        attempt.outcome,
-        "<none>" if attempt.status is None else str(attempt.status),
-        _seconds(attempt.started_after_s),
-        _seconds(attempt.took_s),
-    ]
+def _try(ordinal: int, attempt: AttemptRecord) -> tuple[str, str]:
+    where = attempt.target if attempt.replica_id is None else f"{attempt.target}, replica {attempt.replica_id}"
+    status = "" if attempt.status is None else f" {attempt.status}"
+    times = f"began after {_seconds(attempt.started_after_s)}, took {_seconds(attempt.took_s)}"
+    return f"try {ordinal}", f"{where} ({attempt.model_key}): {attempt.outcome}{status}; {times}"

@@ -65,7 +65,7 @@ def test_revoking_twice_is_fine_unless_asked(tmp_path: Path) -> None:
     again = _run(tmp_path, "revoke", made["public_id"], "--yes")
     assert (again.exit_code, again.stdout) == (0, f"key/{made['public_id']} was revoked already\n")
     assert _run(tmp_path, "revoke", made["public_id"], "--error-unchanged").exit_code == EXIT_UNCHANGED
-    assert "revoked 20" in _run(tmp_path, "list").stdout
+    assert "revoked" in _run(tmp_path, "list").stdout
 
 
 def test_an_unknown_id_is_refused_with_a_suggestion(tmp_path: Path) -> None:

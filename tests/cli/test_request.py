@@ -85,7 +85,8 @@ def state_dir(tmp_path: Path) -> Path:
         "1.50 s",
         "100 in (60 cached), 20 out, estimated",
         "$0.001234 at the planning price",
-        "no connection",
+        "replica llama-8b-1 (llama-8b-self): no connection; began after 1 ms, took 2 ms",
+        "answered 200; began after 4 ms, took 1.50 s",
         "llama-8b-2",
     ],
 )
@@ -97,7 +98,7 @@ def test_the_story_holds_every_fact(state_dir: Path, fact: str) -> None:
 def test_the_same_as_json(state_dir: Path) -> None:
     """One document with every field, money as exact text."""
     data = json.loads(_run(state_dir, "req-1", "--json").stdout)["data"]
-    assert data["cost_usd"] == "0.001234000"
+    assert data["cost_usd"] == "0.001234"
     assert data["attempts"][0]["outcome"] == "no connection"
     assert data["usage"]["cached_input_tokens"] == 60
     assert (data["predicted_ttft_s"], data["ttft_s"]) == (0.25, 0.31)
