@@ -11,10 +11,12 @@ from types import MappingProxyType
 import yaml
 from pydantic import TypeAdapter
 
-from controller.catalogue.fit import memory_fit
+from controller.catalogue.fit import kv_bytes_per_token, memory_fit, weights_bytes
 from controller.catalogue.rows import GpuRow, ModelRow, ProviderRow, StepTimesRow
 from controller.core.models import GpuShape, Model, Provider, StepTimes
 from controller.core.pools import EngineArgs
+
+_REFERENCE = "llama-8b-self"  # has step times on every GPU of gpus.yaml
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,10 +82,40 @@ def _models_with_step_times() -> list[str]:
     return sorted({row.model for row in step_time_rows()})
 
 
-def pool_step_times(model: Model, engine: EngineArgs, shape: GpuShape) -> StepTimes:
-    """Step times of a pool, with the KV capacity that its own engine arguments leave."""
-    steps = step_times(model.key, shape.gpu, engine.tensor_parallel, engine.weights)
+def scaled_step_times(model: Model, engine: EngineArgs, shape: GpuShape) -> StepTimes:
+    """An estimate for a combination without a fit: the 8B on the same GPU, scaled; LookupError without one.
+
+    Decode time follows the bytes of weights per GPU, prefill the parameters per GPU, attention the KV bytes per GPU.
+    """
+    reference = load_catalogue().models[_REFERENCE]
+    steps = step_times(_REFERENCE, shape.gpu, 1, "bf16")
+    if model.architecture is None or reference.architecture is None:
+        message = f"{model.key} has no architecture to scale step times by"
+        raise LookupError(message)
+    parallel = engine.tensor_parallel
+    weights = (
+        weights_bytes(model.architecture, engine.weights) / parallel / weights_bytes(reference.architecture, "bf16")
+    )
+    compute = model.architecture.parameters / parallel / reference.architecture.parameters
+    cache_ = kv_bytes_per_token(model.architecture, parallel) / kv_bytes_per_token(reference.architecture)
+    return replace(
+        steps,
+        alpha_ms=steps.alpha_ms * weights,
+        beta_ms_per_seq=steps.beta_ms_per_seq * compute,
+        gamma_ms_per_1k_context=steps.gamma_ms_per_1k_context * cache_,
+        p0_ms=steps.p0_ms * weights,
+        p1_ms_per_1k=steps.p1_ms_per_1k * compute,
+        p2_ms_per_1k_sq=steps.p2_ms_per_1k_sq * cache_,
+    )
+
+
+def pool_step_times(model: Model, engine: EngineArgs, shape: GpuShape) -> tuple[StepTimes, bool]:
+    """Step times of a pool with the KV capacity of its own engine arguments, and whether they are scaled guesses."""
+    try:
+        steps, scaled = step_times(model.key, shape.gpu, engine.tensor_parallel, engine.weights), False
+    except LookupError:
+        steps, scaled = scaled_step_times(model, engine, shape), True
     if model.architecture is None:
-        return steps
+        return steps, scaled
     fit = memory_fit(model.architecture, engine, shape, max_model_len_tokens=engine.max_model_len_tokens)
-    return replace(steps, kv_cache_tokens=fit.kv_cache_tokens) if fit.fits else steps
+    return replace(steps, kv_cache_tokens=fit.kv_cache_tokens) if fit.fits else steps, scaled

@@ -2,13 +2,74 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from controller.adapters.fleet_file import FleetFile
+    from controller.adapters.local_http import ChatClient, LocalHttp
     from controller.adapters.sqlite_keys import KeySnapshot, SqliteKeys
     from controller.adapters.sqlite_ledger import SqliteLedger
     from controller.adapters.sqlite_reader import SqliteLedgerReader
     from controller.config.settings import Settings
+
+
+def settings_from(
+    config: Path | None,
+    state_dir: Path | None,
+    today: date | None = None,
+    *,
+    environ: Mapping[str, str] | None = None,
+) -> Settings:
+    """The configuration that a command works with: the file, the environment, and what a running `up` says."""
+    from controller.cli.leftovers import read_record, running_up
+    from controller.cli.overrides import STANDIN_URL, with_overrides
+    from controller.config.load import load_settings
+
+    variables = dict(os.environ if environ is None else environ)
+    if state_dir is not None:
+        variables["SPILLWAY_STATE_DIR"] = str(state_dir)
+    settings = load_settings(config_file(config, variables), variables, today=today or datetime.now(UTC).date())
+    if STANDIN_URL not in variables and running_up(settings.state_dir) is not None:
+        record = read_record(settings.state_dir / "run" / "up.json")
+        url = record.get("standin_url") if isinstance(record, dict) else None
+        variables |= {STANDIN_URL: str(url)} if url else {}
+    return with_overrides(settings, variables)
+
+
+def config_file(given: Path | None, environ: Mapping[str, str]) -> Path | None:
+    """The file named by the caller, else that of the project, else that of the user; None when there is none."""
+    if given is not None:
+        return given.absolute()
+    user_folder = Path(environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
+    for candidate in (Path("spillway.yaml"), user_folder / "spillway" / "config.yaml"):
+        if candidate.is_file():
+            return candidate.absolute()
+    return None
+
+
+def open_local_http(timeout_s: float = 2.0) -> LocalHttp:
+    """Short reads from our own processes."""
+    from controller.adapters.local_http import LocalHttp
+
+    return LocalHttp(timeout_s)
+
+
+def open_chat_client(base_url: str, key: str) -> ChatClient:
+    """A client that streams chat completions from the gateway."""
+    from controller.adapters.local_http import ChatClient
+
+    return ChatClient(base_url, key)
+
+
+def open_fleet(settings: Settings) -> FleetFile:
+    """The published view of the fleet."""
+    from controller.adapters.fleet_file import FleetFile
+
+    return FleetFile(settings.state_dir)
 
 
 def open_keys(settings: Settings) -> SqliteKeys:

@@ -8,6 +8,7 @@ from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
+from controller.core.errors import Problem
 from controller.core.models import Model, Provider, StepTimes
 from controller.core.pools import Pool
 from controller.core.requests import Phase
@@ -82,3 +83,4 @@ class Settings:
     budgets: BudgetSettings
     simulated_cold_start_s: float = 3.0
     standin_port: int = 8090
+    warnings: tuple[Problem, ...] = ()  # what is worth saying at start: dead models, unset keys

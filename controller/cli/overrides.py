@@ -1,0 +1,69 @@
+"""What `spillway up` tells its child processes by environment variables, laid over the configuration file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from controller.cli.errors import EXIT_USAGE, CliError
+from controller.config.settings import Settings
+from controller.core.models import Provider
+
+STANDIN_URL = "SPILLWAY_STANDIN_URL"  # the stand-in provider: answers for every provider without a key
+PORT = "SPILLWAY_PORT"  # the gateway's; the others follow at fixed distances, as the defaults do
+COLD_START = "SPILLWAY_COLD_START_S"  # of simulated engines
+ADMIN_PORT_DISTANCE = 1
+CONTROLLER_PORT_DISTANCE = 2
+STANDIN_PORT_DISTANCE = 10
+
+
+def with_overrides(settings: Settings, environ: Mapping[str, str]) -> Settings:
+    """The settings with the ports, the cold start and the stand-in that the environment names."""
+    if PORT in environ:
+        settings = _with_port(settings, int(_number(environ, PORT, 1024, 65525)))
+    if COLD_START in environ:
+        settings = replace(settings, simulated_cold_start_s=_number(environ, COLD_START, 0, 3600))
+    url = environ.get(STANDIN_URL)
+    return with_standin(settings, url, environ) if url else settings
+
+
+def with_standin(settings: Settings, url: str, environ: Mapping[str, str]) -> Settings:
+    """Every provider that lacks a key points to the stand-in and is marked as simulated."""
+    providers = {
+        name: replace(provider, base_url=f"{url}/{name}/v1", simulated=True)
+        if lacks_key(provider, environ)
+        else provider
+        for name, provider in settings.providers.items()
+    }
+    return replace(settings, providers=providers)
+
+
+def lacks_key(provider: Provider, environ: Mapping[str, str]) -> bool:
+    """Whether the provider needs a key that the environment does not hold."""
+    return bool(provider.api_key_env) and not environ.get(provider.api_key_env)
+
+
+def usable_providers(settings: Settings, environ: Mapping[str, str]) -> frozenset[str]:
+    """The providers that can be called: simulated, or with a key."""
+    return frozenset(
+        name for name, provider in settings.providers.items() if provider.simulated or not lacks_key(provider, environ)
+    )
+
+
+def _with_port(settings: Settings, port: int) -> Settings:
+    return replace(
+        settings,
+        gateway=replace(settings.gateway, port=port, admin_port=port + ADMIN_PORT_DISTANCE),
+        controller=replace(settings.controller, port=port + CONTROLLER_PORT_DISTANCE),
+        standin_port=port + STANDIN_PORT_DISTANCE,
+    )
+
+
+def _number(environ: Mapping[str, str], name: str, low: float, high: float) -> float:
+    try:
+        value = float(environ[name])
+    except ValueError:
+        value = float("nan")
+    if not low <= value <= high:
+        raise CliError(f"{name} must be a number from {low} to {high}, not '{environ[name]}'", exit_code=EXIT_USAGE)
+    return value

@@ -1,0 +1,180 @@
+"""`spillway status`: pools, providers and spend, from the controller or, when it is down, from what it last published."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from controller.adapters.local_http import LocalHttp
+    from controller.config.settings import Settings
+    from controller.core.fleet import FleetView, PoolView
+
+EPILOG = "Examples: spillway status    spillway status --watch    spillway status --json"
+WATCH_EVERY_S = 1.0
+STALE_AFTER_S = 5.0
+
+
+def register(app: typer.Typer) -> None:
+    """Afterwards `app` has `status`."""
+    app.command("status", epilog=EPILOG)(status)
+
+
+def status(
+    watch: bool = typer.Option(False, "--watch", "-w", help="again every second, until Ctrl-C"),
+    as_json: bool = typer.Option(False, "--json", help="one JSON document; with --watch one per line"),
+    config: Path | None = typer.Option(None, "--config", "-c", help="spillway.yaml to use"),
+    state_dir: Path | None = typer.Option(None, help="state folder of the system [default: .spillway]"),
+) -> None:
+    """Show what each pool is doing and why, the providers, and what was spent today."""
+    from controller.cli.signals import stop_signals
+    from controller.cli.wiring import open_local_http, settings_from
+
+    settings = settings_from(config, state_dir)
+    http = open_local_http(1.0)
+    try:
+        if not watch:
+            _show(collect(settings, http), as_json=as_json)
+            return
+        with stop_signals() as signals:
+            while not signals.count:
+                _show(collect(settings, http), as_json=as_json, clear=not as_json)
+                signals.wait(WATCH_EVERY_S)
+        raise typer.Exit(130)
+    finally:
+        http.close()
+
+
+def collect(settings: Settings, http: LocalHttp) -> dict[str, object]:
+    """Everything `status` shows, as data."""
+    from controller.cli.errors import CliError
+    from controller.cli.wiring import open_fleet
+
+    view = open_fleet(settings).last()
+    if view is None:
+        raise CliError(
+            f"nothing has been published in {settings.state_dir}", "no controller has run on it", "start one: spillway up"
+        )
+    now_s = time.time()
+    url = f"http://{settings.controller.host}:{settings.controller.port}/healthz"
+    age_s = max(0.0, now_s - view.published_at_s)
+    controller_up = http.get(url) is not None
+    admin_url = f"http://{settings.gateway.host}:{settings.gateway.admin_port}"
+    metrics = gateway_figures(http.get(f"{admin_url}/metrics"))
+    return {
+        "at": datetime.fromtimestamp(now_s, UTC),
+        "stale": not controller_up or age_s > STALE_AFTER_S,
+        "age_s": round(age_s, 1),
+        "controller_up": controller_up,
+        "gateway_up": metrics is not None,
+        "pools": [pool_row(pool, settings, metrics) for pool in ordered(view, settings)],
+        "providers": provider_rows(settings),
+        "spend_today": spend_today(settings, now_s),
+    }
+
+
+def ordered(view: FleetView, settings: Settings) -> list[PoolView]:
+    """Pools in the order of the configuration, then any others."""
+    names = [name for name in settings.pools if name in view.pools]
+    return [view.pools[name] for name in [*names, *(name for name in view.pools if name not in settings.pools)]]
+
+
+def gateway_figures(text: bytes | None) -> dict[tuple[str, str], float] | None:
+    """Counters of the gateway's metrics by (name, pool); None when the gateway does not answer."""
+    if text is None:
+        return None
+    from prometheus_client.parser import text_string_to_metric_families
+
+    wanted = ("spillway_pool_arrivals_total", "spillway_spilled_requests_total", "spillway_in_flight")
+    figures: dict[tuple[str, str], float] = {}
+    for family in text_string_to_metric_families(text.decode("utf-8", "replace")):
+        for sample in family.samples:
+            if sample.name in wanted and "pool" in sample.labels:
+                place = (sample.name, sample.labels["pool"])
+                figures[place] = figures.get(place, 0.0) + sample.value
+    return figures
+
+
+def pool_row(
+    pool: PoolView, settings: Settings, metrics: dict[tuple[str, str], float] | None
+) -> dict[str, object]:
+    """One pool as data."""
+    from controller.core.fleet import ReplicaState
+
+    def figure(name: str) -> int | None:
+        return int(metrics.get((name, pool.name), 0)) if metrics is not None else None
+
+    configured = settings.pools.get(pool.name)
+    pin = pool.pin if pool.pin is not None and pool.pin.until_s > time.time() else None
+    return {
+        "name": pool.name,
+        "model": configured.model if configured is not None else None,
+        "ready": pool.count(ReplicaState.READY),
+        "desired": pool.desired_replicas,
+        "warming": pool.count(ReplicaState.WARMING),
+        "draining": pool.count(ReplicaState.DRAINING),
+        "lost": pool.count(ReplicaState.LOST),
+        "routing": pool.mode,
+        "spill_ratio": pool.spill_ratio,
+        "saturation_ratio": pool.saturation_ratio,
+        "arrivals": figure("spillway_pool_arrivals_total"),
+        "spilled": figure("spillway_spilled_requests_total"),
+        "in_flight": figure("spillway_in_flight"),
+        "routing_reason": pool.mode_reason,
+        "scaling_reason": pool.decision_reason,
+        "pin": pin,
+        "simulated": any(replica.simulated for replica in pool.replicas),
+        "replicas": pool.replicas,
+    }
+
+
+def provider_rows(settings: Settings) -> list[dict[str, object]]:
+    """The external providers as data."""
+    import os
+
+    from controller.cli.overrides import usable_providers
+
+    usable = usable_providers(settings, os.environ)
+    return [
+        {
+            "name": provider.name,
+            "state": "simulated" if provider.simulated else "usable" if name in usable else "no key",
+            "base_url": provider.base_url,
+            "api_key_env": provider.api_key_env,
+        }
+        for name, provider in settings.providers.items()
+    ]
+
+
+def spend_today(settings: Settings, now_s: float) -> dict[str, object] | None:
+    """Requests and money since midnight UTC; None when there is no ledger yet."""
+    from controller.cli.wiring import open_ledger_reader
+    from controller.core.money import usd
+
+    reader = open_ledger_reader(settings)
+    if reader is None:
+        return None
+    try:
+        midnight_s = now_s - now_s % 86400.0
+        totals = reader.totals(by="target_kind", since_s=midnight_s)
+    finally:
+        reader.close()
+    return {
+        (row.group or "refused"): {"requests": row.requests, "cost_usd": usd(row.cost_nanousd)} for row in totals
+    }
+
+
+def _show(document: dict[str, object], *, as_json: bool, clear: bool = False) -> None:
+    from controller.cli.output import console, emit_json
+    from controller.cli.status_tables import print_status
+
+    if as_json:
+        emit_json("status", document)
+        return
+    if clear and console().is_terminal:
+        console().clear()
+    print_status(document)

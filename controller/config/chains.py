@@ -1,0 +1,158 @@
+"""Checks where requests may go: spill chains, fallbacks and rules, against the catalogue and the calendar."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import date, timedelta
+
+from controller.catalogue.lifetimes import is_alive, resolve
+from controller.config.document import Document, Place
+from controller.config.refusals import did_you_mean, problem_at
+from controller.core.errors import Problem
+from controller.core.models import Capability, Model
+from controller.core.pools import Pool
+from controller.core.requests import Phase
+from controller.routing.classify import TASKS
+from controller.routing.phases import RuleTable
+
+_HARD = frozenset({Capability.TEXT, Capability.JSON, Capability.VISION, Capability.EMBEDDINGS})
+_SOFT = frozenset({Capability.COMPLEX_REASONING, Capability.CRITIQUE})
+_SOON = timedelta(days=60)
+
+
+def check_fallbacks(
+    fallbacks: Mapping[str, tuple[str, ...]], models: Mapping[str, Model], document: Document
+) -> Iterator[Problem]:
+    """Unknown models, a model in its own list, repetitions, missing capabilities."""
+    for key, chain in fallbacks.items():
+        place = ("fallbacks", key)
+        if key not in models:
+            yield _unknown(document, place, key, models)
+            continue
+        yield from check_chain(chain, models[key], models, document, place)
+
+
+def check_chain(
+    chain: tuple[str, ...], head: Model, models: Mapping[str, Model], document: Document, place: Place
+) -> Iterator[Problem]:
+    """One list of catalogue keys that stand in for `head`."""
+    for index, key in enumerate(chain):
+        at = (*place, index)
+        model = models.get(key)
+        if model is None:
+            yield _unknown(document, at, key, models)
+        elif key == head.key:
+            yield problem_at(document, at, "the chain loops: it leads back to the model itself", "other models", key)
+        elif key in chain[:index]:
+            yield problem_at(document, at, "stands twice in the chain", "each model once", key)
+        elif not model.enabled:
+            yield problem_at(document, at, "is switched off", f"`models.{key}.enabled: true`, or another model", key)
+        else:
+            yield from _capability_problems(head, model, document, at)
+
+
+def _capability_problems(head: Model, model: Model, document: Document, place: Place) -> Iterator[Problem]:
+    for needed, severity in ((_HARD, "error"), (_SOFT, "warning")):
+        lacking = sorted((head.capabilities & needed) - model.capabilities)
+        if lacking:
+            message = f"{model.key} lacks {', '.join(lacking)}, which {head.key} has"
+            yield problem_at(document, place, message, f"models with {', '.join(lacking)}", model.key, severity)
+
+
+def check_pool_circles(pools: Mapping[str, Pool], document: Document, places: Mapping[str, Place]) -> Iterator[Problem]:
+    """Pools that spill to each other: a full fleet would chase its own tail."""
+    by_model = {pool.model: pool for pool in pools.values()}
+    for pool in pools.values():
+        trail = [pool.name]
+        if _leads_back(pool, pool, by_model, trail):
+            circle = " -> ".join([*trail, pool.name])
+            place = (*places[pool.name], "spill", "to")
+            yield problem_at(document, place, f"the chain loops: {circle}", "chains that end outside own pools")
+
+
+def _leads_back(start: Pool, pool: Pool, by_model: Mapping[str, Pool], trail: list[str]) -> bool:
+    for key in pool.spill.to:
+        successor = by_model.get(key)
+        if successor is None or successor is pool:
+            continue
+        if successor is start:
+            return True
+        if successor.name not in trail:
+            trail.append(successor.name)
+            if _leads_back(start, successor, by_model, trail):
+                return True
+            trail.pop()
+    return False
+
+
+def check_rules(table: RuleTable, models: Mapping[str, Model], document: Document) -> Iterator[Problem]:
+    """Unknown models, vision rules to blind models, and task names that look mistyped."""
+    for index, rule in enumerate(table.rules):
+        place = ("rules", "table", index)
+        model = models.get(rule.model)
+        if model is None or not model.enabled:
+            yield _unknown(document, (*place, "model"), rule.model, models)
+        elif rule.needs_vision and Capability.VISION not in model.capabilities:
+            message = f"{rule.model} lacks vision, which this rule needs"
+            yield problem_at(document, (*place, "model"), message, _with_vision(models), rule.model)
+        for name in sorted((rule.tasks | rule.except_tasks) - set(TASKS)):
+            hint = did_you_mean(name, TASKS)
+            if hint:
+                at = (*place, "tasks" if name in rule.tasks else "except_tasks")
+                yield problem_at(
+                    document, at, "is no built-in task" + hint, "any name, if it is meant", name, "warning"
+                )
+    if table.default_model not in models:
+        yield _unknown(document, ("rules", "default_model"), table.default_model, models)
+
+
+def lifetime_warnings(
+    routed: Iterable[tuple[Place, str]], models: Mapping[str, Model], document: Document, today: date
+) -> Iterator[Problem]:
+    """Models in use that are shut down, or will be within 60 days; each model once."""
+    seen: set[str] = set()
+    for place, key in routed:
+        model = models.get(key)
+        if model is None or key in seen or model.shutdown_date is None:
+            continue
+        seen.add(key)
+        if not is_alive(model, today):
+            _, notes = resolve(models, key, today)
+            yield problem_at(document, place, "; ".join(notes), "a model that still answers", key, "warning")
+        elif model.shutdown_date - today <= _SOON:
+            then = f", then {model.replaced_by} stands in" if model.replaced_by else ", and nothing replaces it"
+            message = f"{key} ends on {model.shutdown_date}, in {(model.shutdown_date - today).days} days{then}"
+            yield problem_at(document, place, message, "a model that stays", key, "warning")
+
+
+def routed_keys(
+    table: RuleTable,
+    phase: Phase,
+    pools: Mapping[str, Pool],
+    places: Mapping[str, Place],
+    fallbacks: Mapping[str, tuple[str, ...]],
+) -> Iterator[tuple[Place, str]]:
+    """(place, catalogue key) of all that the present phase can use: rules, spill chains, their fallbacks."""
+    heads: list[str] = []
+    for index, rule in enumerate(table.rules):
+        if not rule.phases or phase in rule.phases:
+            heads.append(rule.model)
+            yield ("rules", "table", index, "model"), rule.model
+    heads.append(table.default_model)
+    yield ("rules", "default_model"), table.default_model
+    for pool in pools.values():
+        for index, key in enumerate(pool.spill.to):
+            yield (*places[pool.name], "spill", "to", index), key
+    for head in dict.fromkeys(heads):
+        for index, key in enumerate(fallbacks.get(head, ())):
+            yield ("fallbacks", head, index), key
+
+
+def _unknown(document: Document, place: Place, key: str, models: Mapping[str, Model]) -> Problem:
+    known = [name for name, model in models.items() if model.enabled]
+    return problem_at(document, place, "no such model" + did_you_mean(key, known), f"one of {', '.join(known)}", key)
+
+
+def _with_vision(models: Mapping[str, Model]) -> str:
+    able = [key for key, model in models.items() if model.enabled and Capability.VISION in model.capabilities]
+    return f"one of {', '.join(able)}"

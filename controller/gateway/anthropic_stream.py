@@ -1,0 +1,153 @@
+"""An Anthropic event stream as OpenAI chat chunks, event by event."""
+
+from __future__ import annotations
+
+import orjson
+
+from controller.core.errors import EngineUnavailable, StreamBroken, UpstreamError, UpstreamRejected
+from controller.core.money import Usage
+from controller.gateway.answers import DONE
+from controller.gateway.anthropic_wire import FINISH_REASONS, openai_usage, unary, usage_of
+from controller.gateway.decode import Document
+from controller.gateway.sse import EventTooLarge, Splitter, encode
+
+_STATUSES = {
+    "invalid_request_error": 400,
+    "authentication_error": 401,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "request_too_large": 413,
+    "rate_limit_error": 429,
+    "api_error": 500,
+    "timeout_error": 504,
+    "overloaded_error": 529,
+}
+
+
+def _in_band(error: object, data: bytes) -> UpstreamRejected:
+    kind = error.get("type") if isinstance(error, dict) else None
+    return UpstreamRejected(_STATUSES.get(str(kind), 502), data[:4096])
+
+
+def read_unary(body: bytes, created_s: int) -> tuple[bytes, Usage | None]:
+    """The answer as a chat completion and its usage; EngineUnavailable when a 200 holds none."""
+    try:
+        answer = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise EngineUnavailable("answered 200 with something that is not JSON") from error
+    if not isinstance(answer, dict) or not isinstance(answer.get("content"), list):
+        if isinstance(answer, dict) and answer.get("type") == "error":
+            raise _in_band(answer.get("error"), body)
+        raise EngineUnavailable("answered 200 without `content`")
+    return unary(answer, created_s)
+
+
+class AnthropicStream:
+    """Translates a stream; the same surface as `openai_wire.OpenAIStream`."""
+
+    __slots__ = (
+        "_created_s",
+        "_finish",
+        "_head",
+        "_splitter",
+        "_tool_index",
+        "_wants_usage",
+        "content_events",
+        "content_seen",
+        "done",
+        "error",
+        "usage",
+    )
+
+    def __init__(self, *, wants_usage: bool, created_s: int) -> None:
+        self._splitter = Splitter()
+        self._wants_usage = wants_usage
+        self._created_s = created_s
+        self._head: Document = {}
+        self._tool_index = -1
+        self._finish: str | None = None
+        self.usage: Usage | None = None
+        self.content_seen = False
+        self.content_events = 0
+        self.done = False
+        self.error: UpstreamError | None = None
+
+    def feed(self, chunk: bytes) -> bytes:
+        """What the caller gets for these bytes; after `done` or `error` nothing more."""
+        try:
+            events = self._splitter.feed(chunk)
+        except EventTooLarge as error:
+            self.error = StreamBroken(str(error))
+            return b""
+        out: list[bytes] = []
+        for data in events:
+            try:
+                event = orjson.loads(data)
+            except orjson.JSONDecodeError:
+                self.error = StreamBroken("an event is not JSON")
+                break
+            if isinstance(event, dict):
+                self._event(event, data, out)
+            if self.done or self.error is not None:
+                break
+        return b"".join(out)
+
+    def _event(self, event: Document, data: bytes, out: list[bytes]) -> None:
+        kind = event.get("type")
+        if kind == "content_block_delta":
+            self._delta(event.get("delta") or {}, out)
+        elif kind == "message_start":
+            message = event.get("message") or {}
+            self.usage = usage_of(message.get("usage"))
+            self._head = {
+                "id": message.get("id"),
+                "object": "chat.completion.chunk",
+                "created": self._created_s,
+                "model": message.get("model"),
+            }
+            out.append(self._chunk({"role": "assistant", "content": ""}))
+        elif kind == "content_block_start":
+            self._block(event.get("content_block") or {}, out)
+        elif kind == "message_delta":
+            delta = event.get("delta") or {}
+            self._finish = FINISH_REASONS.get(str(delta.get("stop_reason")), "stop")
+            self.usage = usage_of(event.get("usage"), self.usage)
+            self.content_seen = True
+            out.append(self._chunk({}, finish=self._finish))
+        elif kind == "message_stop":
+            self.done = True
+            if self._wants_usage and self.usage is not None:
+                out.append(encode(orjson.dumps({**self._head, "choices": [], "usage": openai_usage(self.usage)})))
+        elif kind == "error":
+            self.error = _in_band(event.get("error"), data)
+
+    def _block(self, block: Document, out: list[bytes]) -> None:
+        if block.get("type") != "tool_use":
+            return
+        self._tool_index += 1
+        function = {"name": block.get("name"), "arguments": ""}
+        call = {"index": self._tool_index, "id": block.get("id"), "type": "function", "function": function}
+        self._content({"tool_calls": [call]}, out)
+
+    def _delta(self, delta: Document, out: list[bytes]) -> None:
+        if delta.get("type") == "text_delta" and delta.get("text"):
+            self._content({"content": delta["text"]}, out)
+        elif delta.get("type") == "input_json_delta" and delta.get("partial_json"):
+            call = {"index": max(0, self._tool_index), "function": {"arguments": delta["partial_json"]}}
+            self._content({"tool_calls": [call]}, out)
+
+    def _content(self, delta: Document, out: list[bytes]) -> None:
+        self.content_seen = True
+        self.content_events += 1
+        out.append(self._chunk(delta))
+
+    def _chunk(self, delta: Document, finish: str | None = None) -> bytes:
+        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
+        return encode(orjson.dumps({**self._head, "choices": [choice]}))
+
+    def end(self) -> bytes:
+        """The upstream ended its body: [DONE] when the answer is whole, else `error` is set."""
+        if not self.done:
+            self.error = self.error or StreamBroken("the stream ended before message_stop")
+            return b""
+        return DONE

@@ -1,0 +1,223 @@
+"""OpenAI chat to Anthropic messages and back, unary and streamed: text, system, tools, images, usage."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from controller.core.models import Model
+from controller.core.money import Usage
+from controller.gateway.decode import Decoded, Document
+
+VERSION = "2023-06-01"
+PATH = "/messages"
+DEFAULT_MAX_TOKENS = 4096
+_JSON_WORDS = "Answer with one JSON object and nothing else."
+FINISH_REASONS = {
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    "max_tokens": "length",
+    "tool_use": "tool_calls",
+    "refusal": "content_filter",
+    "pause_turn": "stop",
+}
+
+
+class NotTranslatable(Exception):
+    """The request asks for something that Anthropic's API has no word for; another target may do."""
+
+
+def request_body(decoded: Decoded, model: Model, *, temperature: float | None) -> bytes:
+    """The same request in Anthropic's words."""
+    document = decoded.document
+    if decoded.n > 1:
+        raise NotTranslatable("n > 1")
+    system, messages = _messages(document["messages"])
+    if decoded.facts.json_output:
+        system.append(_JSON_WORDS + _schema(document["response_format"]))
+    body: Document = {
+        "model": model.model_id,
+        "max_tokens": decoded.facts.max_tokens or min(DEFAULT_MAX_TOKENS, model.max_output_tokens),
+        "messages": messages,
+    }
+    if system:
+        body["system"] = "\n\n".join(system)
+    wanted = document.get("temperature")
+    wanted = temperature if wanted is None else wanted
+    if wanted is not None:
+        body["temperature"] = min(1.0, wanted)
+    elif document.get("top_p") is not None:
+        body["top_p"] = document["top_p"]
+    stop = document.get("stop")
+    if stop:
+        body["stop_sequences"] = [stop] if isinstance(stop, str) else stop
+    if document.get("user"):
+        body["metadata"] = {"user_id": document["user"]}
+    if decoded.facts.stream:
+        body["stream"] = True
+    body.update(_tools(document))
+    return orjson.dumps(body)
+
+
+def _schema(wanted: Document) -> str:
+    schema = wanted.get("json_schema")
+    if not isinstance(schema, dict) or not isinstance(schema.get("schema"), dict):
+        return ""
+    return " It must match this JSON schema: " + orjson.dumps(schema["schema"]).decode()
+
+
+def _tools(document: Document) -> Document:
+    tools = document.get("tools")
+    if not tools:
+        return {}
+    named = [tool["function"] for tool in tools if isinstance(tool.get("function"), dict)]
+    if len(named) != len(tools):
+        raise NotTranslatable("a tool that is not a function")
+    translated: Document = {
+        "tools": [
+            {
+                "name": function.get("name"),
+                "description": function.get("description") or "",
+                "input_schema": function.get("parameters") or {"type": "object", "properties": {}},
+            }
+            for function in named
+        ]
+    }
+    choice = _tool_choice(document.get("tool_choice"))
+    if document.get("parallel_tool_calls") is False:
+        choice = {**(choice or {"type": "auto"}), "disable_parallel_tool_use": True}
+    if choice is not None:
+        translated["tool_choice"] = choice
+    return translated
+
+
+def _tool_choice(choice: object) -> Document | None:
+    if isinstance(choice, dict):
+        function = choice.get("function")
+        return {"type": "tool", "name": function.get("name") if isinstance(function, dict) else None}
+    return {"required": {"type": "any"}, "none": {"type": "none"}, "auto": {"type": "auto"}}.get(str(choice))
+
+
+def _messages(messages: list[Document]) -> tuple[list[str], list[Document]]:
+    system: list[str] = []
+    translated: list[Document] = []
+    for message in messages:
+        role, content = message["role"], message.get("content")
+        if role in ("system", "developer"):
+            system.append(_plain(content))
+            continue
+        blocks = _tool_result(message) if role in ("tool", "function") else _blocks(content)
+        if role == "assistant":
+            blocks.extend(_tool_use(call) for call in message.get("tool_calls") or ())
+        if not blocks:
+            continue
+        speaker = "assistant" if role == "assistant" else "user"
+        if translated and translated[-1]["role"] == speaker:
+            translated[-1]["content"].extend(blocks)
+        else:
+            translated.append({"role": speaker, "content": blocks})
+    if not translated or translated[0]["role"] != "user":
+        translated.insert(0, {"role": "user", "content": [{"type": "text", "text": "."}]})
+    return system, translated
+
+
+def _plain(content: object) -> str:
+    if isinstance(content, str):
+        return content
+    parts = content if isinstance(content, list) else []
+    return "".join(part.get("text") or "" for part in parts)
+
+
+def _blocks(content: object) -> list[Document]:
+    if isinstance(content, str):
+        return [{"type": "text", "text": content}] if content else []
+    return [_block(part) for part in (content if isinstance(content, list) else []) if part.get("text") != ""]
+
+
+def _block(part: Document) -> Document:
+    kind = part.get("type")
+    if kind == "text" or (kind is None and isinstance(part.get("text"), str)):
+        return {"type": "text", "text": part["text"]}
+    if kind != "image_url":
+        raise NotTranslatable(f"a content part of type {kind}")
+    image = part.get("image_url")
+    url = image.get("url") if isinstance(image, dict) else image
+    if not isinstance(url, str):
+        raise NotTranslatable("an image without a URL")
+    if not url.startswith("data:"):
+        return {"type": "image", "source": {"type": "url", "url": url}}
+    media_type, _, data = url[5:].partition(";base64,")
+    return {"type": "image", "source": {"type": "base64", "media_type": media_type, "data": data}}
+
+
+def _tool_result(message: Document) -> list[Document]:
+    content = message.get("content")
+    return [
+        {
+            "type": "tool_result",
+            "tool_use_id": message.get("tool_call_id") or message.get("name") or "",
+            "content": content if isinstance(content, str) else _blocks(content),
+        }
+    ]
+
+
+def _tool_use(call: Any) -> Document:
+    function = call.get("function") if isinstance(call, dict) else None
+    if not isinstance(function, dict):
+        raise NotTranslatable("a tool call that is not a function")
+    try:
+        arguments = orjson.loads(function.get("arguments") or "{}")
+    except orjson.JSONDecodeError as error:
+        raise NotTranslatable("tool arguments that are not JSON") from error
+    return {"type": "tool_use", "id": call.get("id") or "", "name": function.get("name"), "input": arguments}
+
+
+def usage_of(raw: object, before: Usage | None = None) -> Usage | None:
+    """Usage in Anthropic's shape; cached reads and writes are part of the input. `before`: what an earlier event said."""
+    if not isinstance(raw, dict):
+        return before
+    known = before or Usage(input_tokens=0, output_tokens=0)
+    inputs = [raw.get(name) or 0 for name in ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")]
+    return Usage(
+        input_tokens=sum(inputs) or known.input_tokens,
+        output_tokens=raw.get("output_tokens") or known.output_tokens,
+        cached_input_tokens=inputs[1] or known.cached_input_tokens,
+    )
+
+
+def openai_usage(usage: Usage) -> Document:
+    """Usage in OpenAI's shape."""
+    return {
+        "prompt_tokens": usage.input_tokens,
+        "completion_tokens": usage.output_tokens,
+        "total_tokens": usage.input_tokens + usage.output_tokens,
+        "prompt_tokens_details": {"cached_tokens": usage.cached_input_tokens},
+    }
+
+
+def unary(answer: Document, created_s: int) -> tuple[bytes, Usage | None]:
+    """An Anthropic message as an OpenAI chat completion, and its usage."""
+    texts, calls = [], []
+    for block in answer["content"]:
+        if block.get("type") == "text":
+            texts.append(block.get("text") or "")
+        elif block.get("type") == "tool_use":
+            arguments = orjson.dumps(block.get("input") or {}).decode()
+            function = {"name": block.get("name"), "arguments": arguments}
+            calls.append({"id": block.get("id"), "type": "function", "function": function})
+    message: Document = {"role": "assistant", "content": "".join(texts) if texts or not calls else None}
+    if calls:
+        message["tool_calls"] = calls
+    usage = usage_of(answer.get("usage"))
+    finish = FINISH_REASONS.get(str(answer.get("stop_reason")), "stop")
+    document: Document = {
+        "id": answer.get("id"),
+        "object": "chat.completion",
+        "created": created_s,
+        "model": answer.get("model"),
+        "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": finish}],
+    }
+    if usage is not None:
+        document["usage"] = openai_usage(usage)
+    return orjson.dumps(document), usage

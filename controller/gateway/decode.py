@@ -1,0 +1,281 @@
+"""From bytes to a checked request: caps, JSON, types, and the facts that routing needs. Refuses with RequestError."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from controller.config.settings import Caps
+from controller.core.errors import RequestError
+from controller.core.requests import Operation
+from controller.routing.classify import RequestFacts
+
+Document = dict[str, Any]  # Any: a caller's JSON, until it has been checked
+HeaderMap = dict[bytes, bytes]
+
+PREFIX_CHARS = 512  # what two requests must share to count as having the same prefix
+MAX_TOKENS_LIMIT = 10_000_000
+MAX_MESSAGES = 10_000
+_NUMBERS = {
+    "temperature": (0.0, 2.0),
+    "top_p": (0.0, 1.0),
+    "frequency_penalty": (-2.0, 2.0),
+    "presence_penalty": (-2.0, 2.0),
+}
+_ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decoded:
+    """A checked request. `wants_usage`: the caller asked for the usage chunk of a stream."""
+
+    operation: Operation
+    document: Document
+    body: bytes
+    facts: RequestFacts
+    wants_usage: bool
+    n: int
+
+
+def _wrong(param: str, message: str, code: str = "invalid_value") -> RequestError:
+    return RequestError(message, status=400, code=code, param=param, should_retry=False)
+
+
+def too_large(limit_bytes: int) -> RequestError:
+    """The refusal of a body over the cap."""
+    return RequestError(
+        f"the body is larger than {limit_bytes} bytes",
+        status=413,
+        code="request_too_large",
+        should_retry=False,
+    )
+
+
+def _depth_within(document: object, limit: int) -> bool:
+    level: list[object] = [document]
+    for _ in range(limit + 1):
+        deeper: list[object] = []
+        for node in level:
+            if isinstance(node, dict):
+                deeper.extend(value for value in node.values() if isinstance(value, dict | list))
+            elif isinstance(node, list):
+                deeper.extend(value for value in node if isinstance(value, dict | list))
+        if not deeper:
+            return True
+        level = deeper
+    return False
+
+
+def parse(body: bytes, caps: Caps) -> Document:
+    """The JSON object in the body, within the depth cap."""
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise _wrong("body", f"the body is not valid JSON: {error}", "invalid_json") from error
+    if not isinstance(document, dict):
+        raise _wrong("body", "the body must be a JSON object", "invalid_json")
+    if body.count(b"[") + body.count(b"{") > caps.json_depth and not _depth_within(document, caps.json_depth):
+        raise _wrong("body", f"the body is nested deeper than {caps.json_depth} levels", "invalid_json")
+    return document
+
+
+def _text_bytes(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+
+
+def _check_int(document: Document, name: str, low: int, high: int) -> int | None:
+    value = document.get(name)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise _wrong(name, f"`{name}` must be an integer between {low} and {high}")
+    return value
+
+
+def _check_common(document: Document, caps: Caps) -> tuple[bool, bool, int]:
+    """(stream, wants_usage, n)."""
+    stream = document.get("stream")
+    if stream is not None and not isinstance(stream, bool):
+        raise _wrong("stream", "`stream` must be true or false")
+    options = document.get("stream_options")
+    if options is not None and not isinstance(options, dict):
+        raise _wrong("stream_options", "`stream_options` must be an object")
+    for name, (low, high) in _NUMBERS.items():
+        value = document.get(name)
+        if value is not None and (
+            isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high
+        ):
+            raise _wrong(name, f"`{name}` must be a number between {low:g} and {high:g}")
+    n = _check_int(document, "n", 1, caps.choices) or 1
+    return bool(stream), bool(options and options.get("include_usage")), n
+
+
+class _Counter:
+    """Sums up what the messages hold."""
+
+    __slots__ = ("images", "prefix", "text_bytes")
+
+    def __init__(self) -> None:
+        self.text_bytes = 0
+        self.images = 0
+        self.prefix = ""
+
+    def text(self, text: str) -> None:
+        """Count one text."""
+        self.text_bytes += len(text) if text.isascii() else _text_bytes(text)
+        if len(self.prefix) < PREFIX_CHARS:
+            self.prefix += text[:PREFIX_CHARS]
+
+    def part(self, part: object, where: str) -> None:
+        """Count one content part."""
+        if not isinstance(part, dict):
+            raise _wrong(where, f"`{where}` must be a list of objects")
+        kind = part.get("type")
+        text = part.get("text")
+        if kind in ("image_url", "input_image", "image"):
+            self.images += 1
+        elif isinstance(text, str):
+            self.text(text)
+        elif kind == "text":
+            raise _wrong(where, f"`{where}.text` must be a string")
+
+
+def _count_messages(messages: object) -> _Counter:
+    if not isinstance(messages, list) or not messages:
+        raise _wrong("messages", "`messages` must be a non-empty list")
+    if len(messages) > MAX_MESSAGES:
+        raise _wrong("messages", f"`messages` must have at most {MAX_MESSAGES} entries")
+    counter = _Counter()
+    for index, message in enumerate(messages):
+        if not isinstance(message, dict):
+            raise _wrong(f"messages[{index}]", f"`messages[{index}]` must be an object")
+        role = message.get("role")
+        if not isinstance(role, str) or role not in _ROLES:
+            raise _wrong(f"messages[{index}].role", f"`role` must be one of {', '.join(sorted(_ROLES))}")
+        content = message.get("content")
+        if isinstance(content, str):
+            counter.text(content)
+        elif isinstance(content, list):
+            for part in content:
+                counter.part(part, f"messages[{index}].content")
+        elif content is not None:
+            raise _wrong(f"messages[{index}].content", "`content` must be a string or a list")
+    return counter
+
+
+def _count_prompt(prompt: object, name: str) -> _Counter:
+    """`prompt` or `input`: a text, a list of texts, or token ids."""
+    counter = _Counter()
+    items = prompt if isinstance(prompt, list) else [prompt]
+    if not items:
+        raise _wrong(name, f"`{name}` must not be empty")
+    for item in items:
+        if isinstance(item, str):
+            counter.text(item)
+        elif isinstance(item, int) and not isinstance(item, bool):
+            counter.text_bytes += 4  # a token id
+        elif isinstance(item, list) and item and all(type(token) is int for token in item):
+            counter.text_bytes += 4 * len(item)
+        else:
+            raise _wrong(name, f"`{name}` must be a string, a list of strings or token ids")
+    return counter
+
+
+def _tools(document: Document) -> tuple[int, int]:
+    """(how many, their bytes)."""
+    tools = document.get("tools")
+    if tools is None:
+        return 0, 0
+    if not isinstance(tools, list) or not all(isinstance(tool, dict) for tool in tools):
+        raise _wrong("tools", "`tools` must be a list of objects")
+    return len(tools), len(orjson.dumps(tools)) if tools else 0
+
+
+def _wants_json(document: Document) -> bool:
+    wanted = document.get("response_format")
+    if wanted is None:
+        return False
+    if not isinstance(wanted, dict):
+        raise _wrong("response_format", "`response_format` must be an object")
+    return wanted.get("type") in ("json_object", "json_schema")
+
+
+def _word(headers: HeaderMap, document: Document, name: str) -> str | None:
+    """An explicit task or complexity: header first, then `metadata`."""
+    header = headers.get(b"x-spillway-" + name.encode())
+    if header is not None:
+        return header.decode("latin-1").strip().lower()
+    metadata = document.get("metadata")
+    if metadata is None:
+        return None
+    if not isinstance(metadata, dict):
+        raise _wrong("metadata", "`metadata` must be an object")
+    value = metadata.get(name)
+    if value is not None and not isinstance(value, str):
+        raise _wrong(f"metadata.{name}", f"`metadata.{name}` must be a string")
+    return value
+
+
+def _spill_allowed(headers: HeaderMap) -> bool:
+    value = headers.get(b"x-spillway-spill")
+    if value is None or value.lower() == b"auto":
+        return True
+    if value.lower() == b"never":
+        return False
+    raise _wrong("x-spillway-spill", "`x-spillway-spill` must be 'auto' or 'never'")
+
+
+def _deadline_s(headers: HeaderMap) -> float | None:
+    """The SDK's read timeout; a header that makes no sense is ignored."""
+    value = headers.get(b"x-stainless-read-timeout")
+    if value is None:
+        return None
+    try:
+        seconds = float(value)
+    except ValueError:
+        return None
+    return seconds if 0.0 < seconds < 86400.0 else None
+
+
+def decode(operation: Operation, headers: HeaderMap, body: bytes, tenant: str, caps: Caps) -> Decoded:
+    """The request, checked, with its facts."""
+    document = parse(body, caps)
+    model = document.get("model")
+    if not isinstance(model, str) or not 0 < len(model) <= 256:
+        raise _wrong("model", "`model` must be a string of 1 to 256 characters")
+    stream, wants_usage, n = _check_common(document, caps)
+    max_tokens, tool_count, tool_bytes, messages = None, 0, 0, 1
+    if operation is Operation.CHAT:
+        counter = _count_messages(document.get("messages"))
+        messages = len(document["messages"])
+        tool_count, tool_bytes = _tools(document)
+        max_tokens = _check_int(document, "max_completion_tokens", 1, MAX_TOKENS_LIMIT)
+    else:
+        name = "prompt" if operation is Operation.COMPLETION else "input"
+        counter = _count_prompt(document.get(name), name)
+    if max_tokens is None:
+        max_tokens = _check_int(document, "max_tokens", 1, MAX_TOKENS_LIMIT)
+    if stream and operation is Operation.EMBEDDINGS:
+        raise _wrong("stream", "`stream` must not be set for embeddings")
+    facts = RequestFacts(
+        operation=operation,
+        requested_model=model,
+        explicit_task=_word(headers, document, "task"),
+        explicit_complexity=_word(headers, document, "complexity"),
+        text_bytes=counter.text_bytes + tool_bytes,
+        message_count=messages,
+        image_count=counter.images,
+        tool_count=tool_count,
+        json_output=_wants_json(document),
+        max_tokens=max_tokens,
+        prefix_key=hash((tenant, counter.prefix[:PREFIX_CHARS])),
+        tenant=tenant,
+        stream=stream,
+        spill_allowed=_spill_allowed(headers),
+        deadline_s=_deadline_s(headers),
+    )
+    return Decoded(
+        operation=operation, document=document, body=body, facts=facts, wants_usage=wants_usage, n=n
+    )

@@ -1,0 +1,205 @@
+"""The OpenAI dialect towards upstreams: what is sent, and what is read from answers while their bytes pass through.
+
+Own engines and OpenAI-shaped providers answer in the caller's own shape, so answers are relayed as they are; only usage is
+taken from them, and taken out of them when the caller did not ask for it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from controller.core.errors import EngineUnavailable, StreamBroken, UpstreamError, UpstreamRejected
+from controller.core.models import Model
+from controller.core.money import Usage
+from controller.core.requests import Operation
+from controller.gateway.answers import DONE
+from controller.gateway.decode import Decoded, Document
+from controller.gateway.sse import EventTooLarge, Splitter, encode
+
+PATHS = {
+    Operation.CHAT: "/chat/completions",
+    Operation.COMPLETION: "/completions",
+    Operation.EMBEDDINGS: "/embeddings",
+}
+# Only fields known here go on: whatever else an engine understands is not for callers to reach.
+_OPENAI_FIELDS = frozenset(
+    """model messages prompt input stream stream_options max_tokens max_completion_tokens temperature top_p n stop seed
+    presence_penalty frequency_penalty logit_bias logprobs top_logprobs response_format tools tool_choice
+    parallel_tool_calls user reasoning_effort echo best_of suffix dimensions encoding_format service_tier verbosity
+    prediction modalities functions function_call safety_identifier prompt_cache_key""".split()
+)
+_ENGINE_FIELDS = _OPENAI_FIELDS | frozenset(
+    """top_k min_p repetition_penalty length_penalty min_tokens ignore_eos stop_token_ids include_stop_str_in_output
+    skip_special_tokens spaces_between_special_tokens truncate_prompt_tokens bad_words allowed_token_ids
+    structured_outputs guided_json guided_regex guided_choice guided_grammar include_reasoning
+    return_token_ids use_beam_search add_generation_prompt continue_final_message""".split()
+)
+_NO_STREAM_USAGE = frozenset({Operation.EMBEDDINGS})
+
+
+def request_body(decoded: Decoded, model: Model, *, is_own: bool, temperature: float | None) -> bytes:
+    """The body for this model; the caller's own bytes when nothing has to change."""
+    document = decoded.document
+    allowed = _ENGINE_FIELDS if is_own else _OPENAI_FIELDS
+    changes: Document = {}
+    if document["model"] != model.model_id:
+        changes["model"] = model.model_id
+    if decoded.facts.stream and not decoded.wants_usage and decoded.operation not in _NO_STREAM_USAGE:
+        changes["stream_options"] = {**(document.get("stream_options") or {}), "include_usage": True}
+    if temperature is not None and document.get("temperature") is None:
+        changes["temperature"] = temperature
+    if not changes and document.keys() <= allowed:
+        return decoded.body
+    kept = {name: value for name, value in document.items() if name in allowed}
+    kept.update(changes)
+    return orjson.dumps(kept)
+
+
+def usage_of(raw: object) -> Usage | None:
+    """Usage in OpenAI's shape, or None when it is not one."""
+    if not isinstance(raw, dict):
+        return None
+    prompt, completion = raw.get("prompt_tokens"), raw.get("completion_tokens", 0)
+    details = raw.get("prompt_tokens_details")
+    cached = details.get("cached_tokens") if isinstance(details, dict) else 0
+    if not _is_count(prompt) or not _is_count(completion or 0):
+        return None
+    return Usage(
+        input_tokens=int(prompt),  # type: ignore[call-overload]  # checked just above
+        output_tokens=int(completion or 0),
+        cached_input_tokens=min(cached, int(prompt)) if _is_count(cached) else 0,  # type: ignore[call-overload,type-var]
+    )
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def read_unary(body: bytes, operation: Operation) -> tuple[bytes, Usage | None]:
+    """The body to relay and its usage; EngineUnavailable when a 200 does not hold an answer."""
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise EngineUnavailable("answered 200 with something that is not JSON") from error
+    wanted = "data" if operation is Operation.EMBEDDINGS else "choices"
+    if not isinstance(document, dict) or not isinstance(document.get(wanted), list):
+        if isinstance(document, dict) and "error" in document:
+            raise _in_band(document["error"], body)
+        raise EngineUnavailable(f"answered 200 without `{wanted}`")
+    return body, usage_of(document.get("usage"))
+
+
+def _in_band(error: object, body: bytes) -> UpstreamRejected:
+    """An error inside a 200: its own status if it names one, else 502."""
+    code = error.get("code") if isinstance(error, dict) else None
+    status = code if isinstance(code, int) and 400 <= code < 600 else 502
+    return UpstreamRejected(status, body[:4096])
+
+
+class OpenAIStream:
+    """Relays a chat or completion stream, learning from it what metering needs."""
+
+    __slots__ = ("_last", "_splitter", "_wants_usage", "content_events", "content_seen", "done", "error", "usage")
+
+    def __init__(self, *, wants_usage: bool) -> None:
+        self._splitter = Splitter()
+        self._wants_usage = wants_usage
+        self._last = b""
+        self.usage: Usage | None = None
+        self.content_seen = False
+        self.content_events = 0
+        self.done = False
+        self.error: UpstreamError | None = None
+
+    def feed(self, chunk: bytes) -> bytes:
+        """What the caller gets for these bytes; after `done` or `error` nothing more."""
+        if (
+            self.content_seen
+            and chunk.endswith(b"}\n\n")
+            and chunk.startswith(b"data: {")
+            and self._splitter.is_between_events
+            and b'"usage":{' not in chunk
+            and b'"usage": {' not in chunk
+            and b'{"error"' not in chunk
+            and b"\r" not in chunk
+        ):
+            self._last = chunk
+            self.content_events += chunk.count(b"\n\n")
+            return chunk
+        try:
+            events = self._splitter.feed(chunk)
+        except EventTooLarge as error:
+            self.error = StreamBroken(str(error))
+            return b""
+        out: list[bytes] = []
+        for data in events:
+            self._event(data, out)
+            if self.done or self.error is not None:
+                break
+        return b"".join(out)
+
+    def _event(self, data: bytes, out: list[bytes]) -> None:
+        if data == b"[DONE]":
+            self.done = True
+            return
+        if (
+            self.content_seen
+            and b'"usage":{' not in data
+            and b'"usage": {' not in data
+            and not data.startswith(b'{"error"')
+        ):
+            self._last = data
+            self.content_events += 1
+            out.append(encode(data))
+            return
+        try:
+            document = orjson.loads(data)
+        except orjson.JSONDecodeError:
+            self.error = StreamBroken("an event is not JSON")
+            return
+        if not isinstance(document, dict):
+            self.error = StreamBroken("an event is not an object")
+        elif "error" in document and document["error"]:
+            self.error = _in_band(document["error"], data)
+        else:
+            self._last = data
+            self._parsed(document, data, out)
+
+    def _parsed(self, document: Document, data: bytes, out: list[bytes]) -> None:
+        choices = document.get("choices") or []
+        if any(_has_content(choice) for choice in choices):
+            self.content_seen = True
+            self.content_events += 1
+        usage = usage_of(document.get("usage"))
+        if usage is not None:
+            self.usage = usage
+            if not self._wants_usage:
+                if not choices:
+                    return
+                del document["usage"]
+                out.append(encode(orjson.dumps(document)))
+                return
+        out.append(encode(data))
+
+    def end(self) -> bytes:
+        """The upstream ended its body: [DONE] when the answer is whole, else `error` is set."""
+        if not self.done and (self.usage is not None or b'"finish_reason":"' in self._last.replace(b": ", b":")):
+            self.done = True
+        if not self.done:
+            self.error = self.error or StreamBroken("the stream ended before its end marker")
+            return b""
+        return DONE
+
+
+def _has_content(choice: Any) -> bool:
+    """Whether a choice of a chunk carries anything a caller would see."""
+    if not isinstance(choice, dict):
+        return False
+    if choice.get("text") or choice.get("finish_reason"):
+        return True
+    delta = choice.get("delta")
+    return isinstance(delta, dict) and any(
+        delta.get(name) for name in ("content", "tool_calls", "function_call", "refusal", "reasoning_content", "reasoning")
+    )

@@ -1,0 +1,106 @@
+"""What the gateway needs from outside; adapters fit these structurally and `cli/wiring.py` joins the two."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from controller.core.fleet import FleetView
+from controller.core.keys import KeyRecord
+from controller.core.ledger import LedgerEntry
+
+
+@dataclass(slots=True, kw_only=True)
+class UpstreamCall:
+    """One POST. `base_url` is scheme://host[:port] with an optional path prefix; `headers` without content-length."""
+
+    base_url: str
+    path: str
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+    stream: bool
+    connect_timeout_s: float
+
+
+class UpstreamResponse(Protocol):
+    """An answer under way. Whoever got it closes it, on every path."""
+
+    @property
+    def status(self) -> int:
+        """HTTP status."""
+        ...
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Header values by lower-case name."""
+        ...
+
+    async def read(self) -> bytes:
+        """The next bytes of the body, empty at its proper end; EngineUnavailable when it was cut."""
+        ...
+
+    async def close(self, *, finished: bool = False) -> None:
+        """Afterwards the upstream knows that nobody listens; a whole or `finished` answer keeps its connection."""
+        ...
+
+
+class Upstream(Protocol):
+    """Opens calls; raises EngineUnavailable or UpstreamTimeout(connect)."""
+
+    async def open(self, call: UpstreamCall) -> UpstreamResponse:
+        """The response once its head is here (streams), or once it is whole (unary)."""
+        ...
+
+    async def aclose(self) -> None:
+        """Afterwards no idle connection is left."""
+        ...
+
+
+class Ledger(Protocol):
+    """Money and accounts; all three calls are memory only."""
+
+    def reserve(self, request_id: str, tenant: str, amount_nanousd: int, now_s: float) -> bool:
+        """Whether the tenant may still spend this much today; then it is set aside."""
+        ...
+
+    def post(self, entry: LedgerEntry) -> None:
+        """The request is written down and its reservation settled."""
+        ...
+
+    def void(self, request_id: str) -> None:
+        """The reservation is given back."""
+        ...
+
+
+class KeyStore(Protocol):
+    """API keys as the gateway sees them."""
+
+    @property
+    def pepper(self) -> bytes:
+        """What digests are keyed with."""
+        ...
+
+    def lookup(self, public_id: str) -> KeyRecord | None:
+        """The record, revoked or not."""
+        ...
+
+
+class FleetFeed(Protocol):
+    """The newest published view of the fleet."""
+
+    def view(self) -> FleetView:
+        """A cheap attribute read; a new object only when something changed."""
+        ...
+
+
+class Clock(Protocol):
+    """Time. `monotonic_s` for durations, `unix_s` for records."""
+
+    def monotonic_s(self) -> float:
+        """Seconds that never jump."""
+        ...
+
+    def unix_s(self) -> float:
+        """Seconds since 1970."""
+        ...

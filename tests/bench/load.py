@@ -1,0 +1,162 @@
+"""The load generator: raw protocols on uvloop, prebuilt requests, as little work per answer as HTTP allows."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import statistics
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+CONTENT_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
+STEP_TIMEOUT_S = 120.0
+
+
+@dataclass(slots=True, kw_only=True)
+class Counts:
+    """What one run saw. `gaps_s` are times between events of a stream."""
+
+    answers: int = 0
+    errors: int = 0
+    events: int = 0
+    latencies_s: list[float] = field(default_factory=list)
+    first_error: str | None = None
+
+    def latency_ms(self, percent: int) -> float:
+        """A percentile of the latencies in milliseconds."""
+        if len(self.latencies_s) < 2:
+            return float("nan")
+        return statistics.quantiles(self.latencies_s, n=100, method="inclusive")[percent - 1] * 1000
+
+
+def request_bytes(port: int, body: Mapping[str, object], headers: Mapping[str, str]) -> bytes:
+    """One POST of a chat completion, ready to be written."""
+    payload = json.dumps(body).encode()
+    lines = ["POST /v1/chat/completions HTTP/1.1", f"host: 127.0.0.1:{port}", "content-type: application/json"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    return "\r\n".join([*lines, f"content-length: {len(payload)}", "", ""]).encode() + payload
+
+
+class Client(asyncio.Protocol):
+    """One connection that asks again as soon as it was answered, until told to stop."""
+
+    def __init__(self, request: bytes, counts: Counts, stop: asyncio.Event) -> None:
+        self._request = request
+        self._counts = counts
+        self._stop = stop
+        self._buffer = b""
+        self._body_end = -1  # -1: head not seen yet, -2: chunked
+        self._status_ok = False
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Ask the first time."""
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        self._ask()
+
+    def _ask(self) -> None:
+        self._started_s = time.perf_counter()
+        self.transport.write(self._request)
+
+    def data_received(self, data: bytes) -> None:
+        """Frame the answer; events are counted as they come."""
+        if self._body_end == -2:
+            self._counts.events += data.count(b"data: ")
+            self._buffer = (self._buffer + data)[-5:] if len(data) < 5 else data[-5:]
+            if self._buffer == b"0\r\n\r\n":
+                self._answered()
+            return
+        self._buffer = self._buffer + data if self._buffer else data
+        if self._body_end == -1:
+            head_end = self._buffer.find(b"\r\n\r\n")
+            if head_end < 0:
+                return
+            self._status_ok = self._buffer.startswith(b"HTTP/1.1 200")
+            if not self._status_ok and self._counts.first_error is None:
+                self._counts.first_error = self._buffer[:600].decode(errors="replace")
+            length = CONTENT_LENGTH.search(self._buffer, 0, head_end + 2)
+            if length is None:
+                body, self._buffer, self._body_end = self._buffer[head_end + 4 :], b"", -2
+                if body:
+                    self.data_received(body)
+                return
+            self._body_end = head_end + 4 + int(length[1])
+        if len(self._buffer) >= self._body_end:
+            self._answered()
+
+    def _answered(self) -> None:
+        counts = self._counts
+        if self._status_ok:
+            counts.answers += 1
+            counts.latencies_s.append(time.perf_counter() - self._started_s)
+        else:
+            counts.errors += 1
+        self._buffer, self._body_end = b"", -1
+        if self._stop.is_set():
+            self.transport.close()
+        elif self._status_ok:
+            self._ask()
+        else:
+            asyncio.get_running_loop().call_later(0.05, self._ask)  # a refusing target is not hammered
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """An early end is an error."""
+        if not self._stop.is_set():
+            self._counts.errors += 1
+            self._counts.first_error = self._counts.first_error or f"connection lost: {exc!r}"
+        if not self.done.done():
+            self.done.set_result(None)
+
+
+async def closed_loop(port: int, request: bytes, *, connections: int, duration_s: float) -> tuple[Counts, float]:
+    """Counts of `connections` clients that ask without pause, and the seconds that took."""
+    counts, stop = Counts(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+    started_s = time.perf_counter()
+    clients = []
+    for _ in range(connections):
+        _, client = await loop.create_connection(lambda: Client(request, counts, stop), "127.0.0.1", port)
+        clients.append(client)
+    await asyncio.sleep(duration_s)
+    stop.set()
+    took_s = time.perf_counter() - started_s
+    result = Counts(
+        answers=counts.answers, errors=counts.errors, events=counts.events, latencies_s=list(counts.latencies_s),
+        first_error=counts.first_error,
+    )  # fmt: skip
+    await asyncio.wait([client.done for client in clients], timeout=10.0)
+    for client in clients:
+        client.transport.abort()
+    return result, took_s
+
+
+async def open_and_leave(port: int, request: bytes, *, streams: int) -> None:
+    """Open streams, read for a moment, and close every connection without a word."""
+    counts, stop = Counts(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+    clients = []
+    for _ in range(streams):
+        _, client = await loop.create_connection(lambda: Client(request, counts, stop), "127.0.0.1", port)
+        clients.append(client)
+    deadline_s = time.monotonic() + 15.0
+    while counts.events < streams and time.monotonic() < deadline_s:
+        await asyncio.sleep(0.05)
+    stop.set()
+    for client in clients:
+        client.transport.abort()
+
+
+async def get_json(port: int, path: str) -> dict[str, int]:
+    """The JSON body of one GET."""
+    async with asyncio.timeout(5.0):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(f"GET {path} HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n".encode())
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = CONTENT_LENGTH.search(head)
+        body = await reader.readexactly(int(length[1]) if length else 0)
+        writer.close()
+    document: dict[str, int] = json.loads(body)
+    return document

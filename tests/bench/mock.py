@@ -1,0 +1,121 @@
+"""A mock upstream that answers OpenAI chat, unary and streamed, as fast as one Python process can.
+
+Far faster than any gateway under test, so that what is measured is the gateway. `max_tokens` sets the number of events of a
+stream, one every `GAP_S`. `GET /mock/stats` tells how many streams are open.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import re
+
+import uvloop
+
+GAP_S = 0.05
+CONTENT_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
+MAX_TOKENS = re.compile(rb'"max_tokens": ?(\d+)')
+STREAM = re.compile(rb'"stream": ?true')
+BODY = (
+    b'{"id":"chatcmpl-bench","object":"chat.completion","created":1700000000,"model":"bench","choices":[{"index":0,'
+    b'"message":{"role":"assistant","content":"Paris is the capital of France."},"finish_reason":"stop"}],'
+    b'"usage":{"prompt_tokens":24,"completion_tokens":8,"total_tokens":32}}'
+)
+JSON_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
+UNARY = JSON_HEAD % len(BODY) + BODY
+STREAM_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+CHUNK = (
+    b'data: {"id":"chatcmpl-bench","object":"chat.completion.chunk","created":1700000000,"model":"bench",'
+    b'"choices":[{"index":0,"delta":%s,"finish_reason":%s}]%s}\n\n'
+)
+
+
+def _frame(data: bytes) -> bytes:
+    return b"%x\r\n%s\r\n" % (len(data), data)
+
+
+TOKEN = _frame(CHUNK % (b'{"content":" word"}', b"null", b""))
+LAST = (
+    _frame(CHUNK % (b"{}", b'"stop"', b""))
+    + _frame(
+        b'data: {"id":"chatcmpl-bench","object":"chat.completion.chunk","created":1700000000,"model":"bench",'
+        b'"choices":[],"usage":{"prompt_tokens":24,"completion_tokens":8,"total_tokens":32}}\n\n'
+    )
+    + _frame(b"data: [DONE]\n\n")
+    + b"0\r\n\r\n"
+)
+
+
+class Mock(asyncio.Protocol):
+    """One connection; HTTP/1.1 with content-length bodies, keep-alive."""
+
+    open_streams = 0
+    requests = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A client is there."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._buffer = b""
+        self._left = 0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def data_received(self, data: bytes) -> None:
+        """Answer every whole request."""
+        self._buffer = self._buffer + data if self._buffer else data
+        while (head_end := self._buffer.find(b"\r\n\r\n")) >= 0:
+            length = CONTENT_LENGTH.search(self._buffer, 0, head_end + 2)
+            end = head_end + 4 + (int(length[1]) if length else 0)
+            if len(self._buffer) < end:
+                return
+            request, self._buffer = self._buffer[:end], self._buffer[end:]
+            self._answer(request, head_end)
+
+    def _answer(self, request: bytes, head_end: int) -> None:
+        if request.startswith(b"GET /mock/stats"):
+            body = b'{"open_streams":%d,"requests":%d}' % (Mock.open_streams, Mock.requests)
+            self._transport.write(JSON_HEAD % len(body) + body)
+            return
+        if request.startswith(b"GET"):
+            self._transport.write(UNARY)
+            return
+        Mock.requests += 1
+        if not STREAM.search(request, head_end):
+            self._transport.write(UNARY)
+            return
+        tokens = MAX_TOKENS.search(request, head_end)
+        self._left = int(tokens[1]) if tokens else 16
+        Mock.open_streams += 1
+        self._transport.write(STREAM_HEAD + TOKEN)
+        self._timer = asyncio.get_running_loop().call_later(GAP_S, self._tick)
+
+    def _tick(self) -> None:
+        self._left -= 1
+        if self._left > 0:
+            self._transport.write(TOKEN)
+            self._timer = asyncio.get_running_loop().call_later(GAP_S, self._tick)
+            return
+        self._timer = None
+        Mock.open_streams -= 1
+        self._transport.write(LAST)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client left: an open stream is free at once."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+            Mock.open_streams -= 1
+
+
+async def main() -> None:
+    """Serve until killed."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--port", type=int, required=True)
+    server = await asyncio.get_running_loop().create_server(
+        Mock, "127.0.0.1", parser.parse_args().port, backlog=4096
+    )
+    await server.serve_forever()
+
+
+if __name__ == "__main__":
+    uvloop.run(main())
