@@ -36,6 +36,7 @@ def check_chain(
     chain: tuple[str, ...], head: Model, models: Mapping[str, Model], document: Document, place: Place
 ) -> Iterator[Problem]:
     """One list of catalogue keys that stand in for `head`."""
+    able: list[Model] = []
     for index, key in enumerate(chain):
         at = (*place, index)
         model = models.get(key)
@@ -48,15 +49,20 @@ def check_chain(
         elif not model.enabled:
             yield problem_at(document, at, "is switched off", f"`models.{key}.enabled: true`, or another model", key)
         else:
-            yield from _capability_problems(head, model, document, at)
+            able.append(model)
+    if len(able) == len(chain) > 0:
+        yield from _capability_problems(head, able, document, place)
 
 
-def _capability_problems(head: Model, model: Model, document: Document, place: Place) -> Iterator[Problem]:
+def _capability_problems(head: Model, chain: list[Model], document: Document, place: Place) -> Iterator[Problem]:
+    """What no model of the chain can do. Those that lack it alone are skipped by requests that need it."""
+    offered = frozenset[Capability]().union(*(model.capabilities for model in chain))
     for needed, severity in ((_HARD, "error"), (_SOFT, "warning")):
-        lacking = sorted((head.capabilities & needed) - model.capabilities)
+        lacking = ", ".join(sorted((head.capabilities & needed) - offered))
         if lacking:
-            message = f"{model.key} lacks {', '.join(lacking)}, which {head.key} has"
-            yield problem_at(document, place, message, f"models with {', '.join(lacking)}", model.key, severity)
+            message = f"no model of this chain has {lacking}, which {head.key} has"
+            keys = ", ".join(model.key for model in chain)
+            yield problem_at(document, place, message, f"at least one model with {lacking}", keys, severity)
 
 
 def check_pool_circles(pools: Mapping[str, Pool], document: Document, places: Mapping[str, Place]) -> Iterator[Problem]:
