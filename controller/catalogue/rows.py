@@ -18,7 +18,7 @@ Weights = Literal["bf16", "fp8", "int8", "awq", "gptq"]
 class Row(BaseModel):
     """Base of every row: unknown keys are refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), defer_build=True)
 
 
 class ArchitectureRow(Row):

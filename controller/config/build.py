@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from controller.config.schema import EngineSection, GatewaySection, PoolSection, RulesSection
 from controller.config.settings import Caps, GatewaySettings, Timeouts
 from controller.core.pools import EngineArgs, Pool, ScalePolicy, Slo, SpillPolicy
 from controller.routing.phases import DEFAULT_RULES, Rule, RuleTable
-
-ENDPOINT_VARIABLES: Mapping[str, str] = {  # variable -> catalogue key of the pool it makes fixed
-    "LLAMA_8B_ENDPOINT": "llama-8b-self",
-    "MIXTRAL_ENDPOINT": "mixtral-8x7b-self",
-    "LLAMA_70B_ENDPOINT": "llama-70b-self",
-}
 
 
 def engine_of(section: EngineSection) -> EngineArgs:

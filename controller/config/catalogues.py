@@ -17,7 +17,8 @@ from controller.core.models import SELF_HOSTED, Model, Provider
 
 def merged_models(config: Config, document: Document) -> tuple[Mapping[str, Model], list[Problem]]:
     """All models, and what is wrong with the user's."""
-    models, problems = dict(load_catalogue().models), []
+    models = dict(load_catalogue().models)
+    problems: list[Problem] = []
     for key, patch in config.models.items():
         base = model_rows()[key].model_dump() if key in model_rows() else {}
         try:
@@ -31,7 +32,8 @@ def merged_models(config: Config, document: Document) -> tuple[Mapping[str, Mode
 
 def merged_providers(config: Config, document: Document) -> tuple[Mapping[str, Provider], list[Problem]]:
     """All providers, and what is wrong with the user's."""
-    providers, problems = dict(load_catalogue().providers), []
+    providers = dict(load_catalogue().providers)
+    problems: list[Problem] = []
     for name, patch in config.providers.items():
         place = ("providers", name)
         if name == SELF_HOSTED:

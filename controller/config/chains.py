@@ -62,7 +62,7 @@ def _capability_problems(head: Model, chain: list[Model], document: Document, pl
         if lacking:
             message = f"no model of this chain has {lacking}, which {head.key} has"
             keys = ", ".join(model.key for model in chain)
-            yield problem_at(document, place, message, f"at least one model with {lacking}", keys, severity)
+            yield problem_at(document, place, message, f"at least one model with {lacking}", keys, severity=severity)
 
 
 def check_pool_circles(pools: Mapping[str, Pool], document: Document, places: Mapping[str, Place]) -> Iterator[Problem]:
@@ -106,9 +106,10 @@ def check_rules(table: RuleTable, models: Mapping[str, Model], document: Documen
             if hint:
                 at = (*place, "tasks" if name in rule.tasks else "except_tasks")
                 yield problem_at(
-                    document, at, "is no built-in task" + hint, "any name, if it is meant", name, "warning"
+                    document, at, "is no built-in task" + hint, "any name, if it is meant", name, severity="warning"
                 )
-    if table.default_model not in models:
+    default = models.get(table.default_model)
+    if default is None or not default.enabled:
         yield _unknown(document, ("rules", "default_model"), table.default_model, models)
 
 
@@ -124,11 +125,11 @@ def lifetime_warnings(
         seen.add(key)
         if not is_alive(model, today):
             _, notes = resolve(models, key, today)
-            yield problem_at(document, place, "; ".join(notes), "a model that still answers", key, "warning")
+            yield problem_at(document, place, "; ".join(notes), "a model that still answers", key, severity="warning")
         elif model.shutdown_date - today <= _SOON:
             then = f", then {model.replaced_by} stands in" if model.replaced_by else ", and nothing replaces it"
             message = f"{key} ends on {model.shutdown_date}, in {(model.shutdown_date - today).days} days{then}"
-            yield problem_at(document, place, message, "a model that stays", key, "warning")
+            yield problem_at(document, place, message, "a model that stays", key, severity="warning")
 
 
 def routed_keys(

@@ -8,20 +8,19 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
-from pydantic import ValidationError
-
-from controller.config.build import ENDPOINT_VARIABLES, bare_endpoint, gateway_of, pool_of, rules_of
+from controller.config.build import gateway_of, pool_of, rules_of
 from controller.config.catalogues import check_models, merged_models, merged_providers
 from controller.config.chains import check_fallbacks, check_pool_circles, check_rules, lifetime_warnings, routed_keys
 from controller.config.document import Document, Place, parse_document, read_document
+from controller.config.environment import ENDPOINT_VARIABLES, endpoints_of, environment_problems, phase_of
 from controller.config.pools import check_pools
-from controller.config.refusals import did_you_mean, from_validation, problem_at
+from controller.config.refusals import problem_at
+from controller.config.salvage import Salvaged, salvage
 from controller.config.schema import Config, PoolSection
 from controller.config.settings import BudgetSettings, ControllerSettings, Settings
+from controller.config.usage import key_warnings, unserved_warnings
 from controller.core.errors import Problem
-from controller.core.models import Model, Provider
 from controller.core.pools import Pool
-from controller.core.requests import Phase
 
 
 @cache
@@ -39,43 +38,38 @@ def check(file: Path | None, environ: Mapping[str, str], today: date) -> tuple[P
 def examine(file: Path | None, environ: Mapping[str, str], today: date) -> tuple[Settings | None, tuple[Problem, ...]]:
     """The settings, unless there is an error, and all problems."""
     document = read_document(file) if file is not None else Document(file=None)
-    problems = list(document.problems)
-    config = default_config()
-    given: frozenset[str] = frozenset()
-    try:
-        parsed = Config.model_validate(document.content)
-    except ValidationError as error:
-        return None, (*problems, *from_validation(error, Config, document), *_environ_problems(environ))
-    given = frozenset(parsed.model_fields_set)
-    kept = {name: getattr(config, name) for name in ("pools",) if name not in given}
-    config = parsed.model_copy(update={**kept, "fallbacks": {**config.fallbacks, **parsed.fallbacks}})
-    problems += _environ_problems(environ)
-    settings, found = _assemble(config, document, environ, file=file, today=today)
-    problems += found
-    if any(problem.severity == "error" for problem in problems):
+    problems = [*document.problems, *environment_problems(environ)]
+    if document.problems and not document.content:
         return None, tuple(problems)
-    return settings, tuple(problems)
+    found = salvage(document)
+    settings, further = _assemble(found, document, environ, file=file, today=today)
+    problems += [*found.problems, *(problem for problem in further if not found.blames(problem))]
+    problems.sort(key=lambda problem: (problem.severity != "error", problem.line or 0))
+    refused = any(problem.severity == "error" for problem in problems)
+    return None if refused else settings, tuple(problems)
 
 
 def _assemble(
-    config: Config, document: Document, environ: Mapping[str, str], *, file: Path | None, today: date
+    found: Salvaged, document: Document, environ: Mapping[str, str], *, file: Path | None, today: date
 ) -> tuple[Settings, list[Problem]]:
+    config = _with_defaults(found.config)
     models, problems = merged_models(config, document)
     providers, provider_problems = merged_providers(config, document)
     problems += provider_problems
     problems += check_models(models, providers, document)
-    checked = check_pools(_pools(config, environ), models, document)
+    checked = check_pools(_pools(config, found.pool_places, environ), models, document)
     problems += checked.problems
     rules = rules_of(config.rules)
     problems += check_pool_circles(checked.pools, document, checked.places)
     problems += check_fallbacks(config.fallbacks, models, document)
     problems += check_rules(rules, models, document)
-    problems += _port_problems(config, document)
-    phase = _phase(config, environ)
+    if not found.dropped:
+        problems += _port_problems(config, document)
+    phase = phase_of(environ, config.phase)
     routed = list(routed_keys(rules, phase, checked.pools, checked.places, config.fallbacks))
     problems += lifetime_warnings(routed, models, document, today)
-    problems += _unserved_warnings(routed, models, checked.pools, document)
-    problems += _key_warnings(routed, models, providers, environ)
+    problems += unserved_warnings(routed, models, checked.pools, document)
+    problems += key_warnings(routed, models, providers, environ)
     settings = Settings(
         file=file,
         state_dir=Path(environ.get("SPILLWAY_STATE_DIR") or config.state_dir),
@@ -97,11 +91,19 @@ def _assemble(
     return settings, problems
 
 
-def _pools(config: Config, environ: Mapping[str, str]) -> list[tuple[Place, Pool]]:
+def _with_defaults(config: Config) -> Config:
+    """Default pools unless the file has some; default fallbacks where the file has none."""
+    default = default_config()
+    pools = config.pools if "pools" in config.model_fields_set else default.pools
+    return config.model_copy(update={"pools": pools, "fallbacks": {**default.fallbacks, **config.fallbacks}})
+
+
+def _pools(config: Config, places: tuple[Place, ...], environ: Mapping[str, str]) -> list[tuple[Place, Pool]]:
     """The configured pools; an endpoint variable makes the pools of its model fixed, or adds the default one."""
-    sections: list[tuple[Place, PoolSection]] = [(("pools", index), pool) for index, pool in enumerate(config.pools)]
+    places = places or tuple(("pools", index) for index in range(len(config.pools)))
+    sections: list[tuple[Place, PoolSection]] = list(zip(places, config.pools, strict=True))
     for variable, key in ENDPOINT_VARIABLES.items():
-        endpoints = _endpoints(environ, variable)
+        endpoints = endpoints_of(environ, variable)
         if not endpoints:
             continue
         if not any(section.model == key for _, section in sections):
@@ -112,32 +114,6 @@ def _pools(config: Config, environ: Mapping[str, str]) -> list[tuple[Place, Pool
             for place, section in sections
         ]
     return [(place, pool_of(section)) for place, section in sections]
-
-
-def _endpoints(environ: Mapping[str, str], variable: str) -> tuple[str, ...]:
-    words = (word.strip() for word in environ.get(variable, "").split(","))
-    return tuple(bare_endpoint(word) for word in words if word)
-
-
-def _phase(config: Config, environ: Mapping[str, str]) -> Phase:
-    """The environment's phase before the file's; a wrong one has been refused elsewhere."""
-    word = environ.get("AI_PHASE", "")
-    return Phase(word) if word in {phase.value for phase in Phase} else config.phase
-
-
-def _environ_problems(environ: Mapping[str, str]) -> Iterator[Problem]:
-    nowhere = Document(file=None)
-    phases = [phase.value for phase in Phase]
-    word = environ.get("AI_PHASE", "")
-    if word and word not in phases:
-        message = "unknown phase" + did_you_mean(word, phases)
-        yield problem_at(nowhere, ("AI_PHASE",), message, f"one of {', '.join(phases)}", word)
-    for variable in ENDPOINT_VARIABLES:
-        for endpoint in _endpoints(environ, variable):
-            host = endpoint.removeprefix("https://").removeprefix("http://")
-            if host == endpoint or not host or any(char in host for char in "/?#@ "):
-                allowed = "http://host:port/v1, several with commas between"
-                yield problem_at(nowhere, (variable,), "is no endpoint", allowed, endpoint)
 
 
 def _port_problems(config: Config, document: Document) -> Iterator[Problem]:
@@ -152,38 +128,3 @@ def _port_problems(config: Config, document: Document) -> Iterator[Problem]:
         if port in owner:
             yield problem_at(document, place, f"is the port of {owner[port]} too", "a port of its own", port)
         owner.setdefault(port, ".".join(place))
-
-
-def _unserved_warnings(
-    routed: list[tuple[Place, str]], models: Mapping[str, Model], pools: Mapping[str, Pool], document: Document
-) -> Iterator[Problem]:
-    """Own models that rules or chains name and no pool serves: such requests go to the next in the chain."""
-    served = {pool.model for pool in pools.values()}
-    seen: set[str] = set()
-    for place, key in routed:
-        model = models.get(key)
-        if model is None or not model.is_own or key in served or key in seen:
-            continue
-        seen.add(key)
-        yield problem_at(document, place, f"no pool serves {key}", "a pool with this model", key, "warning")
-
-
-def _key_warnings(
-    routed: list[tuple[Place, str]],
-    models: Mapping[str, Model],
-    providers: Mapping[str, Provider],
-    environ: Mapping[str, str],
-) -> Iterator[Problem]:
-    """Providers in use whose key is not set, each once."""
-    used = {models[key].provider: key for _, key in reversed(routed) if key in models}
-    for name, key in sorted(used.items()):
-        provider = providers.get(name)
-        if provider is not None and not environ.get(provider.api_key_env):
-            yield problem_at(
-                Document(file=None),
-                (provider.api_key_env,),
-                f"is not set, so provider {name} cannot be called (needed for {key})",
-                "the provider's API key",
-                None,
-                "warning",
-            )

@@ -58,9 +58,7 @@ def parse_document(text: str, file: Path) -> Document:
         node = loader.get_single_node()
         if node is None:
             return Document(file=str(file))
-        count = 0
-        for place, line, first_line in _walk(node, ()):
-            count += 1
+        for count, (place, line, first_line) in enumerate(_walk(node, ()), start=1):
             if count > NODES_MAX or len(place) > DEPTH_MAX:
                 return _unreadable(file, line, "is too deep or too large", f"{NODES_MAX} values, {DEPTH_MAX} levels")
             if first_line is not None:
@@ -77,8 +75,10 @@ def parse_document(text: str, file: Path) -> Document:
             lines[place] = line
         content = loader.construct_document(node)
     except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark is not None else None
-        return _unreadable(file, line, f"is not YAML: {error.problem or error}", "YAML")
+        mark = error.problem_mark
+        return _unreadable(
+            file, None if mark is None else mark.line + 1, f"is not YAML: {error.problem or error}", "YAML"
+        )
     except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
         return _unreadable(file, None, f"is not YAML: {str(error).splitlines()[0]}", "YAML")
     finally:

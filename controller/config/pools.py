@@ -95,7 +95,9 @@ def _size_problems(
         return
     if scaled:
         message = f"no step times for {model.key} on {shape.gpu} with {_sizes(pool)}: scaled from another model"
-        yield problem_at(document, (*place, "engine"), message, "combinations of step_times.yaml", None, "warning")
+        yield problem_at(
+            document, (*place, "engine"), message, "combinations of step_times.yaml", None, severity="warning"
+        )
 
 
 def _sizes(pool: Pool) -> str:

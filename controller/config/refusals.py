@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from functools import cache
+from typing import cast
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -15,6 +16,8 @@ from controller.core.errors import Problem
 
 _SECRET = re.compile(r"(key|secret|token|password)s?$", re.IGNORECASE)
 _SHOWN_CHARS = 80
+ENVIRONMENT = Document(file="environment")
+BUILT_IN = "built-in configuration"
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
@@ -24,12 +27,12 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 def problem_at(
-    document: Document, place: Place, message: str, allowed: str, value: object = None, severity: str = "error"
+    document: Document, place: Place, message: str, allowed: str, value: object = None, *, severity: str = "error"
 ) -> Problem:
     """A problem with the key at `place`; where the file does not have it, it comes from the defaults."""
     line = document.line_of(place)
     return Problem(
-        file=document.file if line is not None else None,
+        file=document.file if line is not None or document is ENVIRONMENT else BUILT_IN,
         line=line,
         key=key_words(place),
         value=shown(place, value),
@@ -91,8 +94,7 @@ def _resolved(schema: Mapping[str, object], node: Mapping[str, object]) -> Mappi
         return _resolved(schema, real[0])
     name = node.get("$ref")
     if isinstance(name, str):
-        definitions = schema["$defs"]
-        assert isinstance(definitions, dict)
+        definitions = cast("dict[str, dict[str, object]]", schema["$defs"])
         return _resolved(schema, definitions[name.rsplit("/", 1)[-1]])
     return node
 

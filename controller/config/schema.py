@@ -1,6 +1,6 @@
 """The shape of spillway.yaml: pydantic models, unknown keys refused, every number bounded.
 
-`controller.config.build` turns a checked `Config` into frozen `Settings`; `spillway config schema` prints the JSON Schema.
+`controller.config.build` turns a checked `Config` into frozen `Settings`. JSON Schema: `spillway config schema`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Seconds = Annotated[float, Field(gt=0, le=86_400)]
 class Section(BaseModel):
     """Base of every section."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), defer_build=True)
 
 
 class CapsSection(Section):

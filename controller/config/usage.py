@@ -1,0 +1,40 @@
+"""Warnings about what the present phase will use: own models without a pool, providers without a key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from controller.config.document import Document, Place
+from controller.config.refusals import ENVIRONMENT, problem_at
+from controller.core.errors import Problem
+from controller.core.models import Model, Provider
+from controller.core.pools import Pool
+
+Routed = Sequence[tuple[Place, str]]  # where a catalogue key is named, and the key
+
+
+def unserved_warnings(
+    routed: Routed, models: Mapping[str, Model], pools: Mapping[str, Pool], document: Document
+) -> Iterator[Problem]:
+    """Own models that rules or chains name and no pool serves: such requests go to the next in the chain."""
+    served = {pool.model for pool in pools.values()}
+    seen: set[str] = set()
+    for place, key in routed:
+        model = models.get(key)
+        if model is None or not model.is_own or key in served or key in seen:
+            continue
+        seen.add(key)
+        yield problem_at(document, place, f"no pool serves {key}", "a pool with this model", key, severity="warning")
+
+
+def key_warnings(
+    routed: Routed, models: Mapping[str, Model], providers: Mapping[str, Provider], environ: Mapping[str, str]
+) -> Iterator[Problem]:
+    """Providers in use whose key is not set, each once."""
+    used = {models[key].provider: key for _, key in reversed(routed) if key in models}
+    for name, key in sorted(used.items()):
+        provider = providers.get(name)
+        if provider is not None and not environ.get(provider.api_key_env):
+            message = f"is not set, so provider {name} cannot be called (needed for {key})"
+            place = (provider.api_key_env,)
+            yield problem_at(ENVIRONMENT, place, message, "the provider's API key", severity="warning")
