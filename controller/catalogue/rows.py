@@ -12,6 +12,13 @@ from controller.core.models import SELF_HOSTED, Architecture, Capability, Dialec
 from controller.core.money import Price
 
 Usd = Annotated[Decimal, Field(ge=0, le=1_000_000)]
+Url = Annotated[
+    str,
+    Field(pattern=r"^https?://[^\s/]+(/\S*)?$", max_length=300, description="a URL such as https://api.example.com/v1"),
+]
+Variable = Annotated[
+    str, Field(pattern=r"^[A-Z][A-Z0-9_]*$", max_length=100, description="a variable name such as OPENAI_API_KEY")
+]
 Weights = Literal["bf16", "fp8", "int8", "awq", "gptq"]
 
 
@@ -101,8 +108,8 @@ class ProviderRow(Row):
     """One entry of providers.yaml."""
 
     dialect: Dialect = Dialect.OPENAI
-    base_url: Annotated[str, Field(pattern=r"^https?://[^\s/]+(/\S*)?$", max_length=300)]
-    api_key_env: Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$", max_length=100)]
+    base_url: Url
+    api_key_env: Variable
     requests_per_min: Annotated[int, Field(ge=1, le=10_000_000)] | None = None
     tokens_per_min: Annotated[int, Field(ge=1, le=10_000_000_000)] | None = None
     ttft_s: Annotated[float, Field(gt=0, le=60)] = 0.4

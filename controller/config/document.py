@@ -114,5 +114,5 @@ def _walk(node: yaml.Node, place: Place) -> Iterator[tuple[Place, int, int | Non
 
 
 def _unreadable(file: Path, line: int | None, message: str, allowed: str) -> Document:
-    problem = Problem(file=str(file), line=line, key=file.name, value=None, allowed=allowed, message=message)
+    problem = Problem(file=str(file), line=line, key="file", value=None, allowed=allowed, message=message)
     return Document(file=str(file), problems=(problem,))

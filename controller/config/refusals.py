@@ -16,6 +16,13 @@ from controller.core.errors import Problem
 
 _SECRET = re.compile(r"(key|secret|token|password)s?$", re.IGNORECASE)
 _SHOWN_CHARS = 80
+_PLAIN_WORDS = {
+    "model_type": "must be a mapping",
+    "dict_type": "must be a mapping",
+    "tuple_type": "must be a list",
+    "frozen_set_type": "must be a list",
+    "string_pattern_mismatch": "has the wrong form",
+}
 ENVIRONMENT = Document(file="environment")
 BUILT_IN = "built-in configuration"
 
@@ -46,7 +53,7 @@ def shown(place: Place, value: object) -> str | None:
     """The value on one short line; never that of a key whose name sounds like a secret."""
     if value is None:
         return None
-    if place and isinstance(place[-1], str) and _SECRET.search(place[-1]):
+    if isinstance(value, str) and place and isinstance(place[-1], str) and _SECRET.search(place[-1]):
         return "***"
     text = value if isinstance(value, str) else repr(value)
     text = text.replace("\n", " ")
@@ -64,7 +71,11 @@ def _from_detail(detail: ErrorDetails, model: type[BaseModel], document: Documen
     schema = _schema(model)
     loc = tuple(part for part in detail["loc"] if part != "[key]")
     kind = detail["type"]
-    value: object = detail["input"]
+    given: object = detail["input"]
+    value = given if not isinstance(given, Mapping | list | tuple) else f"a {type(given).__name__}"
+    if not isinstance(value, str) and (kind == "invalid_key" or detail["loc"][-1:] == ("[key]",)):
+        place = (*above, *loc[:-1], str(loc[-1]))
+        return problem_at(document, place, "keys must be text", "a name, in quotes if it looks like a number", value)
     if kind == "extra_forbidden":
         known = _properties(schema, _at(schema, loc[:-1]))
         message = "unknown key" + did_you_mean(str(loc[-1]), known)
@@ -72,13 +83,14 @@ def _from_detail(detail: ErrorDetails, model: type[BaseModel], document: Documen
     if kind == "missing":
         return problem_at(document, (*above, *loc), "is missing", _allowed(schema, _at(schema, loc)))
     if kind == "value_error":
-        return problem_at(document, (*above, *loc), detail["msg"].removeprefix("Value error, "), "see message")
+        return problem_at(
+            document, (*above, *loc), detail["msg"].removeprefix("Value error, "), "values that agree with each other"
+        )
     node = _at(schema, loc)
-    message = detail["msg"][:1].lower() + detail["msg"][1:]
+    message = _PLAIN_WORDS.get(kind) or detail["msg"][:1].lower() + detail["msg"][1:]
     if isinstance(value, str):
         message += did_you_mean(value, _choices(schema, node))
-    plain = value if not isinstance(value, Mapping | list | tuple) else type(value).__name__
-    return problem_at(document, (*above, *loc), message, _allowed(schema, node), plain)
+    return problem_at(document, (*above, *loc), message, _allowed(schema, node), value)
 
 
 @cache
@@ -140,7 +152,7 @@ def _allowed(schema: Mapping[str, object], node: Mapping[str, object]) -> str:
         str(node.get("type")), "an integer" if node.get("type") == "integer" else "a number"
     )
     if "pattern" in node:
-        return f"text like {node['pattern']}"
+        return str(node.get("description") or f"text like {node['pattern']}")
     low = node.get("minimum", node.get("exclusiveMinimum"))
     high = node.get("maximum")
     if low is None and high is None:

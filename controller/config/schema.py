@@ -11,15 +11,26 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from controller.catalogue.rows import ArchitectureRow, Usd, Weights
+from controller.catalogue.rows import ArchitectureRow, Url, Usd, Variable, Weights
 from controller.core.models import Capability, Dialect
 from controller.core.requests import Complexity, Phase
 
-Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$")]
-Port = Annotated[int, Field(ge=1, le=65535)]
+Name = Annotated[
+    str,
+    Field(
+        pattern=r"^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$",
+        description="lower-case letters, digits, dots and dashes, at most 63, with a letter or digit at both ends",
+    ),
+]
+Port = Annotated[int, Field(strict=True, ge=1, le=65535)]
 Key = Annotated[str, Field(min_length=1, max_length=100)]
-Endpoint = Annotated[str, Field(pattern=r"^https?://[^\s/?#@]+(/v1)?/?$", max_length=300)]
-Seconds = Annotated[float, Field(gt=0, le=86_400)]
+Endpoint = Annotated[
+    str,
+    Field(
+        pattern=r"^https?://[^\s/?#@]+(/v1)?/?$", max_length=300, description="http://host:port, with or without /v1"
+    ),
+]
+Seconds = Annotated[float, Field(strict=True, gt=0, le=86_400)]
 
 
 class Section(BaseModel):
@@ -31,10 +42,10 @@ class Section(BaseModel):
 class CapsSection(Section):
     """Limits on what a caller may send."""
 
-    body_bytes: Annotated[int, Field(ge=1024, le=1024**3)] = 10 * 1024 * 1024
-    json_depth: Annotated[int, Field(ge=4, le=500)] = 64
-    choices: Annotated[int, Field(ge=1, le=128)] = 8
-    in_flight: Annotated[int, Field(ge=1, le=1_000_000)] = 4096
+    body_bytes: Annotated[int, Field(strict=True, ge=1024, le=1024**3)] = 10 * 1024 * 1024
+    json_depth: Annotated[int, Field(strict=True, ge=4, le=500)] = 64
+    choices: Annotated[int, Field(strict=True, ge=1, le=128)] = 8
+    in_flight: Annotated[int, Field(strict=True, ge=1, le=1_000_000)] = 4096
 
 
 class TimeoutsSection(Section):
@@ -52,7 +63,7 @@ class GatewaySection(Section):
     host: Annotated[str, Field(min_length=1, max_length=255)] = "127.0.0.1"
     port: Port = 8080
     admin_port: Port = 8081
-    drain_s: Annotated[float, Field(ge=0, le=3600)] = 30.0
+    drain_s: Annotated[float, Field(strict=True, ge=0, le=3600)] = 30.0
     caps: CapsSection = CapsSection()
     timeouts: TimeoutsSection = TimeoutsSection()
 
@@ -62,8 +73,8 @@ class ControllerSection(Section):
 
     host: Annotated[str, Field(min_length=1, max_length=255)] = "127.0.0.1"
     port: Port = 8082
-    tick_s: Annotated[float, Field(ge=0.05, le=60)] = 1.0
-    scrape_timeout_s: Annotated[float, Field(gt=0, le=60)] = 0.8
+    tick_s: Annotated[float, Field(strict=True, ge=0.05, le=60)] = 1.0
+    scrape_timeout_s: Annotated[float, Field(strict=True, gt=0, le=60)] = 0.8
 
 
 class ModelPatch(Section):
@@ -71,10 +82,10 @@ class ModelPatch(Section):
 
     provider: Key | None = None
     model_id: Annotated[str, Field(min_length=1, max_length=200)] | None = None
-    tier: Annotated[int, Field(ge=1, le=3)] | None = None
+    tier: Annotated[int, Field(strict=True, ge=1, le=3)] | None = None
     capabilities: frozenset[Capability] | None = None
-    context_tokens: Annotated[int, Field(ge=1, le=100_000_000)] | None = None
-    max_output_tokens: Annotated[int, Field(ge=1, le=100_000_000)] | None = None
+    context_tokens: Annotated[int, Field(strict=True, ge=1, le=100_000_000)] | None = None
+    max_output_tokens: Annotated[int, Field(strict=True, ge=1, le=100_000_000)] | None = None
     usd_per_mtok_in: Usd | None = None
     usd_per_mtok_out: Usd | None = None
     usd_per_mtok_cached_in: Usd | None = None
@@ -93,12 +104,12 @@ class ProviderPatch(Section):
     """Fields of a provider: those to change, or all that a new one needs."""
 
     dialect: Dialect | None = None
-    base_url: Annotated[str, Field(pattern=r"^https?://[^\s/]+(/\S*)?$", max_length=300)] | None = None
-    api_key_env: Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$", max_length=100)] | None = None
-    requests_per_min: Annotated[int, Field(ge=1, le=10_000_000)] | None = None
-    tokens_per_min: Annotated[int, Field(ge=1, le=10_000_000_000)] | None = None
-    ttft_s: Annotated[float, Field(gt=0, le=60)] | None = None
-    tokens_per_s: Annotated[float, Field(gt=0, le=100_000)] | None = None
+    base_url: Url | None = None
+    api_key_env: Variable | None = None
+    requests_per_min: Annotated[int, Field(strict=True, ge=1, le=10_000_000)] | None = None
+    tokens_per_min: Annotated[int, Field(strict=True, ge=1, le=10_000_000_000)] | None = None
+    ttft_s: Annotated[float, Field(strict=True, gt=0, le=60)] | None = None
+    tokens_per_s: Annotated[float, Field(strict=True, gt=0, le=100_000)] | None = None
     source: str | None = None
     as_of: date | None = None
 
@@ -107,10 +118,10 @@ class EngineSection(Section):
     """vLLM launch arguments."""
 
     tensor_parallel: Literal[1, 2, 4, 8] = 1
-    max_model_len_tokens: Annotated[int, Field(ge=256, le=10_000_000)] = 8192
-    max_num_seqs: Annotated[int, Field(ge=1, le=4096)] = 64
-    max_num_batched_tokens: Annotated[int, Field(ge=64, le=1_000_000)] = 2048
-    gpu_memory_utilization_ratio: Annotated[float, Field(ge=0.1, le=0.98)] = 0.90
+    max_model_len_tokens: Annotated[int, Field(strict=True, ge=256, le=10_000_000)] = 8192
+    max_num_seqs: Annotated[int, Field(strict=True, ge=1, le=4096)] = 64
+    max_num_batched_tokens: Annotated[int, Field(strict=True, ge=64, le=1_000_000)] = 2048
+    gpu_memory_utilization_ratio: Annotated[float, Field(strict=True, ge=0.1, le=0.98)] = 0.90
     weights: Weights = "bf16"
     block_size_tokens: Literal[8, 16, 32, 64, 128] = 16
 
@@ -118,15 +129,15 @@ class EngineSection(Section):
 class SloSection(Section):
     """Service level objective."""
 
-    ttft_p95_s: Annotated[float, Field(gt=0, le=600)] = 2.0
-    tpot_p95_s: Annotated[float, Field(gt=0, le=60)] = 0.1
+    ttft_p95_s: Annotated[float, Field(strict=True, gt=0, le=600)] = 2.0
+    tpot_p95_s: Annotated[float, Field(strict=True, gt=0, le=60)] = 0.1
 
 
 class ReplicasSection(Section):
     """Bounds of autoscaling."""
 
-    min: Annotated[int, Field(ge=0, le=1000)] = 1
-    max: Annotated[int, Field(ge=1, le=1000)] = 4
+    min: Annotated[int, Field(strict=True, ge=0, le=1000)] = 1
+    max: Annotated[int, Field(strict=True, ge=1, le=1000)] = 4
 
     @model_validator(mode="after")
     def _ordered(self) -> ReplicasSection:
@@ -138,20 +149,20 @@ class ReplicasSection(Section):
 class AutoscaleSection(Section):
     """Timing of autoscaling."""
 
-    target_utilization_ratio: Annotated[float, Field(ge=0.1, le=1.0)] = 0.95
-    cold_start_s: Annotated[float, Field(ge=0, le=7200)] = 240.0
-    scale_down_cooldown_s: Annotated[float, Field(ge=0, le=86_400)] = 300.0
-    drain_deadline_s: Annotated[float, Field(ge=0, le=3600)] = 120.0
+    target_utilization_ratio: Annotated[float, Field(strict=True, ge=0.1, le=1.0)] = 0.95
+    cold_start_s: Annotated[float, Field(strict=True, ge=0, le=7200)] = 240.0
+    scale_down_cooldown_s: Annotated[float, Field(strict=True, ge=0, le=86_400)] = 300.0
+    drain_deadline_s: Annotated[float, Field(strict=True, ge=0, le=3600)] = 120.0
 
 
 class SpillSection(Section):
     """Where to and when a pool spills."""
 
     to: tuple[Key, ...] = ()
-    enter_saturation_ratio: Annotated[float, Field(gt=0, le=2)] = 0.90
-    exit_saturation_ratio: Annotated[float, Field(ge=0, le=2)] = 0.60
-    min_dwell_s: Annotated[float, Field(ge=0, le=3600)] = 20.0
-    return_ramp_ratio_per_s: Annotated[float, Field(gt=0, le=1)] = 0.02
+    enter_saturation_ratio: Annotated[float, Field(strict=True, gt=0, le=2)] = 0.90
+    exit_saturation_ratio: Annotated[float, Field(strict=True, ge=0, le=2)] = 0.60
+    min_dwell_s: Annotated[float, Field(strict=True, ge=0, le=3600)] = 20.0
+    return_ramp_ratio_per_s: Annotated[float, Field(strict=True, gt=0, le=1)] = 0.02
     max_usd_per_hour: Annotated[Decimal, Field(ge=0, le=1_000_000)] | None = None
 
     @model_validator(mode="after")
@@ -215,7 +226,7 @@ class Config(Section):
     rules: RulesSection | None = None
     fallbacks: dict[Key, tuple[Key, ...]] = {}
     budgets: BudgetsSection = BudgetsSection()
-    simulated_cold_start_s: Annotated[float, Field(ge=0, le=3600)] = 3.0
+    simulated_cold_start_s: Annotated[float, Field(strict=True, ge=0, le=3600)] = 3.0
     standin_port: Port = 8090
     state_dir: Annotated[str, Field(min_length=1, max_length=4096)] = ".spillway"
 
