@@ -1,1 +1,1 @@
-"""A process that speaks vLLM's API and metrics with the engine model's timing."""
+"""Pools and providers without a GPU or a bill: a process that speaks vLLM's API, and a stand-in for external ones."""
