@@ -30,6 +30,12 @@ def error_body(refusal: Refusal) -> bytes:
     return orjson.dumps({"error": error})
 
 
+def openai_error_body(refusal: Refusal, kind: str, code: str | None) -> bytes:
+    """An error as OpenAI words it."""
+    error = {"message": refusal.message, "type": kind, "param": refusal.param, "code": code}
+    return orjson.dumps({"error": error})
+
+
 def usage_of(tracks: Iterable[Track], choices: int) -> dict[str, Any]:
     """Token counts; a prompt with several choices counts once."""
     tracks = tuple(tracks)
@@ -68,8 +74,9 @@ class Wording:
         )
 
     def _chat_choice(self, index: int, plan: Plan) -> dict[str, Any]:
-        message: dict[str, Any] = {"role": "assistant", "content": None if plan.tool_name else plan.text}
-        message["tool_calls"] = [self._call(index, plan)] if plan.tool_name else []
+        message: dict[str, Any] = {"role": "assistant", "content": plan.text, "refusal": None}
+        if plan.tool_name is not None:
+            message |= {"content": "", "tool_calls": [self._call(index, plan)]}
         return {
             "index": index,
             "message": message,

@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
 import structlog
 
 from controller.core.models import Capability, Model
 from controller.engine_sim import answers
-from controller.engine_sim.asks import Ask, Refusal, parse_json, read_chat, read_completion, read_prompts
+from controller.engine_sim.asks import Ask, Refusal, invalid, parse_json, read_chat, read_completion, read_prompts
 from controller.engine_sim.engine import Engine
 from controller.engine_sim.faults import Faults
 from controller.engine_sim.jobs import EngineStopped
@@ -63,7 +64,7 @@ class EngineApp:
         if handler is None:
             await exchange.json({"detail": "Not Found"}, 404)
         elif scope["method"] != method:
-            await exchange.json({"detail": "Method Not Allowed"}, 405)
+            await exchange.json({"detail": "Method Not Allowed"}, 405, [(b"allow", method.encode())])
         else:
             await self._answer(exchange, handler)
 
@@ -110,13 +111,14 @@ class EngineApp:
         await exchange.json(answers.model_list([self._name], self._created_s, longest))
 
     async def _chat(self, exchange: Exchange) -> None:
-        await self._generate(exchange, read_chat(parse_json(await exchange.body())))
+        document = self._checked(await exchange.body())
+        await self._generate(exchange, read_chat(document))
 
     async def _completion(self, exchange: Exchange) -> None:
-        await self._generate(exchange, read_completion(parse_json(await exchange.body())))
+        document = self._checked(await exchange.body())
+        await self._generate(exchange, read_completion(document))
 
     async def _generate(self, exchange: Exchange, ask: Ask) -> None:
-        self._check_model(ask.model)
         if ask.images and Capability.VISION not in self._model.capabilities:
             raise Refusal(400, f"{self._name} is not a multimodal model")
         strike = self._faults.strike()
@@ -138,8 +140,7 @@ class EngineApp:
             self._book.add_cut(self._name, job)
 
     async def _embed(self, exchange: Exchange) -> None:
-        document = parse_json(await exchange.body())
-        self._check_model(document.get("model"))
+        document = self._checked(await exchange.body())
         if Capability.EMBEDDINGS not in self._model.capabilities:
             raise Refusal(404, "The model does not support Embeddings API", kind="NotFoundError")
         prompts = read_prompts(document.get("input"), "input")
@@ -147,10 +148,8 @@ class EngineApp:
         await exchange.json(answers.embeddings(self._name, prompts, _EMBEDDING_DIMENSIONS, as_base64=as_base64))
 
     async def _tokenize(self, exchange: Exchange) -> None:
-        document = parse_json(await exchange.body())
-        named = {**document, "model": document.get("model", self._name)}
-        ask = read_chat(named) if "messages" in document else read_completion(named)
-        self._check_model(ask.model)
+        document = self._checked(await exchange.body())
+        ask = read_chat(document) if "messages" in document else read_completion(document)
         data = ask.prompts[0].data
         ids = [int.from_bytes(data[start : start + TOKEN_BYTES], "big") for start in range(0, len(data), TOKEN_BYTES)]
         longest = self._engine.setup.engine.max_model_len_tokens
@@ -165,7 +164,15 @@ class EngineApp:
     async def _usage(self, exchange: Exchange) -> None:
         await exchange.json(self._book.document())
 
-    def _check_model(self, name: object) -> None:
+    def _checked(self, body: bytes) -> dict[str, Any]:
+        """The body with the model's name in it; without one it is this model, as in vLLM."""
+        document = parse_json(body)
+        name = document.get("model")
+        if name is None:
+            return {**document, "model": self._name}
+        if not isinstance(name, str):
+            raise invalid("body.model", "string_type", "Input should be a valid string", name)
         if name != self._name:
             message = f"The model `{name}` does not exist. Valid aliases: {self._name}."
             raise Refusal(404, message, kind="NotFoundError", param="model")
+        return document

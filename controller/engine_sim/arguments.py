@@ -33,7 +33,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m controller.engine_sim",
         description="A simulated vLLM server: its API and metrics, with the timing of a model on a GPU.",
-        epilog="example: python -m controller.engine_sim --model-key llama-8b-self --instance-type g5.2xlarge --port 8001",
+        epilog="python -m controller.engine_sim --model-key llama-8b-self --instance-type g5.2xlarge --port 8001",
     )
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, required=True)

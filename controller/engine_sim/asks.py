@@ -5,20 +5,21 @@ Called by the apps of the simulated engine and of the stand-in provider, which t
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
 from controller.engine_sim.text import IMAGE_TOKENS, count_tokens, render_chat
 
+COMPLETION_TOKENS = 16  # of a text completion that does not say
 USE_THE_TOOL = "use the tool"  # with tool_choice auto, a last user message with these words gets a tool call
 
 
 class Refusal(Exception):
     """The request is answered with an error. `kind` is vLLM's error type."""
 
-    def __init__(  # noqa: D107
+    def __init__(
         self, status: int, message: str, *, kind: str = "BadRequestError", param: str | None = None,
         retry_after_s: float | None = None,
     ) -> None:  # fmt: skip
@@ -52,7 +53,7 @@ class Ask:
     """A generation request. `max_tokens` None: the dialect's default."""
 
     chat: bool
-    model: str
+    model: str | None
     prompts: tuple[Prompt, ...]
     n: int = 1
     max_tokens: int | None = None
@@ -67,7 +68,13 @@ class Ask:
     tool: Tool | None = None
     json_schema: object = None  # not None: the answer is JSON
     cache_salt: str = ""
-    echo_role: str = field(default="assistant")
+
+
+def invalid(name: str, problem: str, message: str, value: object) -> Refusal:
+    """A refusal in the words of vLLM's schema check."""
+    shown = f"<{type(value).__name__} of {len(value)} items>" if isinstance(value, dict | list) else str(value)
+    detail = {"type": problem, "loc": name, "msg": message, "input": shown}
+    return Refusal(400, f"1 validation error:\n  {detail}", kind="Bad Request", param=name)
 
 
 def parse_json(body: bytes) -> dict[str, Any]:
@@ -75,17 +82,16 @@ def parse_json(body: bytes) -> dict[str, Any]:
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise Refusal(400, f"JSON decode error: {error}") from error
+        raise invalid(f"body.{error.pos}", "json_invalid", "JSON decode error", {}) from error
     if not isinstance(document, dict):
-        raise Refusal(400, "Input should be a valid dictionary")
+        message = "Input should be a valid dictionary or object to extract fields from"
+        raise invalid("body", "model_attributes_type", message, document)
     return document
 
 
 def read_chat(document: dict[str, Any]) -> Ask:
     """A chat completion request."""
-    messages = document.get("messages")
-    if not isinstance(messages, list) or not messages or not all(isinstance(message, dict) for message in messages):
-        raise Refusal(400, "messages: Input should be a non-empty list of objects", param="messages")
+    messages = _messages(document)
     data, images = render_chat(messages)
     fields = _common(document)
     limit = _integer(document, "max_completion_tokens", 1)
@@ -93,6 +99,8 @@ def read_chat(document: dict[str, Any]) -> Ask:
         fields["max_tokens"] = limit
     if document.get("logprobs"):
         fields["logprobs"] = _integer(document, "top_logprobs", 0) or 0
+    elif document.get("top_logprobs"):
+        raise _refused("top_logprobs", "when using `top_logprobs`, `logprobs` must be set to true.")
     return Ask(
         chat=True,
         prompts=(Prompt(data=data, tokens=count_tokens(data) + images * IMAGE_TOKENS),),
@@ -103,26 +111,46 @@ def read_chat(document: dict[str, Any]) -> Ask:
     )
 
 
+def _messages(document: dict[str, Any]) -> list[dict[str, Any]]:
+    messages = document.get("messages")
+    if "messages" not in document:
+        raise invalid("body.messages", "missing", "Field required", document)
+    if not isinstance(messages, list):
+        raise invalid("body.messages", "list_type", "Input should be a valid list", messages)
+    for number, message in enumerate(messages):
+        if not isinstance(message, dict):
+            raise invalid(f"body.messages.{number}", "dict_type", "Input should be a valid dictionary", message)
+    if not messages:
+        raise Refusal(400, "Cannot apply chat template to an empty conversation. Provide at least one message.")
+    return messages
+
+
 def read_completion(document: dict[str, Any]) -> Ask:
     """A text completion request; `prompt` may be a text, texts, token ids or lists of token ids."""
     fields = _common(document)
     if document.get("logprobs") is not None:
         fields["logprobs"] = _integer(document, "logprobs", 0)
+    if fields["max_tokens"] is None:
+        fields["max_tokens"] = COMPLETION_TOKENS
     return Ask(chat=False, prompts=read_prompts(document.get("prompt"), "prompt"), **fields)
 
 
 def read_prompts(value: object, name: str) -> tuple[Prompt, ...]:
     """A text, texts, token ids or lists of token ids as prompts."""
+    if not value and value != []:
+        raise _refused(name, f"Either {name} or {name}_embeds must be provided and non-empty.")
     if isinstance(value, str):
         return (_text_prompt(value),)
-    if isinstance(value, list) and value:
+    if value == []:
+        raise Refusal(400, f"You must pass at least one {name}")
+    if isinstance(value, list):
         if all(isinstance(item, str) for item in value):
             return tuple(_text_prompt(item) for item in value)
         if all(isinstance(item, int) for item in value):
             return (_id_prompt(value),)
         if all(isinstance(item, list) and item and all(isinstance(one, int) for one in item) for item in value):
             return tuple(_id_prompt(item) for item in value)
-    raise Refusal(400, f"{name}: Input should be a text, texts or token ids, not empty", param=name)
+    raise invalid(f"body.{name}", "string_type", "Input should be a valid string or token ids", value)
 
 
 def _text_prompt(text: str) -> Prompt:
@@ -135,17 +163,19 @@ def _id_prompt(ids: list[int]) -> Prompt:
 
 
 def _common(document: dict[str, Any]) -> dict[str, Any]:
-    model = document.get("model")
-    if not isinstance(model, str):
-        raise Refusal(400, "model: Input should be a valid string", param="model")
     _check_sampling(document)
     stop = document.get("stop") or ()
     options = document.get("stream_options")
+    if options is not None and not document.get("stream"):
+        raise _refused("stream_options", "Stream options can only be defined when `stream=True`.")
+    limit, least = _integer(document, "max_tokens", 1), _integer(document, "min_tokens", 0) or 0
+    if limit is not None and least > limit:
+        raise Refusal(400, f"min_tokens must be less than or equal to max_tokens={limit}, got {least}.")
     return {
-        "model": model,
+        "model": document.get("model"),
         "n": _integer(document, "n", 1) or 1,
-        "max_tokens": _integer(document, "max_tokens", 1),
-        "min_tokens": _integer(document, "min_tokens", 0) or 0,
+        "max_tokens": limit,
+        "min_tokens": least,
         "ignore_eos": bool(document.get("ignore_eos")),
         "stop": (stop,) if isinstance(stop, str) else tuple(text for text in stop if isinstance(text, str) and text),
         "seed": _integer(document, "seed", None),
@@ -156,28 +186,39 @@ def _common(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def _check_sampling(document: dict[str, Any]) -> None:
-    for name, low, high in (("temperature", 0.0, 2.0), ("top_p", 0.0, 1.0)):
+    for name, words, low, high in (("temperature", "[0, 2]", 0.0, 2.0), ("top_p", "(0, 1]", 1e-12, 1.0)):
         value = document.get(name)
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
-            raise Refusal(400, f"{name}: Input should be a valid number", param=name)
-        if value is not None and not low <= value <= high:
-            raise Refusal(400, f"{name} must be in [{low:g}, {high:g}], got {value}.", param=name)
+        if value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise invalid(f"body.{name}", "float_parsing", "Input should be a valid number", value)
+        if not low <= value <= high:
+            raise _refused(name, f"{name} must be in {words}, got {float(value)}.", float(value))
+
+
+def _refused(name: str, message: str, value: object = None) -> Refusal:
+    shown = "" if value is None else f", value={value}"
+    return Refusal(400, f"{message} (parameter={name}{shown})", param=name)
 
 
 def _integer(document: dict[str, Any], name: str, least: int | None) -> int | None:
     value = document.get(name)
     if value is None:
         return None
+    if isinstance(value, str) and value.isdecimal():
+        value = int(value)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     if isinstance(value, bool) or not isinstance(value, int):
-        raise Refusal(400, f"{name}: Input should be a valid integer", param=name)
+        raise invalid(f"body.{name}", "int_parsing", "Input should be a valid integer", value)
     if least is not None and value < least:
-        raise Refusal(400, f"{name} must be at least {least}, got {value}.", param=name)
+        raise _refused(name, f"{name} must be at least {least}, got {value}.", value)
     return value
 
 
 def _tool(document: dict[str, Any], messages: list[dict[str, Any]]) -> Tool | None:
     """The tool that the answer calls, if it calls one."""
-    tools = [tool["function"] for tool in document.get("tools") or () if isinstance(tool.get("function"), dict)]
+    tools = [tool["function"] for tool in _objects(document.get("tools")) if isinstance(tool.get("function"), dict)]
     choice = document.get("tool_choice")
     if isinstance(choice, dict):
         function = choice.get("function")
@@ -185,12 +226,16 @@ def _tool(document: dict[str, Any], messages: list[dict[str, Any]]) -> Tool | No
         for tool in tools:
             if tool.get("name") == wanted:
                 return Tool(name=str(wanted), schema=tool.get("parameters"), named=True)
-        raise Refusal(400, f"tool_choice names {wanted!r}, which is not in tools", param="tool_choice")
+        raise _refused("tool_choice", "The tool specified in `tool_choice` does not match any of the specified `tools`")
     if choice == "required" and not tools:
-        raise Refusal(400, "tool_choice is required but tools is empty", param="tool_choice")
+        raise _refused("tool_choice", "When using `tool_choice`, `tools` must be set.")
     if not tools or choice == "none" or (choice != "required" and not asks_for_the_tool(messages)):
         return None
     return Tool(name=str(tools[0].get("name")), schema=tools[0].get("parameters"), named=False)
+
+
+def _objects(value: object) -> list[dict[str, Any]]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 def asks_for_the_tool(messages: list[dict[str, Any]]) -> bool:

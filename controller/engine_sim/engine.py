@@ -52,7 +52,7 @@ class Engine:
         """Queue every choice of every prompt; Refusal when one cannot fit the context."""
         longest = self.setup.engine.max_model_len_tokens
         for prompt in ask.prompts:
-            _check_length(prompt.tokens, ask.max_tokens, longest, chat=ask.chat)
+            _check_length(prompt.tokens, ask.max_tokens, longest)
         now_s = time.monotonic()
         tracks = []
         entries = []
@@ -133,14 +133,20 @@ class Engine:
             job.ring(finished=track.finished)
 
 
-def _check_length(input_tokens: int, max_tokens: int | None, longest: int, *, chat: bool) -> None:
-    wanted = max_tokens or 1
-    if input_tokens + wanted > longest:
-        kind = "messages" if chat else "prompt"
+def _check_length(input_tokens: int, max_tokens: int | None, longest: int) -> None:
+    """vLLM shortens an answer that would not fit, and refuses only what cannot fit at all."""
+    if (max_tokens or 0) > longest:
         raise Refusal(
             400,
-            f"This model's maximum context length is {longest} tokens. However, you requested {wanted} output tokens "
-            f"and your {kind} has {input_tokens} input tokens, in total {input_tokens + wanted}. Please reduce the "
-            "length of the input or the number of requested output tokens.",
+            f"max_tokens={max_tokens} cannot be greater than max_model_len={longest}. Please request fewer output "
+            f"tokens. (parameter=max_tokens, value={max_tokens})",
+            param="max_tokens",
+        )
+    if input_tokens >= longest:
+        raise Refusal(
+            400,
+            f"This model's maximum context length is {longest} tokens. However, your prompt contains at least "
+            f"{input_tokens} input tokens, which exceeds this limit even without any output tokens. Please reduce "
+            f"the length of the input prompt. (parameter=input_tokens, value={input_tokens})",
             param="input_tokens",
         )

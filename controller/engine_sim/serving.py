@@ -1,4 +1,4 @@
-"""Runs one ASGI app on one port until SIGTERM or SIGINT, then lets open answers finish. Both simulated servers use it."""
+"""Runs one ASGI app on one port until SIGTERM or SIGINT, then lets open answers finish."""
 
 from __future__ import annotations
 
@@ -44,8 +44,15 @@ async def serve(app: Any, listener: socket.socket, *, drain_s: float) -> None:
         timeout_graceful_shutdown=max(1, int(drain_s)),
         backlog=BACKLOG,
     )
+    server = uvicorn.Server(config)
+
+    def stop(*_: object) -> None:
+        server.should_exit = True
+
+    for number in (signal.SIGTERM, signal.SIGINT):  # uvicorn raises the signal again after the drain: still only `stop`
+        signal.signal(number, stop)
     with suppress(asyncio.CancelledError):
-        await uvicorn.Server(config).serve(sockets=[listener])
+        await server.serve(sockets=[listener])
 
 
 async def cold_start(seconds: float) -> bool:

@@ -101,7 +101,7 @@ async def _stream(exchange: Exchange, job: Job, voice: Voice, headers: Headers) 
         if data:
             await exchange.write(data)
             data = b""
-        if job.hold_at is not None and min(seen) >= min(job.hold_at, min(len(track.plan.pieces) for track in tracks)):
+        if job.hold_at is not None and (job.finished or min(seen) >= job.hold_at):
             raise _Struck
         await job.news()
     await exchange.end(data + voice.closing(tracks))

@@ -11,13 +11,11 @@ from zlib import crc32
 
 TOKEN_BYTES = 4
 IMAGE_TOKENS = 800
-_WORDS = tuple(
-    f" {word}"
-    for word in (
-        "the pool answers and every stream is short while one replica waits for its turn so that all of them finish "
-        "in time and nobody is lost when load grows or a node leaves because traffic moves to where room is left"
-    ).split()
+_SENTENCE = (
+    "the pool answers and every stream is short while one replica waits for its turn so that all of them finish "
+    "in time and nobody is lost when load grows or a node leaves because traffic moves to where room is left"
 )
+_WORDS = tuple(f" {word}" for word in _SENTENCE.split())
 
 
 def count_tokens(data: bytes) -> int:

@@ -86,9 +86,9 @@ class Exchange:
         await self.start(status, [*headers, (b"content-length", str(len(data)).encode())])
         await self.end(data)
 
-    async def json(self, document: object, status: int = 200) -> None:
+    async def json(self, document: object, status: int = 200, headers: Headers = ()) -> None:
         """A whole JSON answer."""
-        await self.answer(status, orjson.dumps(document))
+        await self.answer(status, orjson.dumps(document), [JSON_TYPE, *headers])
 
     def cut(self) -> None:
         """Reset the connection, as a dying process does. uvicorn's `send` is bound to what holds the transport."""
