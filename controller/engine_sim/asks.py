@@ -173,7 +173,7 @@ def _common(document: dict[str, Any]) -> dict[str, Any]:
         raise Refusal(400, f"min_tokens must be less than or equal to max_tokens={limit}, got {least}.")
     return {
         "model": document.get("model"),
-        "n": _integer(document, "n", 1) or 1,
+        "n": _choices(document),
         "max_tokens": limit,
         "min_tokens": least,
         "ignore_eos": bool(document.get("ignore_eos")),
@@ -183,6 +183,13 @@ def _common(document: dict[str, Any]) -> dict[str, Any]:
         "include_usage": isinstance(options, dict) and bool(options.get("include_usage")),
         "cache_salt": str(document.get("cache_salt") or ""),
     }
+
+
+def _choices(document: dict[str, Any]) -> int:
+    count = _integer(document, "n", None)
+    if count is not None and count < 1:
+        raise Refusal(400, f"n must be at least 1, got {count}.")
+    return count or 1
 
 
 def _check_sampling(document: dict[str, Any]) -> None:
