@@ -162,6 +162,7 @@ def test_a_reset_cuts_the_connection(faulty: Server) -> None:
     faulty.faults(mode="reset", after_tokens=3)
     connection = _raw(faulty, stream=True)
     data, how = _read(connection)
+    connection.close()
     assert how == "cut"
     assert b"[DONE]" not in data
     assert data.count(b'"delta":{"content"') >= 3
