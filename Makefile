@@ -23,6 +23,7 @@ lint: dev-env ## format, lint, types and import contracts
 	@.venv/bin/lint-imports --no-cache
 
 bench: dev-env ## measure the gateway beside its peers; prints a table with ratios
+	@scripts/bench-env.sh
 	@.venv/bin/python -m tests.bench
 
 env:

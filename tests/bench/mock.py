@@ -1,14 +1,16 @@
 """A mock upstream that answers OpenAI chat, unary and streamed, as fast as one Python process can.
 
-Far faster than any gateway under test, so that what is measured is the gateway. `max_tokens` sets the number of events of a
-stream, one every `GAP_S`. `GET /mock/stats` tells how many streams are open.
+Far faster than any gateway under test, so that what is measured is the gateway. `max_tokens` sets the number of
+events of a stream, one every `GAP_S`. `GET /mock/stats` tells how many streams are open.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import random
 import re
+from typing import cast
 
 import uvloop
 
@@ -54,8 +56,7 @@ class Mock(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client is there."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is none by class
         self._buffer = b""
         self._left = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -87,7 +88,8 @@ class Mock(asyncio.Protocol):
         self._left = int(tokens[1]) if tokens else 16
         Mock.open_streams += 1
         self._transport.write(STREAM_HEAD + TOKEN)
-        self._timer = asyncio.get_running_loop().call_later(GAP_S, self._tick)
+        first_gap_s = GAP_S * (0.5 + random.random())  # so that streams begun together do not tick together
+        self._timer = asyncio.get_running_loop().call_later(first_gap_s, self._tick)
 
     def _tick(self) -> None:
         self._left -= 1
@@ -111,9 +113,7 @@ async def main() -> None:
     """Serve until killed."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, required=True)
-    server = await asyncio.get_running_loop().create_server(
-        Mock, "127.0.0.1", parser.parse_args().port, backlog=4096
-    )
+    server = await asyncio.get_running_loop().create_server(Mock, "127.0.0.1", parser.parse_args().port, backlog=4096)
     await server.serve_forever()
 
 

@@ -1,0 +1,55 @@
+"""The rows of the table: what each figure is called, which way is better, and the value to reach."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import isnan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One figure. `reach` None: shown, not judged."""
+
+    name: str
+    title: str
+    reach: float | None = None
+    more_is_better: bool = False
+    digits: int = 2
+
+    def reached(self, value: float) -> bool | None:
+        """Whether the value is good enough; None when there is nothing to reach or nothing was measured."""
+        if self.reach is None or isnan(value):
+            return None
+        return value >= self.reach if self.more_is_better else value <= self.reach
+
+
+ROWS = (
+    Row(name="unary_per_s", title="unary req/s, 64 connections", reach=5_000, more_is_better=True, digits=0),
+    Row(name="times_litellm", title="throughput, times LiteLLM", reach=100, more_is_better=True, digits=0),
+    Row(name="unary_p50_ms", title="  p50 ms"),
+    Row(name="unary_p99_ms", title="  p99 ms"),
+    Row(name="cpu_us_per_request", title="CPU us per request", digits=0),
+    Row(name="single_p50_ms", title="p50 ms, 1 connection", digits=3),
+    Row(name="added_p50_ms", title="  added to direct, ms", reach=0.7, digits=3),
+    Row(name="cpu_us_per_event", title="CPU us per paced SSE event", reach=75, digits=0),
+    Row(name="large_per_s", title="220 KB prompts req/s", reach=800, more_is_better=True, digits=0),
+    Row(name="upstream_freed_s", title="upstream freed after clients left, s", reach=1.0),
+    Row(name="idle_rss_mb", title="idle RSS MB", reach=150, digits=0),
+    Row(name="ready_s", title="ready, s", reach=2.0),
+)
+
+Results = Mapping[str, Mapping[str, float]]
+
+
+def with_ratios(results: Results) -> dict[str, dict[str, float]]:
+    """The results and what follows from comparing targets."""
+    full = {target: dict(figures) for target, figures in results.items()}
+    direct = full.get("direct", {})
+    peer = full.get("litellm", {})
+    for target, figures in full.items():
+        if target != "direct" and "single_p50_ms" in figures and "single_p50_ms" in direct:
+            figures["added_p50_ms"] = figures["single_p50_ms"] - direct["single_p50_ms"]
+        if target == "spillway" and peer.get("unary_per_s") and "unary_per_s" in figures:
+            figures["times_litellm"] = figures["unary_per_s"] / peer["unary_per_s"]
+    return full

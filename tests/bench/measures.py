@@ -1,0 +1,104 @@
+"""The measurements, each a coroutine over a running target; `measure` gathers them into one dict of figures."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tests.bench.load import Counts, closed_loop, get_json, open_and_leave, request_bytes
+from tests.bench.targets import Target
+
+UNARY_CONNECTIONS = 64
+LARGE_CONNECTIONS = 16
+STREAMS = 100
+STREAM_EVENTS = 64
+LEAVING_STREAMS = 50
+LEFT_DEADLINE_S = 10.0
+LARGE_PROMPT = "the quick brown fox jumps over the lazy dog " * 5_000  # 220 KB
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effort:
+    """How long each measurement runs."""
+
+    warm_up_s: float = 2.0
+    run_s: float = 8.0
+    settle_s: float = 2.0
+
+
+QUICK = Effort(warm_up_s=0.5, run_s=2.0, settle_s=0.5)
+
+
+def _request(target: Target, prompt: str, **more: object) -> bytes:
+    body = {"model": target.model, "messages": [{"role": "user", "content": prompt}], **more}
+    return request_bytes(target.port, body, target.headers)
+
+
+async def _loaded(target: Target, request: bytes, connections: int, effort: Effort) -> tuple[Counts, float, float]:
+    """Counts, seconds and the target's CPU seconds of one measured run after a warm-up."""
+    await closed_loop(target.port, request, connections=connections, duration_s=effort.warm_up_s)
+    cpu_s = target.cpu_s()
+    counts, took_s = await closed_loop(target.port, request, connections=connections, duration_s=effort.run_s)
+    return counts, took_s, target.cpu_s() - cpu_s
+
+
+async def _unary(target: Target, effort: Effort) -> dict[str, float]:
+    request = _request(target, "What is the capital of France?")
+    counts, took_s, cpu_s = await _loaded(target, request, UNARY_CONNECTIONS, effort)
+    return {
+        "unary_per_s": counts.answers / took_s,
+        "unary_p50_ms": counts.latency_ms(50),
+        "unary_p99_ms": counts.latency_ms(99),
+        "cpu_us_per_request": cpu_s / max(1, counts.answers) * 1e6,
+        "errors": counts.errors,
+    }
+
+
+async def _single(target: Target, effort: Effort) -> dict[str, float]:
+    counts, _, _ = await _loaded(target, _request(target, "What is the capital of France?"), 1, effort)
+    return {"single_p50_ms": counts.latency_ms(50), "errors": counts.errors}
+
+
+async def _paced(target: Target, effort: Effort) -> dict[str, float]:
+    request = _request(target, "Count.", stream=True, max_tokens=STREAM_EVENTS)
+    counts, _, cpu_s = await _loaded(target, request, STREAMS, effort)
+    return {"cpu_us_per_event": cpu_s / max(1, counts.events) * 1e6, "errors": counts.errors}
+
+
+async def _large(target: Target, effort: Effort) -> dict[str, float]:
+    counts, took_s, _ = await _loaded(target, _request(target, LARGE_PROMPT), LARGE_CONNECTIONS, effort)
+    return {"large_per_s": counts.answers / took_s, "errors": counts.errors}
+
+
+async def _left(target: Target, upstream: Target, effort: Effort) -> dict[str, float]:
+    """Seconds from the moment every client has gone until the mock has no open stream."""
+    await asyncio.sleep(effort.settle_s)
+    request = _request(target, "Count.", stream=True, max_tokens=600)
+    await open_and_leave(target.port, request, streams=LEAVING_STREAMS)
+    left_s = time.perf_counter()
+    while (await get_json(upstream.port, "/mock/stats"))["open_streams"] > 0:
+        if time.perf_counter() - left_s > LEFT_DEADLINE_S:
+            return {"upstream_freed_s": float("inf")}
+        await asyncio.sleep(0.01)
+    return {"upstream_freed_s": time.perf_counter() - left_s}
+
+
+async def measure(
+    target: Target, upstream: Target, effort: Effort, tell: Callable[[str], None]
+) -> tuple[dict[str, float], int]:
+    """Every figure of one target by name, and how many requests failed on the way."""
+    await asyncio.sleep(effort.settle_s)
+    figures: dict[str, float] = {"idle_rss_mb": target.rss_mb()}
+    if target.ready_s is not None:
+        figures["ready_s"] = target.ready_s
+    errors = 0
+    for name, run in (("unary", _unary), ("single", _single), ("paced streams", _paced), ("large prompts", _large)):
+        tell(f"{target.name}: {name}")
+        found = await run(target, effort)
+        errors += int(found.pop("errors"))
+        figures |= found
+    tell(f"{target.name}: clients leave")
+    figures |= await _left(target, upstream, effort)
+    return figures, errors
