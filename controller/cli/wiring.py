@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from controller.adapters.sqlite_ledger import SqliteLedger
     from controller.adapters.sqlite_reader import SqliteLedgerReader
     from controller.config.settings import Settings
+    from controller.gateway.server import Service
 
 
 def settings_from(
@@ -101,3 +102,35 @@ def open_ledger_reader(settings: Settings) -> SqliteLedgerReader | None:
 
     path = settings.state_dir / "spillway.db"
     return open_reader(path) if path.exists() else None
+
+
+def build_gateway(settings: Settings, environ: Mapping[str, str] | None = None) -> Service:
+    """The data plane with its adapters."""
+    from controller.adapters.clock import SystemClock
+    from controller.adapters.h1_upstream import H1Upstream
+    from controller.adapters.reqwest_upstream import ReqwestUpstream
+    from controller.cli.overrides import usable_providers
+    from controller.gateway.app import Gateway
+    from controller.gateway.server import Service
+
+    variables = os.environ if environ is None else environ
+    fleet, keys, ledger, clock = open_fleet(settings), open_key_snapshot(settings), open_ledger(settings), SystemClock()
+    gateway = Gateway(
+        settings,
+        keys=keys,
+        ledger=ledger,
+        fleet=fleet,
+        own=H1Upstream(),
+        external=ReqwestUpstream(),
+        provider_keys={
+            name: variables.get(provider.api_key_env, "") for name, provider in settings.providers.items()
+        },
+        usable_providers=usable_providers(settings, variables),
+        clock=clock,
+    )
+
+    def close() -> None:
+        ledger.close()
+        keys.close()
+
+    return Service(gateway=gateway, clock=clock, watch=fleet.watch, close=close)

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
-from controller.catalogue.load import load_catalogue, pool_step_times
+from controller.catalogue.load import Catalogue, load_catalogue, pool_step_times
+from controller.config.load import load_settings
+from controller.config.settings import Settings
+from controller.core.errors import ConfigError
 from controller.core.models import Model
 from controller.core.pools import EngineArgs
 from controller.engine_sim.engine import EngineSetup
 
 DEFAULTS = EngineArgs()
+EXIT_USAGE = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +45,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--model-key", required=True, help="catalogue key, e.g. llama-8b-self")
+    parser.add_argument("--config", type=Path, help="spillway.yaml with models beyond the catalogue")
     parser.add_argument("--instance-type", required=True, help="GPU shape, e.g. g5.2xlarge")
     parser.add_argument("--served-model-name", help="name in requests [default: the model's id]")
     parser.add_argument("--tensor-parallel", type=int, default=DEFAULTS.tensor_parallel)
@@ -55,14 +63,26 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def known_catalogue(config: Path | None) -> Catalogue | Settings:
+    """The models and providers of the catalogue, or of a configuration file; SystemExit 2 when it has errors."""
+    if config is None:
+        return load_catalogue()
+    try:
+        return load_settings(config, os.environ, today=datetime.now(UTC).date())
+    except ConfigError as error:
+        sys.stderr.write(f"error: {error}\n")
+        sys.exit(EXIT_USAGE)
+
+
 def read(argv: list[str]) -> EngineOptions:
     """Options from the command line; SystemExit 2 with one line when a value is not possible."""
     parser = build_parser()
     given = parser.parse_args(argv)
     catalogue = load_catalogue()
-    model, shape = catalogue.models.get(given.model_key), catalogue.gpus.get(given.instance_type)
+    models = known_catalogue(given.config).models
+    model, shape = models.get(given.model_key), catalogue.gpus.get(given.instance_type)
     if model is None or model.architecture is None:
-        own = sorted(key for key, entry in catalogue.models.items() if entry.is_own)
+        own = sorted(key for key, entry in models.items() if entry.is_own)
         parser.error(f"--model-key {given.model_key}; allowed: {', '.join(own)}")
     if shape is None:
         parser.error(f"--instance-type {given.instance_type}; allowed: {', '.join(sorted(catalogue.gpus))}")

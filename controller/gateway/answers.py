@@ -153,5 +153,10 @@ def from_upstream(error: UpstreamError, target: Target) -> RequestError:
     else:
         status, code = 502, "stream_broken"
     return RequestError(
-        f"{target.name}: {error}", status=status, code=code, kind="server_error", retry_after_s=1.0, source=_source(target)
+        f"{target.name}: {error}",
+        status=status,
+        code=code,
+        kind="server_error",
+        retry_after_s=1.0,
+        source=_source(target),
     )

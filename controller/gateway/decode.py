@@ -276,6 +276,4 @@ def decode(operation: Operation, headers: HeaderMap, body: bytes, tenant: str, c
         spill_allowed=_spill_allowed(headers),
         deadline_s=_deadline_s(headers),
     )
-    return Decoded(
-        operation=operation, document=document, body=body, facts=facts, wants_usage=wants_usage, n=n
-    )
+    return Decoded(operation=operation, document=document, body=body, facts=facts, wants_usage=wants_usage, n=n)

@@ -98,6 +98,18 @@ class Guard:
         if self._timer is None or due_s < self._armed_s:
             self._arm(due_s)
 
+    def limit(self, total_s: float) -> None:
+        """The whole request may take this long from now on, once its own deadline is known."""
+        if total_s < self._total_s:
+            self._total_s = total_s
+            self._total_due_s = self._loop.time() + total_s
+
+    def expire(self, why: UpstreamTimeout) -> None:
+        """Time is up by somebody else's word."""
+        if not self.left and self.expired is None:
+            self.expired = why
+            self._task.cancel()
+
     def progress(self) -> None:
         """Something arrived: the idle time starts anew. Only notes a time; the timer looks at it when it fires."""
         if self._phase != "idle":

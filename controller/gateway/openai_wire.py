@@ -25,16 +25,10 @@ PATHS = {
 }
 # Only fields known here go on: whatever else an engine understands is not for callers to reach.
 _OPENAI_FIELDS = frozenset(
-    """model messages prompt input stream stream_options max_tokens max_completion_tokens temperature top_p n stop seed
-    presence_penalty frequency_penalty logit_bias logprobs top_logprobs response_format tools tool_choice
-    parallel_tool_calls user reasoning_effort echo best_of suffix dimensions encoding_format service_tier verbosity
-    prediction modalities functions function_call safety_identifier prompt_cache_key""".split()
+    ["model", "messages", "prompt", "input", "stream", "stream_options", "max_tokens", "max_completion_tokens", "temperature", "top_p", "n", "stop", "seed", "presence_penalty", "frequency_penalty", "logit_bias", "logprobs", "top_logprobs", "response_format", "tools", "tool_choice", "parallel_tool_calls", "user", "reasoning_effort", "echo", "best_of", "suffix", "dimensions", "encoding_format", "service_tier", "verbosity", "prediction", "modalities", "functions", "function_call", "safety_identifier", "prompt_cache_key"]
 )
 _ENGINE_FIELDS = _OPENAI_FIELDS | frozenset(
-    """top_k min_p repetition_penalty length_penalty min_tokens ignore_eos stop_token_ids include_stop_str_in_output
-    skip_special_tokens spaces_between_special_tokens truncate_prompt_tokens bad_words allowed_token_ids
-    structured_outputs guided_json guided_regex guided_choice guided_grammar include_reasoning
-    return_token_ids use_beam_search add_generation_prompt continue_final_message""".split()
+    ["top_k", "min_p", "repetition_penalty", "length_penalty", "min_tokens", "ignore_eos", "stop_token_ids", "include_stop_str_in_output", "skip_special_tokens", "spaces_between_special_tokens", "truncate_prompt_tokens", "bad_words", "allowed_token_ids", "structured_outputs", "guided_json", "guided_regex", "guided_choice", "guided_grammar", "include_reasoning", "return_token_ids", "use_beam_search", "add_generation_prompt", "continue_final_message"]
 )
 _NO_STREAM_USAGE = frozenset({Operation.EMBEDDINGS})
 
@@ -161,7 +155,7 @@ class OpenAIStream:
             return
         if not isinstance(document, dict):
             self.error = StreamBroken("an event is not an object")
-        elif "error" in document and document["error"]:
+        elif document.get("error"):
             self.error = _in_band(document["error"], data)
         else:
             self._last = data
@@ -201,5 +195,6 @@ def _has_content(choice: Any) -> bool:
         return True
     delta = choice.get("delta")
     return isinstance(delta, dict) and any(
-        delta.get(name) for name in ("content", "tool_calls", "function_call", "refusal", "reasoning_content", "reasoning")
+        delta.get(name)
+        for name in ("content", "tool_calls", "function_call", "refusal", "reasoning_content", "reasoning")
     )

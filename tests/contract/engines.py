@@ -28,6 +28,8 @@ CPU_ARGS = (
     "--tool-call-parser hermes"
 )
 CPU_ENVIRON = {"VLLM_CPU_KVCACHE_SPACE": "1", "HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1"}
+CHAT = "/v1/chat/completions"
+ASK = [{"role": "user", "content": "Hi there"}]
 ENGINE = EngineArgs(max_model_len_tokens=2048, max_num_seqs=32, block_size_tokens=32)
 
 
@@ -50,3 +52,8 @@ def running_contract_server(kind: str, folder: Path) -> Iterator[Server]:
         environ = {**os.environ, **CPU_ENVIRON}
     with running(command, launch.port, log=log, ready_s=READY_DEADLINE_S, env=environ) as server:
         yield replace(server, model=settings.models[pool.model].model_id)
+
+
+def ask(server: Server, **fields: object) -> dict[str, object]:
+    """A chat request of exactly eight tokens, unless a field says otherwise."""
+    return {"model": server.model, "messages": ASK, "max_tokens": 8, "ignore_eos": True, **fields}

@@ -6,16 +6,15 @@ import json
 import re
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import openai
 import pytest
 
-from tests.contract.engines import VLLM_PYTHON, running_contract_server
-from tests.engine_sim.sim_servers import Server, eventually
+from tests.contract.engines import ASK, CHAT, ask
+from tests.engine_sim.sim_servers import Server, eventually, raw_chat
 
-ASK = [{"role": "user", "content": "Hi there"}]
 TOOL = {
     "type": "function",
     "function": {
@@ -23,46 +22,6 @@ TOOL = {
         "parameters": {"type": "object", "properties": {"sunny": {"type": "boolean"}}, "required": ["sunny"]},
     },
 }
-CHAT = "/v1/chat/completions"
-METRIC_TYPES = {
-    "vllm:num_requests_running": "gauge",
-    "vllm:num_requests_waiting": "gauge",
-    "vllm:num_requests_waiting_by_reason": "gauge",
-    "vllm:kv_cache_usage_perc": "gauge",
-    "vllm:prefix_cache_queries_total": "counter",
-    "vllm:prefix_cache_hits_total": "counter",
-    "vllm:num_preemptions_total": "counter",
-    "vllm:prompt_tokens_total": "counter",
-    "vllm:prompt_tokens_cached_total": "counter",
-    "vllm:generation_tokens_total": "counter",
-    "vllm:request_success_total": "counter",
-    "vllm:admission_rejections_total": "counter",
-    "vllm:request_prompt_tokens": "histogram",
-    "vllm:request_generation_tokens": "histogram",
-    "vllm:time_to_first_token_seconds": "histogram",
-    "vllm:inter_token_latency_seconds": "histogram",
-    "vllm:request_time_per_output_token_seconds": "histogram",
-    "vllm:e2e_request_latency_seconds": "histogram",
-    "vllm:request_queue_time_seconds": "histogram",
-    "vllm:request_inference_time_seconds": "histogram",
-    "vllm:request_prefill_time_seconds": "histogram",
-    "vllm:request_decode_time_seconds": "histogram",
-}
-
-
-@pytest.fixture(
-    scope="module",
-    params=["sim", pytest.param("vllm", marks=[pytest.mark.vllm, pytest.mark.timeout(400)])],
-)
-def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The simulated engine, then the real one."""
-    assert request.param == "sim" or VLLM_PYTHON.exists(), "run `make vllm-env` first"
-    with running_contract_server(request.param, tmp_path_factory.mktemp(request.param)) as running:
-        yield running
-
-
-def _ask(server: Server, **fields: object) -> dict[str, object]:
-    return {"model": server.model, "messages": ASK, "max_tokens": 8, "ignore_eos": True, **fields}
 
 
 def _events(body: str) -> list[dict[str, object]]:
@@ -91,7 +50,7 @@ def test_side_routes(server: Server) -> None:
 
 def test_unary_chat(server: Server) -> None:
     """Shape, exact token count, finish reason, usage that adds up."""
-    status, headers, body = server.post(CHAT, _ask(server))
+    status, headers, body = server.post(CHAT, ask(server))
     answer = json.loads(body)
     choice = answer["choices"][0]
     assert (status, headers["content-type"]) == (200, "application/json")
@@ -110,13 +69,13 @@ def test_unary_chat(server: Server) -> None:
 
 def test_the_request_id_becomes_the_answer_id(server: Server) -> None:
     """x-request-id is taken over."""
-    _, _, body = server.post(CHAT, _ask(server), x_request_id="abc-1")
+    _, _, body = server.post(CHAT, ask(server), x_request_id="abc-1")
     assert json.loads(body)["id"] == "chatcmpl-abc-1"
 
 
 def test_streamed_chat(server: Server) -> None:
     """Role first, then content, one finish reason on the last choice event, usage in an event of its own, [DONE]."""
-    _, headers, body = server.post(CHAT, _ask(server, stream=True, stream_options={"include_usage": True}))
+    _, headers, body = server.post(CHAT, ask(server, stream=True, stream_options={"include_usage": True}))
     events = _events(body)
     assert headers["content-type"].startswith("text/event-stream")
     assert body.rstrip().endswith("data: [DONE]")
@@ -131,7 +90,7 @@ def test_streamed_chat(server: Server) -> None:
 
 def test_a_stream_has_no_usage_unless_asked(server: Server) -> None:
     """Without stream_options no event carries usage or an empty list of choices."""
-    _, _, body = server.post(CHAT, _ask(server, stream=True))
+    _, _, body = server.post(CHAT, ask(server, stream=True))
     events = _events(body)
     assert all(event["choices"] for event in events)
     assert not any(event.get("usage") for event in events)
@@ -139,10 +98,7 @@ def test_a_stream_has_no_usage_unless_asked(server: Server) -> None:
 
 def test_the_head_of_a_stream_comes_before_its_first_token(server: Server) -> None:
     """A status line is no sign of a token: it is there while others still keep the engine busy."""
-    data = json.dumps(_ask(server, stream=True, max_tokens=400)).encode()
-    head = f"POST {CHAT} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {len(data)}\r\n\r\n"
-    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
-        connection.sendall(head.encode() + data)
+    with raw_chat(server, stream=True, tokens=400) as connection:
         assert connection.recv(65536).startswith(b"HTTP/1.1 200 OK")
     eventually(lambda: server.metric("vllm:num_requests_running") == 0, within_s=2)
 
@@ -150,10 +106,7 @@ def test_the_head_of_a_stream_comes_before_its_first_token(server: Server) -> No
 @pytest.mark.parametrize("stream", [False, True], ids=["unary", "stream"])
 def test_a_caller_who_leaves_frees_the_engine(server: Server, stream: bool) -> None:
     """Within a second nothing runs or waits any more."""
-    data = json.dumps(_ask(server, stream=stream, max_tokens=1900)).encode()
-    head = f"POST {CHAT} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {len(data)}\r\n\r\n"
-    connection = socket.create_connection(("127.0.0.1", server.port), timeout=20)
-    connection.sendall(head.encode() + data)
+    connection = raw_chat(server, stream=stream, tokens=1900)
     eventually(lambda: server.metric("vllm:num_requests_running") == 1, within_s=5)
     connection.close()
     begun_s = time.monotonic()
@@ -163,9 +116,9 @@ def test_a_caller_who_leaves_frees_the_engine(server: Server, stream: bool) -> N
 
 def test_choices(server: Server) -> None:
     """n=2 gives two choices; the prompt is counted once."""
-    _, _, body = server.post(CHAT, _ask(server, n=2))
+    _, _, body = server.post(CHAT, ask(server, n=2))
     answer = json.loads(body)
-    _, _, one = server.post(CHAT, _ask(server))
+    _, _, one = server.post(CHAT, ask(server))
     assert [choice["index"] for choice in answer["choices"]] == [0, 1]
     assert answer["usage"]["completion_tokens"] == 16
     assert answer["usage"]["prompt_tokens"] == json.loads(one)["usage"]["prompt_tokens"]
@@ -173,7 +126,7 @@ def test_choices(server: Server) -> None:
 
 def test_logprobs(server: Server) -> None:
     """One entry per token."""
-    _, _, body = server.post(CHAT, _ask(server, logprobs=True, top_logprobs=1))
+    _, _, body = server.post(CHAT, ask(server, logprobs=True, top_logprobs=1))
     content = json.loads(body)["choices"][0]["logprobs"]["content"]
     assert len(content) == 8
     assert set(content[0]) == {"token", "logprob", "bytes", "top_logprobs"}
@@ -203,7 +156,7 @@ def test_token_ids_are_a_prompt_too(server: Server) -> None:
 def _call_a_tool(server: Server) -> Callable[[int], dict[str, Any]]:
     """Asks with a seed: the real server's random model does not end its arguments with every one."""
     fields = {"tools": [TOOL], "tool_choice": "required", "max_tokens": 200, "ignore_eos": False}
-    return lambda seed: dict(json.loads(server.post(CHAT, _ask(server, **fields, seed=seed))[2])["choices"][0])
+    return lambda seed: dict(json.loads(server.post(CHAT, ask(server, **fields, seed=seed))[2])["choices"][0])
 
 
 def test_a_required_tool_is_called(server: Server) -> None:
@@ -220,7 +173,7 @@ def test_a_required_tool_is_called(server: Server) -> None:
 def test_a_streamed_tool_call_comes_in_pieces(server: Server) -> None:
     """The first piece has index, id, type and name; arguments are joined from the rest."""
     fields = {"tools": [TOOL], "tool_choice": "required", "max_tokens": 400, "ignore_eos": False, "stream": True}
-    events = _events(server.post(CHAT, _ask(server, **fields))[2])
+    events = _events(server.post(CHAT, ask(server, **fields))[2])
     deltas = [event["choices"][0]["delta"] for event in events]  # type: ignore[index]
     calls = [call for delta in deltas for call in delta.get("tool_calls") or ()]
     assert calls[0]["index"] == 0
@@ -236,13 +189,13 @@ def test_json_schema_output(server: Server) -> None:
     """A response_format schema gives JSON that fits it."""
     schema = {**TOOL["function"]["parameters"], "additionalProperties": False}  # type: ignore[index]
     wanted = {"type": "json_schema", "json_schema": {"name": "s", "schema": schema}}
-    answer = json.loads(server.post(CHAT, _ask(server, response_format=wanted, max_tokens=200, ignore_eos=False))[2])
+    answer = json.loads(server.post(CHAT, ask(server, response_format=wanted, max_tokens=200, ignore_eos=False))[2])
     assert isinstance(json.loads(answer["choices"][0]["message"]["content"])["sunny"], bool)
 
 
 def test_an_answer_that_would_not_fit_is_shortened(server: Server) -> None:
     """max_tokens within the context but beyond what the prompt leaves is not refused."""
-    answer = json.loads(server.post(CHAT, _ask(server, max_tokens=2048))[2])
+    answer = json.loads(server.post(CHAT, ask(server, max_tokens=2048))[2])
     assert answer["choices"][0]["finish_reason"] == "length"
     assert answer["usage"]["total_tokens"] == 2048
 
@@ -277,7 +230,7 @@ REFUSALS = {
 def test_refusals(server: Server, name: str) -> None:
     """Status, type, param and the integer code of each refusal."""
     fields, status, kind, param = REFUSALS[name]
-    answered, _, body = server.post(CHAT, _ask(server, **fields))
+    answered, _, body = server.post(CHAT, ask(server, **fields))
     error = json.loads(body)["error"]
     assert (answered, error["type"], error["param"], error["code"]) == (status, kind, param, status)
     assert error["message"]
@@ -312,64 +265,3 @@ def test_the_official_client_reads_it(server: Server) -> None:
     assert chunks[-1].choices[0].finish_reason in ("length", "stop")
     with pytest.raises(openai.NotFoundError):
         client.chat.completions.create(model="nope", messages=ASK)  # type: ignore[arg-type]
-
-
-def test_metric_names_and_types(server: Server) -> None:
-    """Every metric that is relied on is there with its type, labelled with the model's name."""
-    text = server.get("/metrics")
-    types = dict(re.findall(r"^# TYPE (\S+) (\S+)$", text, re.MULTILINE))
-    assert {name: types.get(name) for name in METRIC_TYPES} == METRIC_TYPES
-    for name in METRIC_TYPES:
-        assert re.search(rf'^{name}(_bucket)?{{[^}}]*model_name="{re.escape(server.model)}"', text, re.MULTILINE), name
-
-
-def test_histogram_bounds(server: Server) -> None:
-    """Time to first token, per token and request durations share their bucket bounds with the real server."""
-    text = server.get("/metrics")
-    bounds = {
-        name: re.findall(rf'^vllm:{name}_bucket{{.*le="([^"]+)"', text, re.MULTILINE)
-        for name in ("time_to_first_token_seconds", "inter_token_latency_seconds", "e2e_request_latency_seconds")
-    }
-    assert bounds["time_to_first_token_seconds"][:3] == ["0.001", "0.005", "0.01"]
-    assert bounds["time_to_first_token_seconds"][-2:] == ["2560.0", "+Inf"]
-    assert bounds["inter_token_latency_seconds"][0] == "0.01"
-    assert bounds["inter_token_latency_seconds"][-2] == "80.0"
-    assert bounds["e2e_request_latency_seconds"][0] == "0.3"
-    assert [len(found) for found in bounds.values()] == [23, 20, 22]
-
-
-def test_counters_move_by_what_was_told(server: Server) -> None:
-    """Prompt and generation tokens, successes and TTFT counts follow the usage of one answer."""
-    names = ("vllm:prompt_tokens_total", "vllm:generation_tokens_total", "vllm:time_to_first_token_seconds_count")
-    before = {name: server.metric(name) for name in names}
-    usage = json.loads(server.post(CHAT, _ask(server, max_tokens=11))[2])["usage"]
-    expected = dict(zip(names, (usage["prompt_tokens"], 11, 1), strict=True))
-    eventually(lambda: {name: server.metric(name) - before[name] for name in names} == expected, within_s=3)
-
-
-def test_a_long_prompt_seen_before_is_cached(server: Server) -> None:
-    """The second of two equal long prompts reports cached tokens."""
-    long = [{"role": "user", "content": "the pool is full and nobody waits " * 12}]
-    cached = [
-        json.loads(server.post(CHAT, _ask(server, messages=long))[2])["usage"]["prompt_tokens_details"]["cached_tokens"]
-        for _ in range(2)
-    ]
-    assert cached[0] < cached[1]
-    assert cached[1] >= 32
-
-
-def test_more_requests_than_slots_wait_in_line(server: Server) -> None:
-    """40 streams on 32 slots: some wait, none is refused, all leave."""
-    data = json.dumps(_ask(server, stream=True, max_tokens=1500)).encode()
-    head = f"POST {CHAT} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {len(data)}\r\n\r\n"
-    connections = [socket.create_connection(("127.0.0.1", server.port), timeout=20) for _ in range(40)]
-    for connection in connections:
-        connection.sendall(head.encode() + data)
-    eventually(lambda: server.metric("vllm:num_requests_waiting") > 0, within_s=10)
-    assert server.metric("vllm:num_requests_running") <= 32
-    assert 0 < server.metric("vllm:kv_cache_usage_perc") <= 1
-    for connection in connections:
-        connection.close()
-    eventually(
-        lambda: server.metric("vllm:num_requests_running") + server.metric("vllm:num_requests_waiting") == 0, within_s=5
-    )

@@ -134,3 +134,13 @@ def running_provider(*flags: str) -> Iterator[Server]:
     command = [sys.executable, "-m", "controller.engine_sim.provider", "--port", str(port), *flags]
     with running(command, port) as server:
         yield server
+
+
+def raw_chat(server: Server, *, stream: bool, tokens: int = 4000, **fields: object) -> socket.socket:
+    """A connection on which a chat request was sent, for callers who leave early or watch the bytes."""
+    document = {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": tokens, "ignore_eos": True, **fields}
+    body = json.dumps({**document, "stream": stream}).encode()
+    head = "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+    connection = socket.create_connection(("127.0.0.1", server.port), timeout=20)
+    connection.sendall(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
+    return connection

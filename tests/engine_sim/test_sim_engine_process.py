@@ -1,12 +1,9 @@
-"""The simulated engine as a process: timing, counts, failures, callers that leave, start and stop."""
+"""The simulated engine as a process: timing, counts, failures, callers that leave."""
 
 from __future__ import annotations
 
 import json
-import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -15,7 +12,13 @@ from pathlib import Path
 import openai
 import pytest
 
-from tests.engine_sim.sim_servers import ENGINE, Server, eventually, free_port, is_healthy, running_engine
+from tests.engine_sim.sim_servers import (
+    Server,
+    eventually,
+    is_healthy,
+    raw_chat,
+    running_engine,
+)
 
 ASK = [{"role": "user", "content": "Hi"}]
 
@@ -32,14 +35,6 @@ def faulty(fast: Server) -> Iterator[Server]:
     """The same replica, with its failure switch turned off afterwards."""
     yield fast
     fast.faults(mode="none")
-
-
-def _raw(server: Server, *, stream: bool, tokens: int = 4000) -> socket.socket:
-    body = json.dumps({"messages": ASK, "max_tokens": tokens, "ignore_eos": True, "stream": stream}).encode()
-    head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n\r\n".encode()
-    connection = socket.create_connection(("127.0.0.1", server.port), timeout=10)
-    connection.sendall(head + body)
-    return connection
 
 
 def _read(connection: socket.socket) -> tuple[bytes, str]:
@@ -90,7 +85,7 @@ def test_a_repeated_long_prompt_hits_the_prefix_cache(fast: Server) -> None:
 @pytest.mark.parametrize("stream", [False, True], ids=["unary", "stream"])
 def test_a_caller_who_leaves_frees_the_engine_within_a_second(fast: Server, stream: bool) -> None:
     """The sequence is aborted and its blocks are free."""
-    connection = _raw(fast, stream=stream)
+    connection = raw_chat(fast, stream=stream)
     eventually(lambda: fast.metric("vllm:num_requests_running") == 1, within_s=3)
     connection.close()
     eventually(lambda: fast.metric("vllm:num_requests_running") == 0, within_s=1)
@@ -136,7 +131,7 @@ def test_more_sequences_than_slots_wait(tmp_path: Path) -> None:
     """With two slots, five streams show as two running and three waiting."""
     del tmp_path
     with running_engine("--max-num-seqs", "2") as server:
-        connections = [_raw(server, stream=True) for _ in range(5)]
+        connections = [raw_chat(server, stream=True) for _ in range(5)]
         eventually(lambda: server.metric("vllm:num_requests_waiting") == 3, within_s=3)
         assert server.metric("vllm:num_requests_running") == 2
         assert json.loads(server.get("/load"))["server_load"] == 5
@@ -160,7 +155,7 @@ def test_a_reset_cuts_the_connection(faulty: Server) -> None:
     with pytest.raises(openai.APIConnectionError):
         faulty.client().chat.completions.create(model=faulty.model, messages=ASK, max_tokens=5)
     faulty.faults(mode="reset", after_tokens=3)
-    connection = _raw(faulty, stream=True)
+    connection = raw_chat(faulty, stream=True)
     data, how = _read(connection)
     connection.close()
     assert how == "cut"
@@ -173,7 +168,7 @@ def test_a_reset_cuts_the_connection(faulty: Server) -> None:
 def test_a_silent_engine_stays_healthy(faulty: Server, mode: str, tokens: int) -> None:
     """A stalled stream gives its first tokens and no more, a hung engine none; /health answers 200 all the while."""
     faulty.faults(mode=mode, after_tokens=tokens)
-    connection = _raw(faulty, stream=True)
+    connection = raw_chat(faulty, stream=True)
     connection.settimeout(0.6)
     data, how = _read(connection)
     assert how == "silent"
@@ -203,59 +198,3 @@ def test_a_wrong_switch_is_refused(fast: Server, switch: dict[str, object]) -> N
     status, _, body = fast.post("/sim/faults", switch)
     assert status == 400
     assert "allowed" in body
-
-
-def test_the_port_is_closed_during_the_cold_start() -> None:
-    """As with the real server, nothing listens before the model is loaded."""
-    port = free_port()
-    command = [sys.executable, "-m", "controller.engine_sim", "--port", str(port), *ENGINE, "--cold-start-s", "30"]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-    try:
-        time.sleep(1.5)
-        assert process.poll() is None
-        assert not is_healthy(f"http://127.0.0.1:{port}")
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(5) == 0
-    finally:
-        process.kill()
-        process.wait()
-
-
-def test_sigterm_lets_open_streams_finish() -> None:
-    """A stream that is under way ends with its marker, and the process with 0."""
-    with running_engine("--speed", "2") as server:
-        connection = _raw(server, stream=True, tokens=60)
-        data = connection.recv(65536)
-        eventually(lambda: server.metric("vllm:generation_tokens_total") > 2, within_s=3)
-        server.process.send_signal(signal.SIGTERM)
-        while part := connection.recv(65536):
-            data += part
-        connection.close()
-        assert b"[DONE]" in data
-        assert server.process.wait(5) == 0
-
-
-@pytest.mark.parametrize(
-    ("flags", "words"),
-    [
-        (["--model-key", "nope", "--instance-type", "g5.2xlarge"], "llama-8b-self"),
-        (["--model-key", "llama-8b-self", "--instance-type", "nope"], "allowed:"),
-        ([*ENGINE, "--max-model-len", "9999999"], "KV cache"),
-        ([*ENGINE, "--speed", "0"], "positive"),
-    ],
-    ids=["model", "shape", "length", "speed"],
-)
-def test_impossible_flags_end_with_one_line_and_code_2(flags: list[str], words: str) -> None:
-    """Each refusal names the flag and what is allowed."""
-    command = [sys.executable, "-m", "controller.engine_sim", "--port", "1", *flags]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
-    assert ended.returncode == 2
-    assert words in ended.stderr.splitlines()[-1]
-
-
-def test_a_port_in_use_is_one_clear_line(fast: Server) -> None:
-    """The second engine on a port ends with code 1."""
-    command = [sys.executable, "-m", "controller.engine_sim", "--port", str(fast.port), *ENGINE]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
-    assert ended.returncode == 1
-    assert f"cannot listen on 127.0.0.1:{fast.port}" in ended.stderr

@@ -1,0 +1,37 @@
+"""`spillway gateway`: the data plane process, run by `spillway up` or by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+EPILOG = "Examples: spillway gateway    spillway gateway -c spillway.yaml --state-dir /var/lib/spillway"
+
+
+def register(app: typer.Typer) -> None:
+    """Afterwards `app` has `gateway`."""
+    app.command("gateway", epilog=EPILOG)(gateway)
+
+
+def gateway(
+    config: Path | None = typer.Option(None, "--config", "-c", help="spillway.yaml to use"),
+    state_dir: Path | None = typer.Option(None, help="keys, ledger and run state [default: .spillway]"),
+) -> None:
+    """Serve the OpenAI API until SIGTERM or Ctrl-C, then let open answers finish."""
+    from controller.cli.errors import CliError
+    from controller.cli.wiring import build_gateway, settings_from
+    from controller.gateway.server import serve
+    from controller.telemetry.logs import configure_logs
+
+    settings = settings_from(config, state_dir)
+    configure_logs(process="gateway")
+    try:
+        serve(build_gateway(settings), settings)
+    except OSError as error:
+        ports = f"{settings.gateway.port} and {settings.gateway.admin_port}"
+        raise CliError(
+            f"the gateway cannot listen on {settings.gateway.host}, ports {ports}",
+            error.strerror or str(error),
+            "stop what listens there, or set gateway.port and gateway.admin_port in spillway.yaml",
+        ) from error

@@ -1,0 +1,62 @@
+"""Health, readiness, metrics and live load, on a port of their own that callers never reach."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import orjson
+
+from controller.gateway.answers import JSON, Headers, Send, send_whole
+from controller.gateway.app import Gateway, Scope
+from controller.gateway.guard import Receive
+from controller.telemetry.gateway_metrics import registry_of, render
+
+_TEXT = (b"content-type", b"text/plain; charset=utf-8")
+_METRICS = (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
+Answer = tuple[int, tuple[bytes, bytes], bytes]
+
+
+class Admin:
+    """An ASGI callable; every answer is ready at once."""
+
+    def __init__(self, gateway: Gateway, *, now_s: Callable[[], float]) -> None:
+        self._gateway = gateway
+        self._now_s = now_s
+        self._registry = registry_of(gateway.metrics)
+        self._routes: dict[bytes, Callable[[], Answer]] = {
+            b"/healthz": lambda: (200, _TEXT, b"ok\n"),
+            b"/readyz": self._ready,
+            b"/metrics": lambda: (200, _METRICS, render(self._registry)),
+            b"/v1/loads": self._loads,
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        if scope["type"] != "http":
+            return
+        route = self._routes.get(scope["raw_path"])
+        if route is None or scope["method"] != "GET":
+            status, kind, body = 404, _TEXT, b"not found; see /healthz /readyz /metrics /v1/loads\n"
+        else:
+            status, kind, body = route()
+        headers: Headers = [kind]
+        await send_whole(send, status, headers, body)
+
+    def _ready(self) -> Answer:
+        if self._gateway.draining:
+            return 503, _TEXT, b"draining\n"
+        return 200, _TEXT, b"ready\n"
+
+    def _loads(self) -> Answer:
+        now_s = self._now_s()
+        view = self._gateway.pools.view()
+        document = {
+            "fleet_revision": view.revision,
+            "in_flight": self._gateway.metrics.in_flight,
+            "replicas": {
+                replica_id: {"in_flight": count, "load": self._gateway.loads.of(replica_id).at(now_s)}
+                for replica_id, count in self._gateway.loads.in_flight().items()
+            },
+            "left_alone_s": self._gateway.breakers.closed_to(now_s),
+        }
+        return 200, JSON, orjson.dumps(document)

@@ -1,0 +1,114 @@
+"""May this request go to that target now? Saturation and queue limits for own pools, breaker and budget for bought ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from controller.config.settings import Timeouts
+from controller.core.fleet import Replica, RoutingMode
+from controller.core.requests import Target
+from controller.gateway.breakers import Breakers
+from controller.gateway.destinations import Destination
+from controller.gateway.exchange import Exchange, Skip
+from controller.gateway.loads import LiveLoad, Loads
+from controller.gateway.own_pools import OwnPools, queue_limit_s
+from controller.gateway.ports import Ledger
+from controller.routing.choose import choose
+from controller.routing.spill import SpillGate
+
+BUDGET = "budget"
+BREAKER_MIN_RETRY_S = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admitted:
+    """A place at an upstream. `breaker` names it to the circuit breakers."""
+
+    base_url: str
+    breaker: str
+    replica: Replica | None = None
+    load: LiveLoad | None = None
+    predicted_ttft_s: float | None = None
+
+
+class Admission:
+    """Asked once per request for the order, and once per try for a place."""
+
+    def __init__(
+        self, pools: OwnPools, *, loads: Loads, breakers: Breakers, ledger: Ledger, timeouts: Timeouts
+    ) -> None:
+        self._pools = pools
+        self._loads = loads
+        self._breakers = breakers
+        self._ledger = ledger
+        self._timeouts = timeouts
+        self._gates: dict[str, SpillGate] = {}
+
+    def order(self, exchange: Exchange) -> None:
+        """Sets the chain of this moment from the plan; the spill gate of the home pool has its say."""
+        profile, home = exchange.profile, exchange.home
+        assert profile is not None
+        view = self._pools.view()
+        spill_now, mode = False, RoutingMode.LOCAL
+        if home is not None and profile.spill_allowed:
+            pool = view.pools.get(home.name)
+            mode = RoutingMode.LOCAL if pool is None else pool.mode
+            if pool is not None and mode is RoutingMode.SPILLING:
+                spill_now = self._gate(home.name).take(pool.spill_ratio)
+        exchange.chain = choose(profile, exchange.plan, view, spill_now=spill_now)
+        if mode is not RoutingMode.LOCAL and exchange.chain[0] is not home:
+            exchange.spill(mode.value.lower())
+
+    def _gate(self, pool: str) -> SpillGate:
+        gate = self._gates.get(pool)
+        if gate is None:
+            gate = self._gates[pool] = SpillGate()
+        return gate
+
+    def own(
+        self, exchange: Exchange, target: Target, tried: frozenset[str], now_s: float, *, others: Sequence[Target]
+    ) -> Admitted | Skip:
+        """A replica, unless its first token would be late and `others` are there to try instead."""
+        pool, profile = target.pool, exchange.profile
+        assert pool is not None
+        assert profile is not None
+        found = self._pools.find(pool, profile.input_tokens_estimate, tried, now_s)
+        if isinstance(found, Skip):
+            return found
+        predicted_s, slo_s = found.predicted_ttft_s, pool.slo.ttft_p95_s
+        late = predicted_s > slo_s
+        if late and (others or predicted_s > queue_limit_s(pool, self._timeouts.ttft_s)):
+            return Skip(
+                target=pool.name,
+                code="saturated",
+                reason=f"saturated: first token predicted in {predicted_s:.3g} s, SLO {slo_s:g} s",
+                retry_after_s=predicted_s - slo_s,
+            )
+        replica = found.replica
+        return Admitted(
+            base_url=replica.url,
+            breaker=replica.replica_id,
+            replica=replica,
+            load=self._loads.of(replica.replica_id),
+            predicted_ttft_s=predicted_s,
+        )
+
+    def external(self, exchange: Exchange, target: Target, destination: Destination, now_s: float) -> Admitted | Skip:
+        """The provider, unless it rests or the tenant's budget is spent; then the money is set aside."""
+        provider, decoded, key = target.provider, exchange.decoded, exchange.key
+        assert provider is not None
+        assert decoded is not None
+        assert key is not None
+        if not self._breakers.allows(provider.name, now_s):
+            wait_s = max(BREAKER_MIN_RETRY_S, self._breakers.retry_after_s(provider.name, now_s))
+            return Skip(
+                target=provider.name,
+                code="breaker",
+                reason=f"it is left alone for {wait_s:.0f} s",
+                retry_after_s=wait_s,
+            )
+        most_nanousd = destination.most_nanousd(decoded)
+        if not self._ledger.reserve(exchange.request_id, key.tenant, most_nanousd, exchange.at_s):
+            return Skip(target=provider.name, code=BUDGET, reason="the budget of the day does not cover it")
+        return Admitted(base_url=provider.base_url, breaker=provider.name)

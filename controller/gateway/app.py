@@ -1,0 +1,307 @@
+"""The data plane as one ASGI callable: route table, body, and the path auth > decode > classify > choose > attempt.
+
+Routes come from the raw path and nothing else; what is not on the table is 404. Every route needs a key.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Mapping, MutableMapping
+from itertools import count
+from typing import Any
+
+import structlog
+
+from controller.config.settings import Settings
+from controller.core.errors import RequestError, UpstreamTimeout
+from controller.core.requests import Operation, Target
+from controller.gateway.admission import Admission
+from controller.gateway.answers import JSON, Send, base_headers, send_error, send_whole
+from controller.gateway.auth import authenticate
+from controller.gateway.breakers import Breakers
+from controller.gateway.calls import Calls
+from controller.gateway.decode import HeaderMap, decode, too_large
+from controller.gateway.destinations import Destinations
+from controller.gateway.dispatch import Dispatcher
+from controller.gateway.exchange import CALLER_LEFT, Exchange
+from controller.gateway.guard import CallerLeft, Guard, Receive
+from controller.gateway.headers import refusal_headers
+from controller.gateway.loads import Loads
+from controller.gateway.metering import Meter
+from controller.gateway.model_list import ModelList
+from controller.gateway.own_pools import OwnPools
+from controller.gateway.ports import Clock, FleetFeed, KeyStore, Ledger, Upstream
+from controller.gateway.refusals import gateway_full, internal, slow_body
+from controller.routing.choose import RoutingTable, chain_key, plan_chain, pools_by_model
+from controller.routing.classify import classify, known_tasks
+from controller.telemetry.gateway_metrics import GatewayMetrics
+
+log = structlog.get_logger()
+
+Scope = MutableMapping[str, Any]  # Any: the ASGI specification's own type
+
+BODY_S = 30.0
+CHAINS_CACHED = 4096
+DEADLINE_SLACK_S = 1.0  # the caller gives up first; ours is for departures that nobody tells us about
+DISCARD_BYTES = 64 * 1024 * 1024  # a longer body is not read to its end: the connection is closed
+ROUTES: Mapping[bytes, Operation] = {
+    b"/v1/chat/completions": Operation.CHAT,
+    b"/v1/completions": Operation.COMPLETION,
+    b"/v1/embeddings": Operation.EMBEDDINGS,
+}
+MODELS = b"/v1/models"
+
+
+def routing_table(settings: Settings, usable_providers: frozenset[str]) -> RoutingTable:
+    """The settings as routing wants them."""
+    return RoutingTable(
+        phase=settings.phase,
+        rules=settings.rules,
+        models=settings.models,
+        providers=settings.providers,
+        pools=settings.pools,
+        pool_by_model=pools_by_model(settings.pools.values()),
+        fallbacks=settings.fallbacks,
+        today=settings.today,
+        usable_providers=usable_providers,
+    )
+
+
+class Gateway:
+    """Everything that one gateway process knows; `cli/wiring.py` hands it its adapters."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        keys: KeyStore,
+        ledger: Ledger,
+        fleet: FleetFeed,
+        own: Upstream,
+        external: Upstream,
+        provider_keys: Mapping[str, str],
+        usable_providers: frozenset[str],
+        clock: Clock,
+    ) -> None:
+        self.settings = settings
+        self.loads = Loads()
+        self.breakers = Breakers()
+        self.metrics = GatewayMetrics(self.loads.in_flight)
+        self._keys = keys
+        self._clock = clock
+        self._caps = settings.gateway.caps
+        self._timeouts = timeouts = settings.gateway.timeouts
+        self._upstreams = (own, external)
+        self._table = routing_table(settings, usable_providers)
+        self._tasks = known_tasks(settings.rules)
+        self._chains: dict[tuple[object, ...], tuple[Target, ...]] = {}
+        self._models = ModelList(self._table)
+        self._guards: set[Guard] = set()
+        self._id_prefix = f"req-{secrets.token_hex(5)}-"
+        self._ids = count(1)
+        self.pools = OwnPools(
+            settings.pools,
+            settings.step_times,
+            fleet,
+            clock,
+            loads=self.loads,
+            breakers=self.breakers,
+            providers=frozenset(settings.providers),
+        )
+        metrics = self.metrics
+        destinations = Destinations(own=own, external=external, provider_keys=provider_keys, metrics=metrics)
+        self._meter = Meter(ledger, metrics, destinations, clock)
+        self._admission = Admission(
+            self.pools, loads=self.loads, breakers=self.breakers, ledger=ledger, timeouts=timeouts
+        )
+        calls = Calls(
+            breakers=self.breakers, ledger=ledger, meter=self._meter, metrics=metrics, timeouts=timeouts, clock=clock
+        )
+        self._dispatcher = Dispatcher(
+            admission=self._admission,
+            calls=calls,
+            destinations=destinations,
+            ledger=ledger,
+            metrics=metrics,
+            timeouts=timeouts,
+            clock=clock,
+        )
+        for name in settings.pools:
+            metrics.target(name, is_own=True)
+
+    # life
+    @property
+    def draining(self) -> bool:
+        """Told to stop: not ready any more, but what is under way goes on."""
+        return self.metrics.draining
+
+    def drain(self) -> None:
+        """Afterwards the gateway says that it is not ready."""
+        self.metrics.draining = True
+
+    def abort(self) -> int:
+        """The drain deadline has passed: every open answer ends with an error now. How many those were."""
+        self._dispatcher.stopping = True
+        cut = list(self._guards)
+        for guard in cut:
+            guard.expire(UpstreamTimeout("drain", self.settings.gateway.drain_s))
+        return len(cut)
+
+    async def aclose(self) -> None:
+        """Afterwards no connection to an upstream is open."""
+        for upstream in self._upstreams:
+            await upstream.aclose()
+
+    # ASGI
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        if scope["type"] != "http":
+            return
+        path: bytes = scope["raw_path"]
+        operation = ROUTES.get(path)
+        if operation is not None and scope["method"] == "POST":
+            await self._serve(operation, scope, receive, send)
+        else:
+            await self._elsewhere(scope, path, send, known=operation is not None)
+
+    def _request_id(self) -> str:
+        return f"{self._id_prefix}{next(self._ids):07x}"
+
+    async def _elsewhere(self, scope: Scope, path: bytes, send: Send, *, known: bool) -> None:
+        """Everything that is not an inference call: the model list, or a refusal."""
+        header_id = self._request_id().encode()
+        try:
+            headers: HeaderMap = dict(scope["headers"])
+            if path == MODELS or path.startswith(MODELS + b"/"):
+                authenticate(headers.get(b"authorization"), self._keys)
+                if scope["method"] != "GET":
+                    raise _wrong_method("GET")
+                body = self._models.answer(path[len(MODELS) + 1 :])
+                await send_whole(send, 200, [JSON, *base_headers(header_id)], body)
+                return
+            if known:
+                raise _wrong_method("POST")
+            raise RequestError(
+                "no such route; see /v1/models, /v1/chat/completions, /v1/completions, /v1/embeddings",
+                status=404,
+                code="unknown_route",
+                should_retry=False,
+            )
+        except RequestError as error:
+            self.metrics.refused[error.status] = self.metrics.refused.get(error.status, 0) + 1
+            await send_error(send, error, header_id)
+
+    async def _serve(self, operation: Operation, scope: Scope, receive: Receive, send: Send) -> None:
+        clock, headers = self._clock, dict(scope["headers"])
+        request_id = self._request_id()
+        exchange = Exchange(
+            request_id=request_id,
+            header_id=request_id.encode(),
+            accepted_s=clock.monotonic_s(),
+            at_s=clock.unix_s(),
+            operation=operation,
+        )
+        metrics = self.metrics
+        metrics.in_flight += 1
+        try:
+            await self._answer(exchange, headers, receive, send)
+        except RequestError as error:
+            exchange.status = error.status
+            exchange.error = exchange.error or error.message
+            exchange.usage = None
+            if not exchange.started:
+                extra = refusal_headers(exchange)
+                if error.status == 413 and not 0 < _declared_bytes(headers) <= DISCARD_BYTES:
+                    extra.append((b"connection", b"close"))
+                await send_error(send, error, exchange.header_id, extra)
+        except CallerLeft:
+            self._left(exchange)
+        except Exception:
+            log.exception("request_failed", request_id=request_id)
+            exchange.status, exchange.error = 500, "internal error"
+            if not exchange.started:
+                exchange.usage = None
+                await send_error(send, internal(), exchange.header_id)
+        finally:
+            metrics.in_flight -= 1
+            self._meter.finish(exchange)
+
+    def _left(self, exchange: Exchange) -> None:
+        """Nobody hears the answer; what was bought is billed all the same, as an estimate."""
+        exchange.status, exchange.error = CALLER_LEFT, "the caller left"
+        profile = exchange.profile
+        if exchange.bought and exchange.usage is None and profile is not None:
+            self._meter.estimate(exchange, output_tokens=0 if profile.stream else profile.output_tokens_estimate)
+            self._meter.price_target(exchange)
+
+    async def _answer(self, exchange: Exchange, headers: HeaderMap, receive: Receive, send: Send) -> None:
+        exchange.key = key = authenticate(headers.get(b"authorization"), self._keys)
+        caps = self._caps
+        if self.metrics.in_flight > caps.in_flight:
+            raise gateway_full(caps.in_flight)
+        guard = Guard(self._timeouts.total_s, self._timeouts.idle_s)
+        self._guards.add(guard)
+        try:
+            guard.begin("body", BODY_S)
+            body = await self._body(headers, receive)
+            guard.watch(receive)
+            decoded = exchange.decoded = decode(exchange.operation, headers, body, key.tenant, caps)
+            exchange.profile = classify(decoded.facts, self._tasks)
+            if decoded.facts.deadline_s is not None and not decoded.facts.stream:
+                guard.limit(decoded.facts.deadline_s + DEADLINE_SLACK_S)
+            exchange.plan = self._plan(exchange)
+            self._meter.arrived(exchange)
+            await self._dispatcher.run(exchange, guard, send)
+        except asyncio.CancelledError:
+            why = guard.translate()
+            if isinstance(why, UpstreamTimeout):
+                raise (slow_body(BODY_S) if exchange.decoded is None else CallerLeft()) from None
+            if why is None:
+                raise
+            raise why from None
+        finally:
+            self._guards.discard(guard)
+            guard.close()
+
+    async def _body(self, headers: HeaderMap, receive: Receive) -> bytes:
+        limit_bytes = self._caps.body_bytes
+        if _declared_bytes(headers) > limit_bytes:
+            raise too_large(limit_bytes)
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise CallerLeft
+        body: bytes = message["body"]
+        if not message["more_body"] and len(body) <= limit_bytes:
+            return body
+        chunks, size_bytes = [body], len(body)
+        while message["more_body"] and size_bytes <= limit_bytes:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise CallerLeft
+            chunks.append(message["body"])
+            size_bytes += len(message["body"])
+        if size_bytes > limit_bytes:
+            raise too_large(limit_bytes)
+        return b"".join(chunks)
+
+    def _plan(self, exchange: Exchange) -> tuple[Target, ...]:
+        profile = exchange.profile
+        assert profile is not None
+        key = chain_key(profile)
+        chain = self._chains.get(key)
+        if chain is None:
+            chain = plan_chain(profile, self._table)
+            if len(self._chains) >= CHAINS_CACHED:
+                self._chains.clear()
+            self._chains[key] = chain
+        return chain
+
+
+def _declared_bytes(headers: HeaderMap) -> int:
+    value = headers.get(b"content-length", b"")
+    return int(value) if value.isdigit() else 0
+
+
+def _wrong_method(allowed: str) -> RequestError:
+    return RequestError(f"this route answers {allowed} only", status=405, code="method_not_allowed", should_retry=False)

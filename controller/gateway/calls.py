@@ -1,0 +1,203 @@
+"""One call to one place: sends the request, hands the answer on, and leaves counters, breaker and exchange right."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, replace
+from math import isfinite
+
+from controller.config.settings import Timeouts
+from controller.core.errors import UpstreamError, UpstreamRejected, UpstreamTimeout
+from controller.core.ledger import AttemptRecord
+from controller.core.requests import Target
+from controller.gateway.admission import Admitted
+from controller.gateway.answers import Send, error_event, from_upstream, send_whole
+from controller.gateway.breakers import Breakers
+from controller.gateway.destinations import Destination, Stream
+from controller.gateway.exchange import Exchange
+from controller.gateway.guard import CallerLeft, Guard
+from controller.gateway.headers import answer_headers
+from controller.gateway.loads import Ticket
+from controller.gateway.metering import Meter
+from controller.gateway.ports import Clock, Ledger, UpstreamCall
+from controller.gateway.relay import StreamRelay, read_whole, refuse_errors, until_content
+from controller.routing.attempts import Outcome
+from controller.telemetry.gateway_metrics import GatewayMetrics
+
+BYTES_PER_TOKEN = 4
+ANSWERED, BROKEN, FAILED, LEFT = "answered", "broken", "failed", "caller left"
+
+
+@dataclass(slots=True, kw_only=True)
+class Call:
+    """One try under way."""
+
+    exchange: Exchange
+    target: Target
+    destination: Destination
+    place: Admitted
+    request: UpstreamCall
+    guard: Guard
+    send: Send
+    started_s: float = 0.0
+    ticket: Ticket | None = None
+
+
+class Calls:
+    """Makes calls; keeps nothing about single ones."""
+
+    def __init__(
+        self,
+        *,
+        breakers: Breakers,
+        ledger: Ledger,
+        meter: Meter,
+        metrics: GatewayMetrics,
+        timeouts: Timeouts,
+        clock: Clock,
+    ) -> None:
+        self._breakers = breakers
+        self._ledger = ledger
+        self._meter = meter
+        self._metrics = metrics
+        self._timeouts = timeouts
+        self._clock = clock
+        self._now_s = clock.monotonic_s
+
+    async def make(self, call: Call) -> Outcome:
+        """What became of it; CallerLeft when nobody waits any more."""
+        exchange = call.exchange
+        self._enter(call)
+        error: UpstreamError | None = None
+        whole: bytes | None = None
+        try:
+            if call.request.stream:
+                call.guard.begin("ttft", self._timeouts.ttft_s)
+                error = await self._stream(call)
+            else:
+                whole = await self._unary(call)
+        except UpstreamError as failed:
+            error = failed
+        except (asyncio.CancelledError, CallerLeft) as ended:
+            why = call.guard.translate() if isinstance(ended, asyncio.CancelledError) else ended
+            if not isinstance(why, UpstreamTimeout):
+                self._record(call, LEFT, LEFT, None)
+                raise (why if why is not None else ended) from None
+            error = why
+        finally:
+            call.destination.metrics.in_flight -= 1
+            if call.ticket is not None:
+                call.ticket.end()
+        self._judge(call, error)
+        if whole is not None and error is None:
+            await send_whole(call.send, 200, answer_headers(exchange, call.destination, stream=False), whole)
+        return Outcome(
+            answered=error is None,
+            first_byte_sent=exchange.started,
+            error=error,
+            replica_id=exchange.replica_id,
+        )
+
+    def _enter(self, call: Call) -> None:
+        """Afterwards the call is counted in flight, and the exchange says where it is."""
+        exchange, place, destination = call.exchange, call.place, call.destination
+        now_s = call.started_s = self._now_s()
+        replica, predicted_s = place.replica, place.predicted_ttft_s
+        exchange.target = call.target
+        exchange.replica_id = None if replica is None else replica.replica_id
+        exchange.simulated = destination.simulated if replica is None else replica.simulated
+        exchange.bought = replica is None
+        exchange.predicted_ttft_s = predicted_s if predicted_s is not None and isfinite(predicted_s) else None
+        if not exchange.attempts:
+            self._metrics.overhead.observe(now_s - exchange.accepted_s)
+        self._breakers.started(place.breaker, now_s)
+        destination.metrics.in_flight += 1
+        if place.load is not None and exchange.profile is not None:
+            call.ticket = place.load.start(
+                exchange.profile.input_tokens_estimate, now_s + (predicted_s or 0.0), stream=call.request.stream
+            )
+
+    async def _unary(self, call: Call) -> bytes:
+        exchange, destination = call.exchange, call.destination
+        response = await destination.upstream.open(call.request)
+        try:
+            if response.status != 200:
+                await refuse_errors(response, self._clock.unix_s())
+            body, usage = destination.read_unary(await read_whole(response), exchange.operation, int(exchange.at_s))
+        finally:
+            await response.close()
+        exchange.usage = usage
+        if usage is None:
+            self._meter.estimate(exchange, output_tokens=len(body) // BYTES_PER_TOKEN)
+        self._meter.price(exchange, destination)
+        return body
+
+    async def _stream(self, call: Call) -> UpstreamError | None:
+        """None when all of it went through; the error when it broke after its first byte."""
+        exchange, destination = call.exchange, call.destination
+        assert exchange.decoded is not None
+        response = await destination.upstream.open(call.request)
+        stream = destination.stream(exchange.decoded, int(exchange.at_s))
+        try:
+            if response.status != 200:
+                await refuse_errors(response, self._clock.unix_s())
+            first = await until_content(response, stream)
+            if call.ticket is not None:
+                call.ticket.first_token()
+            relay = StreamRelay(
+                response, stream, call.guard, call.send, lambda error: error_event(from_upstream(error, call.target))
+            )
+            exchange.started, exchange.status = True, 200
+            await relay.begin(answer_headers(exchange, destination, stream=True), first)
+            exchange.ttft_s = self._now_s() - exchange.accepted_s
+            return await relay.rest()
+        finally:
+            if exchange.started:
+                self._use(exchange, destination, stream)
+            await response.close(finished=stream.done and stream.error is None)
+
+    def _use(self, exchange: Exchange, destination: Destination, stream: Stream) -> None:
+        """What the stream used: the upstream's word when it came to that, else what went by."""
+        usage = stream.usage
+        if usage is not None and destination.is_anthropic and not stream.done:  # only the start was told
+            usage = replace(usage, output_tokens=max(usage.output_tokens, stream.content_events), estimated=True)
+        exchange.usage = usage
+        if usage is None:
+            self._meter.estimate(exchange, output_tokens=stream.content_events)
+        self._meter.price(exchange, destination)
+
+    def _judge(self, call: Call, error: UpstreamError | None) -> None:
+        """Breaker, attempt record and state of the exchange after a try."""
+        exchange, place, now_s = call.exchange, call.place, self._now_s()
+        if error is None:
+            self._breakers.succeeded(place.breaker, now_s)
+            self._record(call, ANSWERED, ANSWERED, 200)
+            exchange.status, exchange.error = 200, None
+            return
+        self._breakers.failed(place.breaker, error, now_s, is_own=call.destination.is_own)
+        exchange.error = f"{call.target.name}: {error}"
+        status = error.status if isinstance(error, UpstreamRejected) else None
+        if exchange.started:
+            self._record(call, BROKEN, f"{BROKEN}: {error}", status)
+            return
+        self._record(call, FAILED, str(error), status)
+        if exchange.bought:
+            self._ledger.void(exchange.request_id)
+            exchange.bought = False
+
+    def _record(self, call: Call, label: str, outcome: str, status: int | None) -> None:
+        counts = call.destination.metrics.attempts
+        counts[label] = counts.get(label, 0) + 1
+        exchange, target = call.exchange, call.target
+        exchange.attempts.append(
+            AttemptRecord(
+                target=target.name,
+                kind=target.kind,
+                model_key=target.model.key,
+                replica_id=exchange.replica_id,
+                outcome=outcome,
+                status=status,
+                started_after_s=call.started_s - exchange.accepted_s,
+                took_s=self._now_s() - call.started_s,
+            )
+        )

@@ -1,0 +1,140 @@
+"""What a call to one target always needs, worked out once: address, credentials, counters, headers, price."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from controller.core.models import Dialect, Model
+from controller.core.money import Price, Usage, cost_nanousd
+from controller.core.requests import Operation, Target
+from controller.gateway import anthropic_wire, openai_wire
+from controller.gateway.answers import Headers, header_text
+from controller.gateway.anthropic_stream import AnthropicStream
+from controller.gateway.anthropic_stream import read_unary as read_anthropic
+from controller.gateway.decode import Decoded
+from controller.gateway.openai_wire import OpenAIStream
+from controller.gateway.ports import Upstream
+from controller.telemetry.gateway_metrics import GatewayMetrics, TargetMetrics
+
+Stream = OpenAIStream | AnthropicStream
+OWN_PREFIX = "/v1"
+_ROLE_TOKENS = 16  # what a chat template adds per message, generously
+
+
+class TokenPrice:
+    """A price list as whole nano-USD per token: integer arithmetic in the hot path, exact like `cost_nanousd`."""
+
+    __slots__ = ("_cached", "_fresh", "_output", "_price")
+
+    def __init__(self, price: Price) -> None:
+        amounts = (price.usd_per_mtok_in, price.usd_per_mtok_cached_in, price.usd_per_mtok_out)
+        whole = all((amount * 1000) % 1 == 0 for amount in amounts)
+        self._price = None if whole else price
+        self._fresh, self._cached, self._output = (int(amount * 1000) for amount in amounts)
+
+    def cost(self, usage: Usage) -> int:
+        """Nano-USD for these tokens."""
+        if self._price is not None:
+            return cost_nanousd(self._price, usage)
+        cached = min(usage.cached_input_tokens, usage.input_tokens)
+        return self._fresh * (usage.input_tokens - cached) + self._cached * cached + self._output * usage.output_tokens
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Destination:
+    """One target for one operation."""
+
+    model: Model
+    upstream: Upstream
+    base_url: str | None  # None: that of the replica
+    path: str
+    headers: tuple[tuple[str, str], ...]
+    is_own: bool
+    is_anthropic: bool
+    simulated: bool
+    metrics: TargetMetrics
+    price: TokenPrice
+    labels: tuple[tuple[bytes, bytes], ...]
+
+    def body(self, decoded: Decoded, temperature: float | None) -> bytes:
+        """The request in this target's words; NotTranslatable when it has none for it."""
+        wanted = temperature if self.model.accepts_temperature else None
+        if self.is_anthropic:
+            return anthropic_wire.request_body(decoded, self.model, temperature=wanted)
+        return openai_wire.request_body(decoded, self.model, is_own=self.is_own, temperature=wanted)
+
+    def stream(self, decoded: Decoded, created_s: int) -> Stream:
+        """What reads its event streams."""
+        if self.is_anthropic:
+            return AnthropicStream(wants_usage=decoded.wants_usage, created_s=created_s)
+        return OpenAIStream(wants_usage=decoded.wants_usage)
+
+    def read_unary(self, body: bytes, operation: Operation, created_s: int) -> tuple[bytes, Usage | None]:
+        """The answer to relay and its usage."""
+        if self.is_anthropic:
+            return read_anthropic(body, created_s)
+        return openai_wire.read_unary(body, operation)
+
+    def most_nanousd(self, decoded: Decoded) -> int:
+        """The most that one call can cost: a token per byte, and as many out as asked for or as the model can write."""
+        facts = decoded.facts
+        input_tokens = facts.text_bytes + facts.message_count * _ROLE_TOKENS + facts.image_count * 2000
+        output_tokens = 0
+        if decoded.operation is not Operation.EMBEDDINGS:
+            limit = anthropic_wire.DEFAULT_MAX_TOKENS if self.is_anthropic else self.model.max_output_tokens
+            output_tokens = (facts.max_tokens or min(limit, self.model.max_output_tokens)) * decoded.n
+        return self.price.cost(Usage(input_tokens=input_tokens, output_tokens=output_tokens))
+
+
+class Destinations:
+    """All targets ever used, by model and operation; bounded by the catalogue."""
+
+    def __init__(
+        self, *, own: Upstream, external: Upstream, provider_keys: Mapping[str, str], metrics: GatewayMetrics
+    ) -> None:
+        self._own = own
+        self._external = external
+        self._keys = provider_keys
+        self._metrics = metrics
+        self._known: dict[tuple[str, Operation], Destination] = {}
+
+    def of(self, target: Target, operation: Operation) -> Destination:
+        """The destination; made on first use."""
+        found = self._known.get((target.model.key, operation))
+        if found is None:
+            found = self._known[target.model.key, operation] = self._make(target, operation)
+        return found
+
+    def _make(self, target: Target, operation: Operation) -> Destination:
+        provider = target.provider
+        is_anthropic = provider is not None and provider.dialect is Dialect.ANTHROPIC
+        path = anthropic_wire.PATH if is_anthropic else openai_wire.PATHS[operation]
+        labels: Headers = [
+            (b"x-spillway-model", header_text(target.model.key)),
+            (b"x-spillway-target", header_text(target.name)),
+        ]
+        simulated = provider is not None and provider.simulated
+        return Destination(
+            model=target.model,
+            upstream=self._own if provider is None else self._external,
+            base_url=None if provider is None else provider.base_url,
+            path=OWN_PREFIX + path if provider is None else path,
+            headers=(("content-type", "application/json"), *self._credentials(target)),
+            is_own=provider is None,
+            is_anthropic=is_anthropic,
+            simulated=simulated,
+            metrics=self._metrics.target(target.name, is_own=provider is None),
+            price=TokenPrice(target.model.price),
+            labels=tuple(labels),
+        )
+
+    def _credentials(self, target: Target) -> tuple[tuple[str, str], ...]:
+        """A provider's key goes to that provider's configured address and nowhere else."""
+        provider = target.provider
+        if provider is None:
+            return ()
+        key = "simulated" if provider.simulated else self._keys.get(provider.name, "")
+        if provider.dialect is Dialect.ANTHROPIC:
+            return (("x-api-key", key), ("anthropic-version", anthropic_wire.VERSION))
+        return (("authorization", f"Bearer {key}"),)

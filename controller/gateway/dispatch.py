@@ -1,0 +1,153 @@
+"""Drives `routing.attempts` for one request: asks admission for a place, has the call made, says when to give up."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass, field
+
+from controller.config.settings import Timeouts
+from controller.core.errors import UpstreamError, UpstreamRejected
+from controller.core.requests import Complexity, Target
+from controller.gateway.admission import Admission, Admitted
+from controller.gateway.answers import Send
+from controller.gateway.anthropic_wire import NotTranslatable
+from controller.gateway.calls import Call, Calls
+from controller.gateway.destinations import Destination, Destinations
+from controller.gateway.exchange import Exchange, Skip
+from controller.gateway.guard import Guard
+from controller.gateway.ports import Clock, Ledger, UpstreamCall
+from controller.gateway.refusals import give_up
+from controller.routing.attempts import Attempt, Outcome, RetryBudget, attempts, is_replica_gone
+from controller.routing.choose import AUTO
+from controller.routing.phases import default_temperature
+from controller.telemetry.gateway_metrics import GatewayMetrics
+
+_TEMPERATURES = {complexity: default_temperature(complexity) for complexity in Complexity}
+_NOT_BEGUN = frozenset({401, 402, 403, 429, 503})  # refused at the door
+
+
+@dataclass(slots=True, kw_only=True)
+class _Run:
+    """The tries of one request. `queue` grows by own pools that are late: tried last, rather than not at all."""
+
+    exchange: Exchange
+    guard: Guard
+    send: Send
+    queue: list[Target]
+    late: list[Target] = field(default_factory=list)
+    error: UpstreamError | None = None
+    failed: Target | None = None
+
+
+def _next(tries: Generator[Attempt, Outcome, None], outcome: Outcome) -> Attempt | None:
+    try:
+        return tries.send(outcome)
+    except StopIteration:
+        return None
+
+
+class Dispatcher:
+    """One per gateway; keeps nothing about single requests but how many retry."""
+
+    def __init__(
+        self,
+        *,
+        admission: Admission,
+        calls: Calls,
+        destinations: Destinations,
+        ledger: Ledger,
+        metrics: GatewayMetrics,
+        timeouts: Timeouts,
+        clock: Clock,
+    ) -> None:
+        self._admission = admission
+        self._calls = calls
+        self._destinations = destinations
+        self._ledger = ledger
+        self._metrics = metrics
+        self._timeouts = timeouts
+        self._now_s = clock.monotonic_s
+        self._retries = RetryBudget()
+        self.stopping = False
+
+    async def run(self, exchange: Exchange, guard: Guard, send: Send) -> None:
+        """Afterwards the caller has an answer; RequestError when no target gave one."""
+        self._admission.order(exchange)
+        run = _Run(exchange=exchange, guard=guard, send=send, queue=list(exchange.chain))
+        tries = attempts(run.queue, may_retry=lambda: self._may_retry(run))
+        try:
+            attempt = next(tries, None)
+            while attempt is not None:
+                outcome = await self._try(run, attempt)
+                if outcome.answered or outcome.first_byte_sent:
+                    return
+                if outcome.error is not None:
+                    run.error, run.failed = outcome.error, attempt.target
+                    exchange.spill("failed")
+                attempt = _next(tries, outcome)
+        finally:
+            if exchange.retries:
+                self._retries.give_back(exchange.retries)
+        raise give_up(exchange, None if run.error is None or run.failed is None else (run.error, run.failed))
+
+    def _may_retry(self, run: _Run) -> bool:
+        """What a dead or full upstream never began adds no load elsewhere; all other retries come out of the budget."""
+        error = run.error
+        if self.stopping or run.guard.remaining_s <= 0:
+            return False
+        if is_replica_gone(error) or (isinstance(error, UpstreamRejected) and error.status in _NOT_BEGUN):
+            return True
+        if not self._retries.take(self._metrics.in_flight):
+            return False
+        run.exchange.retries += 1
+        return True
+
+    async def _try(self, run: _Run, attempt: Attempt) -> Outcome:
+        exchange, target = run.exchange, attempt.target
+        destination = self._destinations.of(target, exchange.operation)
+        place = self._place(run, attempt, destination)
+        if isinstance(place, Admitted):
+            try:
+                request = self._request(exchange, destination, place)
+            except NotTranslatable as lack:
+                self._ledger.void(exchange.request_id)
+                place = Skip(target=target.name, code="dialect", reason=f"its API has no word for {lack}")
+            else:
+                return await self._calls.make(
+                    Call(
+                        exchange=exchange,
+                        target=target,
+                        destination=destination,
+                        place=place,
+                        request=request,
+                        guard=run.guard,
+                        send=run.send,
+                    )
+                )
+        if place.code == "saturated" and target not in run.late:
+            run.late.append(target)
+            run.queue.append(target)
+        exchange.skips.append(place)
+        exchange.spill(place.code)
+        return Outcome(skipped=place.reason)
+
+    def _place(self, run: _Run, attempt: Attempt, destination: Destination) -> Admitted | Skip:
+        target, now_s = attempt.target, self._now_s()
+        if target.pool is None:
+            return self._admission.external(run.exchange, target, destination, now_s)
+        others = () if target in run.late else run.queue[run.queue.index(target) + 1 :]
+        return self._admission.own(run.exchange, target, attempt.tried_replicas, now_s, others=others)
+
+    def _request(self, exchange: Exchange, destination: Destination, place: Admitted) -> UpstreamCall:
+        decoded, profile = exchange.decoded, exchange.profile
+        assert decoded is not None
+        assert profile is not None
+        temperature = _TEMPERATURES[profile.complexity] if profile.requested_model == AUTO else None
+        return UpstreamCall(
+            base_url=place.base_url,
+            path=destination.path,
+            headers=(*destination.headers, ("x-request-id", exchange.request_id)),
+            body=destination.body(decoded, temperature),
+            stream=profile.stream,
+            connect_timeout_s=self._timeouts.connect_s,
+        )

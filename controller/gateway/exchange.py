@@ -1,0 +1,72 @@
+"""One request on its way through the gateway: what each stage leaves for the next, and for the books at the end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from controller.core.keys import KeyRecord
+from controller.core.ledger import AttemptRecord
+from controller.core.money import Usage
+from controller.core.requests import Operation, RequestProfile, Target
+from controller.gateway.decode import Decoded
+
+CALLER_LEFT = 499  # nginx's number for it; nobody sees it but the books
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Skip:
+    """A target that was not tried, and when it may be worth it. `code` is a label of metrics."""
+
+    target: str
+    code: str
+    reason: str
+    retry_after_s: float | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class Exchange:
+    """Mutable on purpose: one per request, touched by one task only."""
+
+    request_id: str
+    header_id: bytes
+    accepted_s: float  # monotonic
+    at_s: float  # unix
+    operation: Operation
+    key: KeyRecord = field(init=False)  # these three once the request has passed auth, decode and classify
+    decoded: Decoded = field(init=False)
+    profile: RequestProfile = field(init=False)
+    classified: bool = False
+    plan: tuple[Target, ...] = ()  # by the rules
+    chain: tuple[Target, ...] = ()  # in the order of this moment
+    spill_reason: str | None = None
+    attempts: list[AttemptRecord] = field(default_factory=list)
+    skips: list[Skip] = field(default_factory=list)
+    retries: int = 0
+    target: Target | None = None  # who answers, or was tried last
+    replica_id: str | None = None
+    simulated: bool = False
+    predicted_ttft_s: float | None = None
+    usage: Usage | None = None
+    cost_nanousd: int = 0
+    content_events: int = 0
+    bought: bool = False  # an external call went out: it may cost even when nobody heard the answer
+    ttft_s: float | None = None
+    status: int = 0
+    started: bool = False  # the head of the answer went out
+    error: str | None = None
+
+    @property
+    def home(self) -> Target | None:
+        """The own target that the rules wanted first; None when they wanted an external one."""
+        return self.plan[0] if self.plan and self.plan[0].pool is not None else None
+
+    @property
+    def spilled(self) -> bool:
+        """Answered outside of the pool it belongs to."""
+        home = self.home
+        return home is not None and self.target is not None and self.target.name != home.name
+
+    def spill(self, reason: str) -> None:
+        """Note why it leaves its pool; the first reason stays."""
+        if self.spill_reason is None:
+            self.spill_reason = reason

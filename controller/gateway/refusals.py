@@ -1,0 +1,93 @@
+"""What a caller hears when no target answered: the upstream's own words if there are any, else why each was passed over."""
+
+from __future__ import annotations
+
+from controller.core.errors import ErrorSource, RequestError, UpstreamError, UpstreamRejected
+from controller.core.requests import Target
+from controller.gateway.admission import BUDGET
+from controller.gateway.answers import from_upstream
+from controller.gateway.exchange import Exchange, Skip
+
+DEFAULT_RETRY_S = 1.0
+_FULL = frozenset({"saturated", "breaker"})
+
+
+def give_up(exchange: Exchange, failure: tuple[UpstreamError, Target] | None) -> RequestError:
+    """The refusal after the whole chain was considered."""
+    if failure is not None:
+        error, target = failure
+        if target.pool is not None and isinstance(error, UpstreamRejected) and error.status in (429, 503):
+            return _busy(exchange.skips, f"pool {target.name} is full", error.retry_after_s)
+        refusal = from_upstream(error, target)
+        if exchange.skips and refusal.status >= 429:
+            refusal.message = f"{refusal.message} ({_words(exchange.skips)})"
+        return refusal
+    skips = exchange.skips
+    if any(skip.code == BUDGET for skip in skips) and all(skip.code != "saturated" for skip in skips):
+        return RequestError(
+            f"the day's budget for external models does not cover this request ({_words(skips)})",
+            status=429,
+            code="insufficient_quota",
+            kind="insufficient_quota",
+            should_retry=False,
+        )
+    if any(skip.code in _FULL for skip in skips):
+        return _busy(skips, "every target is busy", None)
+    return RequestError(
+        f"no target can serve this request now ({_words(skips)})",
+        status=503,
+        code="no_target_available",
+        kind="server_error",
+        retry_after_s=_wait_s(skips),
+        source=ErrorSource.POOL if exchange.home is not None else ErrorSource.GATEWAY,
+    )
+
+
+def _busy(skips: list[Skip], words: str, retry_after_s: float | None) -> RequestError:
+    detail = f" ({_words(skips)})" if skips else ""
+    return RequestError(
+        f"{words}{detail}",
+        status=429,
+        code="overloaded",
+        kind="rate_limit_error",
+        retry_after_s=retry_after_s or _wait_s(skips),
+        source=ErrorSource.POOL,
+    )
+
+
+def _words(skips: list[Skip]) -> str:
+    return "; ".join(dict.fromkeys(f"{skip.target}: {skip.reason}" for skip in skips))
+
+
+def _wait_s(skips: list[Skip]) -> float:
+    """When the first of them may be worth another try."""
+    waits = [skip.retry_after_s for skip in skips if skip.retry_after_s is not None]
+    return max(DEFAULT_RETRY_S, min(waits, default=DEFAULT_RETRY_S))
+
+
+def gateway_full(limit: int) -> RequestError:
+    """The gateway itself has as many requests as it may."""
+    return RequestError(
+        f"the gateway has {limit} requests in flight, its limit",
+        status=429,
+        code="gateway_full",
+        kind="rate_limit_error",
+        retry_after_s=DEFAULT_RETRY_S,
+    )
+
+
+def slow_body(limit_s: float) -> RequestError:
+    """The body did not arrive."""
+    return RequestError(
+        f"the body did not arrive within {limit_s:g} s", status=408, code="body_timeout", should_retry=True
+    )
+
+
+def internal() -> RequestError:
+    """A defect of ours; details are in the log under the request id."""
+    return RequestError(
+        "the gateway failed; its log has the details under this request id",
+        status=500,
+        code="internal_error",
+        kind="server_error",
+    )

@@ -1,0 +1,149 @@
+"""Moves one answer from an upstream to the caller: whole, or chunk by chunk, deciding when the first byte goes out.
+
+Until the caller has got a byte every failure is an UpstreamError, so that `dispatch` may try elsewhere. After it, a broken
+stream ends in an explicit error event.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from email.utils import parsedate_to_datetime
+
+from controller.core.errors import (
+    EngineUnavailable,
+    StreamBroken,
+    UpstreamError,
+    UpstreamRejected,
+    UpstreamTimeout,
+)
+from controller.gateway.answers import Headers, Send
+from controller.gateway.destinations import Stream
+from controller.gateway.guard import CallerLeft, Guard
+from controller.gateway.ports import UpstreamResponse
+
+ERROR_BODY_BYTES = 64 * 1024
+KEPT_ERROR_BYTES = 4096
+
+
+def retry_after_s(response: UpstreamResponse, now_unix_s: float) -> float | None:
+    """The upstream's wish in seconds, from any of the three forms in use; None when there is none that makes sense."""
+    headers = response.headers
+    milliseconds, value = headers.get("retry-after-ms"), headers.get("retry-after")
+    try:
+        if milliseconds is not None:
+            seconds = float(milliseconds) / 1000.0
+        elif value is None:
+            return None
+        elif value.strip()[:1].isdigit():
+            seconds = float(value)
+        else:
+            seconds = parsedate_to_datetime(value).timestamp() - now_unix_s
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return seconds if 0.0 <= seconds < 1e10 else None
+
+
+async def read_whole(response: UpstreamResponse, limit_bytes: int | None = None) -> bytes:
+    """The body, or its beginning when it is longer than the limit."""
+    first = await response.read()
+    if not first:
+        return b""
+    chunks, size_bytes = [first], len(first)
+    while limit_bytes is None or size_bytes < limit_bytes:
+        chunk = await response.read()
+        if not chunk:
+            break
+        chunks.append(chunk)
+        size_bytes += len(chunk)
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+async def refuse_errors(response: UpstreamResponse, now_unix_s: float) -> None:
+    """UpstreamRejected unless it answered 200."""
+    if response.status != 200:
+        body = await read_whole(response, ERROR_BODY_BYTES)
+        raise UpstreamRejected(response.status, body[:KEPT_ERROR_BYTES], retry_after_s(response, now_unix_s))
+
+
+async def until_content(response: UpstreamResponse, stream: Stream) -> bytes:
+    """What the caller gets first; raises while it is still possible to go elsewhere."""
+    if not response.headers.get("content-type", "").startswith("text/event-stream"):
+        raise EngineUnavailable("answered 200 without an event stream")
+    held: list[bytes] = []
+    while not (stream.content_seen or stream.done):
+        chunk = await response.read()
+        if chunk:
+            held.append(stream.feed(chunk))
+        else:
+            stream.end()
+            if stream.error is None:
+                break
+        if stream.error is not None:
+            if isinstance(stream.error, StreamBroken):
+                raise EngineUnavailable(str(stream.error)) from stream.error
+            raise stream.error
+    return b"".join(held)
+
+
+class StreamRelay:
+    """The part of a stream after its head went out."""
+
+    __slots__ = ("_error_event", "_guard", "_response", "_send", "_sending", "_stream")
+
+    def __init__(
+        self,
+        response: UpstreamResponse,
+        stream: Stream,
+        guard: Guard,
+        send: Send,
+        error_event: Callable[[UpstreamError], bytes],
+    ) -> None:
+        self._response = response
+        self._stream = stream
+        self._guard = guard
+        self._send = send
+        self._error_event = error_event
+        self._sending = False
+
+    async def begin(self, headers: Headers, first: bytes) -> None:
+        """Afterwards the caller has the head and the first event."""
+        await self._send({"type": "http.response.start", "status": 200, "headers": headers})
+        await self._send({"type": "http.response.body", "body": first, "more_body": True})
+        self._guard.progress()
+
+    async def rest(self) -> UpstreamError | None:
+        """Everything else, to its proper end or to an error event, which is returned."""
+        stream = self._stream
+        try:
+            tail = await self._events()
+        except UpstreamError as error:
+            stream.error = error
+        except asyncio.CancelledError as cancelled:
+            why = self._guard.translate()
+            if not isinstance(why, UpstreamTimeout):
+                raise why if why is not None else cancelled from None
+            if self._sending:  # the caller has not taken a byte for that long: nobody is there to be told
+                raise CallerLeft from why
+            stream.error = why
+        if stream.error is not None:
+            tail = self._error_event(stream.error)
+        await self._send({"type": "http.response.body", "body": tail, "more_body": False})
+        return stream.error
+
+    async def _events(self) -> bytes:
+        """Relays until the stream's end; returns what to send last."""
+        response, stream, guard, send = self._response, self._stream, self._guard, self._send
+        while not stream.done:
+            chunk = await response.read()
+            if not chunk:
+                break
+            out = stream.feed(chunk)
+            if out:
+                guard.progress()
+                self._sending = True
+                await send({"type": "http.response.body", "body": out, "more_body": True})
+                self._sending = False
+            if stream.error is not None:
+                return b""
+        return stream.end()

@@ -1,0 +1,156 @@
+"""Runs the gateway: two servers on one event loop, a drain on SIGTERM, nothing left behind.
+
+On the first signal the gateway turns unready and takes no new connection, while open answers go on until the drain
+deadline; those still open then end with an error event. A second signal makes that happen at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import signal
+import socket
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+import uvicorn
+import uvloop
+
+from controller.config.settings import Settings
+from controller.gateway.admin import Admin
+from controller.gateway.app import Gateway
+from controller.gateway.ports import Clock
+
+log = structlog.get_logger()
+
+BACKLOG = 2048
+KEEP_ALIVE_S = 75
+GRACE_S = 2.0  # after the deadline: for error events to leave
+GC_THRESHOLDS = (50_000, 25, 50)  # fewer passes than by default: the heap at rest is frozen anyway
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """A gateway with what lives and dies with it. `watch` runs until cancelled; `close` writes down what is queued."""
+
+    gateway: Gateway
+    clock: Clock
+    watch: Callable[[], Awaitable[None]]
+    close: Callable[[], None]
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its signal handling: the drain is ours."""
+
+    def capture_signals(self) -> AbstractContextManager[None]:  # type: ignore[override]  # it is used as one
+        return nullcontext()
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket; OSError when the port cannot be had."""
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(BACKLOG)
+        listener.setblocking(False)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def _server(app: Any, drain_s: float) -> _Server:  # Any: uvicorn's own type for an ASGI app
+    return _Server(
+        uvicorn.Config(
+            app,
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            log_level="critical",
+            access_log=False,
+            server_header=False,
+            date_header=False,
+            timeout_keep_alive=KEEP_ALIVE_S,
+            timeout_graceful_shutdown=int(drain_s + GRACE_S + 1),
+            backlog=BACKLOG,
+        )
+    )
+
+
+class _Drain:
+    """What signals do."""
+
+    def __init__(self, gateway: Gateway, data: _Server, drain_s: float) -> None:
+        self._gateway = gateway
+        self._data = data
+        self._drain_s = drain_s
+        self._deadline: asyncio.TimerHandle | None = None
+
+    def on_signal(self) -> None:
+        """The first one drains, the next one cuts."""
+        if self._gateway.draining:
+            self._cut()
+            return
+        self._gateway.drain()
+        self._data.should_exit = True
+        log.info("draining", in_flight=self._gateway.metrics.in_flight, deadline_s=self._drain_s)
+        self._deadline = asyncio.get_running_loop().call_later(self._drain_s, self._cut)
+
+    def _cut(self) -> None:
+        log.warning("drain_deadline_passed", cut=self._gateway.abort())
+
+    def close(self) -> None:
+        """Afterwards no timer is left."""
+        if self._deadline is not None:
+            self._deadline.cancel()
+
+
+async def _run(service: Service, settings: Settings, listeners: tuple[socket.socket, socket.socket]) -> None:
+    gateway, drain_s = service.gateway, settings.gateway.drain_s
+    data, admin = _server(gateway, drain_s), _server(Admin(gateway, now_s=service.clock.monotonic_s), 0.0)
+    drain, loop = _Drain(gateway, data, drain_s), asyncio.get_running_loop()
+    for number in SIGNALS:
+        loop.add_signal_handler(number, drain.on_signal)
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
+    log.info("listening", host=settings.gateway.host, port=settings.gateway.port, pools=list(settings.pools))
+    try:
+        async with asyncio.TaskGroup() as group:
+            watching = group.create_task(_forever(service.watch), name="fleet-watch")
+            answering = group.create_task(admin.serve([listeners[1]]), name="admin-server")
+            await data.serve([listeners[0]])
+            admin.should_exit = True
+            watching.cancel()
+            await answering
+    finally:
+        drain.close()
+        await gateway.aclose()
+    log.info("stopped", in_flight=gateway.metrics.in_flight)
+
+
+async def _forever(watch: Callable[[], Awaitable[None]]) -> None:
+    """A watch that ends by itself takes the process down, so that it is started again rather than left blind."""
+    await watch()
+    raise RuntimeError("the fleet watch ended")
+
+
+def serve(service: Service, settings: Settings) -> None:
+    """Answer requests until told to stop; OSError when a port is taken."""
+    listeners = (
+        listen(settings.gateway.host, settings.gateway.port),
+        listen(settings.gateway.host, settings.gateway.admin_port),
+    )
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_run(service, settings, listeners))
+    finally:
+        for listener in listeners:
+            listener.close()
+        service.close()

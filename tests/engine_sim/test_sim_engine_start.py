@@ -1,0 +1,130 @@
+"""How the simulated engine starts, refuses to start, and stops."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from controller.adapters.engine_commands import Launch, sim_command
+from controller.config.load import load_settings
+from tests.engine_sim.sim_servers import (
+    ENGINE,
+    eventually,
+    free_port,
+    is_healthy,
+    raw_chat,
+    running,
+    running_engine,
+)
+
+OWN_MODEL = """
+models:
+  house-3b:
+    provider: self-hosted
+    model_id: house-3b-instruct
+    tier: 1
+    capabilities: [text]
+    context_tokens: 8192
+    max_output_tokens: 8192
+    planning_usd_per_1k_tokens: 0.00002
+    architecture: {hf_id: house/3b, parameters: 3200000000, layers: 28, kv_heads: 8, head_dim: 128}
+"""
+ASK = [{"role": "user", "content": "Hi"}]
+
+
+def test_the_port_is_closed_during_the_cold_start() -> None:
+    """As with the real server, nothing listens before the model is loaded."""
+    port = free_port()
+    command = [sys.executable, "-m", "controller.engine_sim", "--port", str(port), *ENGINE, "--cold-start-s", "30"]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    try:
+        time.sleep(1.5)
+        assert process.poll() is None
+        assert not is_healthy(f"http://127.0.0.1:{port}")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(5) == 0
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_sigterm_lets_open_streams_finish() -> None:
+    """A stream that is under way ends with its marker, and the process with 0."""
+    with running_engine("--speed", "2") as server:
+        connection = raw_chat(server, stream=True, tokens=60)
+        data = connection.recv(65536)
+        eventually(lambda: server.metric("vllm:generation_tokens_total") > 2, within_s=3)
+        server.process.send_signal(signal.SIGTERM)
+        while part := connection.recv(65536):
+            data += part
+        connection.close()
+        assert b"[DONE]" in data
+        assert server.process.wait(5) == 0
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--model-key", "nope", "--instance-type", "g5.2xlarge"], "llama-8b-self"),
+        (["--model-key", "llama-8b-self", "--instance-type", "nope"], "allowed:"),
+        ([*ENGINE, "--max-model-len", "9999999"], "KV cache"),
+        ([*ENGINE, "--speed", "0"], "positive"),
+    ],
+    ids=["model", "shape", "length", "speed"],
+)
+def test_impossible_flags_end_with_one_line_and_code_2(flags: list[str], words: str) -> None:
+    """Each refusal names the flag and what is allowed."""
+    command = [sys.executable, "-m", "controller.engine_sim", "--port", "1", *flags]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    assert ended.returncode == 2
+    assert words in ended.stderr.splitlines()[-1]
+
+
+def test_a_port_in_use_is_one_clear_line() -> None:
+    """The second engine on a port ends with code 1."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        command = [sys.executable, "-m", "controller.engine_sim", "--port", str(port), *ENGINE]
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    assert ended.returncode == 1
+    assert f"cannot listen on 127.0.0.1:{port}" in ended.stderr
+
+
+@pytest.mark.parametrize("name", ["llama-8b", "mixtral-8x7b", "llama-70b"])
+def test_every_default_pool_starts_by_the_platforms_command(tmp_path: Path, name: str) -> None:
+    """The command line that the process platform builds is accepted, and a token comes."""
+    configured = load_settings(None, {}, today=date(2026, 11, 1), state_dir=tmp_path)
+    configured = replace(configured, simulated_cold_start_s=0.1)
+    pool = configured.pools[name]
+    launch = Launch(replica_id="r1", host="127.0.0.1", port=free_port())
+    with running(sim_command(configured, pool, launch, sys.executable), launch.port) as server:
+        model = configured.models[pool.model].model_id
+        answer = server.client().chat.completions.create(model=model, messages=ASK, max_tokens=3)
+        assert answer.usage is not None
+        assert answer.usage.completion_tokens == 3
+    written = json.loads((tmp_path / "run" / "usage" / "r1.json").read_text())
+    assert written["models"][model]["output_tokens"] == 3
+
+
+def test_a_model_of_a_configuration_file_can_be_served(tmp_path: Path) -> None:
+    """--config adds the user's own models; a broken file is one error and code 2."""
+    file = tmp_path / "spillway.yaml"
+    file.write_text(OWN_MODEL)
+    flags = ["--config", str(file), "--model-key", "house-3b", "--instance-type", "g5.2xlarge"]
+    port = free_port()
+    with running([sys.executable, "-m", "controller.engine_sim", "--port", str(port), *flags], port) as server:
+        assert json.loads(server.get("/v1/models"))["data"][0]["id"] == "house-3b-instruct"
+    file.write_text("pools: 7\n")
+    command = [sys.executable, "-m", "controller.engine_sim", "--port", str(port), *flags]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    assert ended.returncode == 2
+    assert "pools" in ended.stderr
