@@ -1,1 +1,1 @@
-"""Pure: how many replicas a pool should have."""
+"""How many replicas a pool should have: pure functions of (sample, state, policy, now)."""

@@ -1,0 +1,101 @@
+"""How many replicas a pool should have: a hot target, with what warms up counted and no shrink soon after a need."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import ceil, isfinite
+
+from controller.core.pools import ScalePolicy
+from controller.core.samples import PoolSample
+
+SATURATED_RATIO = 1.0
+STUCK_S = 10.0  # full for this long with nothing warming: demand is more than was estimated
+ROUNDING = 1e-9  # a demand of exactly n replicas' target needs n, whatever the last bit says
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScaleState:
+    """Carried from tick to tick. `needed_at_s[k]`: when k + 1 replicas were last needed; None before the first tick."""
+
+    needed_at_s: tuple[float, ...] | None = None
+    stuck_since_s: float | None = None
+    replicas: int | None = None  # as decided last
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScaleDecision:
+    """`replicas`: ready and warming ones together, without those that drain. `constraints`: what bent the wish."""
+
+    replicas: int
+    reason: str
+    constraints: tuple[str, ...] = ()
+
+
+def decide(
+    sample: PoolSample | None,
+    state: ScaleState,
+    policy: ScalePolicy,
+    *,
+    replicas_now: int,
+    pin_replicas: int | None = None,
+    now_s: float,
+) -> tuple[ScaleDecision, ScaleState]:
+    """Choose the replica count of one pool for this tick.
+
+    `replicas_now` are ready or warming. Without a sample the last decision stands. A fresh state takes every replica
+    there is as needed right now, so a restarted controller never shrinks anything before a whole cooldown.
+    """
+    if state.needed_at_s is None:
+        state = replace(state, needed_at_s=(now_s,) * replicas_now)
+    if pin_replicas is not None:
+        return _bounded(pin_replicas, "pinned", state, policy, ("pin",))
+    if sample is None or not isfinite(sample.demand_replicas):
+        held = replicas_now if state.replicas is None else state.replicas
+        return _bounded(held, "no_data", state, policy)
+    state = _watched(sample, state, now_s)
+    need, reason = _need(sample, state, policy, replicas_now, now_s)
+    needed_at_s = _remembered(state.needed_at_s or (), min(need, policy.max_replicas), policy, now_s)
+    state = replace(state, needed_at_s=needed_at_s)
+    held = min(replicas_now, len(needed_at_s))
+    if held > need:
+        ago_s = now_s - needed_at_s[held - 1]
+        return _bounded(held, f"{held} were needed {ago_s:.0f} s ago", state, policy, ("cooldown",))
+    return _bounded(need, reason, state, policy)
+
+
+def _watched(sample: PoolSample, state: ScaleState, now_s: float) -> ScaleState:
+    """The state with how long the pool has been full although nothing is warming."""
+    stuck = sample.saturation_ratio >= SATURATED_RATIO and sample.replicas_ready > 0 and sample.replicas_warming == 0
+    if not stuck:
+        return replace(state, stuck_since_s=None)
+    return state if state.stuck_since_s is not None else replace(state, stuck_since_s=now_s)
+
+
+def _need(
+    sample: PoolSample, state: ScaleState, policy: ScalePolicy, replicas_now: int, now_s: float
+) -> tuple[int, str]:
+    """Replicas that serve the demand at the target utilisation, one more than now when that has proven too few."""
+    need = ceil(sample.demand_replicas / policy.target_utilization_ratio - ROUNDING)
+    if state.stuck_since_s is not None and now_s - state.stuck_since_s >= STUCK_S and need <= replicas_now:
+        return replicas_now + 1, f"full for {now_s - state.stuck_since_s:.0f} s although demand seems to fit"
+    return need, f"demand {sample.demand_replicas:.2f} at target {policy.target_utilization_ratio:.2f}"
+
+
+def _remembered(needed_at_s: tuple[float, ...], need: int, policy: ScalePolicy, now_s: float) -> tuple[float, ...]:
+    """When each level was last needed, without the levels whose cooldown is over."""
+    fresh = [now_s] * need
+    older = [at_s for at_s in needed_at_s[need:] if now_s - at_s < policy.scale_down_cooldown_s]
+    return (*fresh, *older)
+
+
+def _bounded(
+    wish: int, reason: str, state: ScaleState, policy: ScalePolicy, constraints: tuple[str, ...] = ()
+) -> tuple[ScaleDecision, ScaleState]:
+    """The wish within the operator's bounds."""
+    replicas = max(policy.min_replicas, min(policy.max_replicas, wish))
+    if replicas < wish:
+        constraints = (*constraints, f"max_replicas {policy.max_replicas}")
+    elif replicas > wish:
+        constraints = (*constraints, f"min_replicas {policy.min_replicas}")
+    decision = ScaleDecision(replicas=replicas, reason=reason, constraints=constraints)
+    return decision, replace(state, replicas=replicas)
