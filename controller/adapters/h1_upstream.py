@@ -149,11 +149,13 @@ class _Connection(asyncio.Protocol):
     def start(self, head: bytes, body: bytes, *, whole: bool) -> None:
         """Afterwards the request is on its way."""
         self._reset(whole=whole)
-        assert self.transport is not None
-        if len(body) < HIGH_WATER_BYTES:
-            self.transport.write(head + body)
+        transport = self.transport
+        if transport is None:
+            self.failure = "no connection was made"
+        elif len(body) < HIGH_WATER_BYTES:
+            transport.write(head + body)
         else:
-            self.transport.writelines((head, body))
+            transport.writelines((head, body))
 
     def take(self) -> bytes:
         """What has been buffered so far."""

@@ -1,7 +1,8 @@
 """HTTPS client for external providers: TLS, HTTP/2, proxies and redirects are a library's business (reqwest).
 
-The same contract as `h1_upstream`: `gateway.ports.Upstream`. Redirects are not followed, since they would carry a provider's
-key elsewhere, and nothing is retried here, since `routing.attempts` decides that. Deadlines on the answer are the caller's.
+The same contract as `h1_upstream`: `gateway.ports.Upstream`. Redirects are not followed, since they would carry a
+provider's key elsewhere, and nothing is retried here, since `routing.attempts` decides that. Deadlines on the answer
+are the caller's.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""May this request go to that target now? Saturation and queue limits for own pools, breaker and budget for bought ones."""
+"""May this request go to that target now? Saturation and queue limits for own pools, breaker and budget for others."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from controller.config.settings import Timeouts
 from controller.core.fleet import Replica, RoutingMode
+from controller.core.models import Provider
+from controller.core.pools import Pool
 from controller.core.requests import Target
 from controller.gateway.breakers import Breakers
 from controller.gateway.destinations import Destination
@@ -48,7 +50,6 @@ class Admission:
     def order(self, exchange: Exchange) -> None:
         """Sets the chain of this moment from the plan; the spill gate of the home pool has its say."""
         profile, home = exchange.profile, exchange.home
-        assert profile is not None
         view = self._pools.view()
         spill_now, mode = False, RoutingMode.LOCAL
         if home is not None and profile.spill_allowed:
@@ -67,13 +68,10 @@ class Admission:
         return gate
 
     def own(
-        self, exchange: Exchange, target: Target, tried: frozenset[str], now_s: float, *, others: Sequence[Target]
+        self, exchange: Exchange, pool: Pool, tried: frozenset[str], now_s: float, *, others: Sequence[Target]
     ) -> Admitted | Skip:
         """A replica, unless its first token would be late and `others` are there to try instead."""
-        pool, profile = target.pool, exchange.profile
-        assert pool is not None
-        assert profile is not None
-        found = self._pools.find(pool, profile.input_tokens_estimate, tried, now_s)
+        found = self._pools.find(pool, exchange.profile.input_tokens_estimate, tried, now_s)
         if isinstance(found, Skip):
             return found
         predicted_s, slo_s = found.predicted_ttft_s, pool.slo.ttft_p95_s
@@ -94,12 +92,10 @@ class Admission:
             predicted_ttft_s=predicted_s,
         )
 
-    def external(self, exchange: Exchange, target: Target, destination: Destination, now_s: float) -> Admitted | Skip:
+    def external(
+        self, exchange: Exchange, provider: Provider, destination: Destination, now_s: float
+    ) -> Admitted | Skip:
         """The provider, unless it rests or the tenant's budget is spent; then the money is set aside."""
-        provider, decoded, key = target.provider, exchange.decoded, exchange.key
-        assert provider is not None
-        assert decoded is not None
-        assert key is not None
         if not self._breakers.allows(provider.name, now_s):
             wait_s = max(BREAKER_MIN_RETRY_S, self._breakers.retry_after_s(provider.name, now_s))
             return Skip(
@@ -108,7 +104,7 @@ class Admission:
                 reason=f"it is left alone for {wait_s:.0f} s",
                 retry_after_s=wait_s,
             )
-        most_nanousd = destination.most_nanousd(decoded)
-        if not self._ledger.reserve(exchange.request_id, key.tenant, most_nanousd, exchange.at_s):
+        most_nanousd = destination.most_nanousd(exchange.decoded)
+        if not self._ledger.reserve(exchange.request_id, exchange.key.tenant, most_nanousd, exchange.at_s):
             return Skip(target=provider.name, code=BUDGET, reason="the budget of the day does not cover it")
         return Admitted(base_url=provider.base_url, breaker=provider.name)

@@ -174,7 +174,7 @@ def _tool_use(call: Any) -> Document:
 
 
 def usage_of(raw: object, before: Usage | None = None) -> Usage | None:
-    """Usage in Anthropic's shape; cached reads and writes are part of the input. `before`: what an earlier event said."""
+    """Usage in Anthropic's shape; cached reads and writes are part of the input. `before`: from an earlier event."""
     if not isinstance(raw, dict):
         return before
     known = before or Usage(input_tokens=0, output_tokens=0)

@@ -230,8 +230,8 @@ class Gateway:
     def _left(self, exchange: Exchange) -> None:
         """Nobody hears the answer; what was bought is billed all the same, as an estimate."""
         exchange.status, exchange.error = CALLER_LEFT, "the caller left"
-        profile = exchange.profile
-        if exchange.bought and exchange.usage is None and profile is not None:
+        profile = exchange.profile if exchange.classified else None
+        if profile is not None and exchange.bought and exchange.usage is None:
             self._meter.estimate(exchange, output_tokens=0 if profile.stream else profile.output_tokens_estimate)
             self._meter.price_target(exchange)
 
@@ -248,6 +248,7 @@ class Gateway:
             guard.watch(receive)
             decoded = exchange.decoded = decode(exchange.operation, headers, body, key.tenant, caps)
             exchange.profile = classify(decoded.facts, self._tasks)
+            exchange.classified = True
             if decoded.facts.deadline_s is not None and not decoded.facts.stream:
                 guard.limit(decoded.facts.deadline_s + DEADLINE_SLACK_S)
             exchange.plan = self._plan(exchange)
@@ -256,7 +257,7 @@ class Gateway:
         except asyncio.CancelledError:
             why = guard.translate()
             if isinstance(why, UpstreamTimeout):
-                raise (slow_body(BODY_S) if exchange.decoded is None else CallerLeft()) from None
+                raise (CallerLeft() if exchange.classified else slow_body(BODY_S)) from None
             if why is None:
                 raise
             raise why from None
@@ -287,7 +288,6 @@ class Gateway:
 
     def _plan(self, exchange: Exchange) -> tuple[Target, ...]:
         profile = exchange.profile
-        assert profile is not None
         key = chain_key(profile)
         chain = self._chains.get(key)
         if chain is None:

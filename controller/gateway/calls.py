@@ -112,7 +112,7 @@ class Calls:
             self._metrics.overhead.observe(now_s - exchange.accepted_s)
         self._breakers.started(place.breaker, now_s)
         destination.metrics.in_flight += 1
-        if place.load is not None and exchange.profile is not None:
+        if place.load is not None:
             call.ticket = place.load.start(
                 exchange.profile.input_tokens_estimate, now_s + (predicted_s or 0.0), stream=call.request.stream
             )
@@ -135,7 +135,6 @@ class Calls:
     async def _stream(self, call: Call) -> UpstreamError | None:
         """None when all of it went through; the error when it broke after its first byte."""
         exchange, destination = call.exchange, call.destination
-        assert exchange.decoded is not None
         response = await destination.upstream.open(call.request)
         stream = destination.stream(exchange.decoded, int(exchange.at_s))
         try:

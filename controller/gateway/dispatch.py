@@ -133,21 +133,22 @@ class Dispatcher:
 
     def _place(self, run: _Run, attempt: Attempt, destination: Destination) -> Admitted | Skip:
         target, now_s = attempt.target, self._now_s()
-        if target.pool is None:
-            return self._admission.external(run.exchange, target, destination, now_s)
+        if target.provider is not None:
+            return self._admission.external(run.exchange, target.provider, destination, now_s)
+        pool = target.pool
+        if pool is None:
+            return Skip(target=target.name, code="no_replica", reason="nothing serves it")
         others = () if target in run.late else run.queue[run.queue.index(target) + 1 :]
-        return self._admission.own(run.exchange, target, attempt.tried_replicas, now_s, others=others)
+        return self._admission.own(run.exchange, pool, attempt.tried_replicas, now_s, others=others)
 
     def _request(self, exchange: Exchange, destination: Destination, place: Admitted) -> UpstreamCall:
-        decoded, profile = exchange.decoded, exchange.profile
-        assert decoded is not None
-        assert profile is not None
+        profile = exchange.profile
         temperature = _TEMPERATURES[profile.complexity] if profile.requested_model == AUTO else None
         return UpstreamCall(
             base_url=place.base_url,
             path=destination.path,
             headers=(*destination.headers, ("x-request-id", exchange.request_id)),
-            body=destination.body(decoded, temperature),
+            body=destination.body(exchange.decoded, temperature),
             stream=profile.stream,
             connect_timeout_s=self._timeouts.connect_s,
         )

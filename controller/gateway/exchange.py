@@ -32,7 +32,7 @@ class Exchange:
     accepted_s: float  # monotonic
     at_s: float  # unix
     operation: Operation
-    key: KeyRecord = field(init=False)  # these three once the request has passed auth, decode and classify
+    key: KeyRecord = field(init=False)  # these three are there once `classified` is true
     decoded: Decoded = field(init=False)
     profile: RequestProfile = field(init=False)
     classified: bool = False
@@ -48,7 +48,6 @@ class Exchange:
     predicted_ttft_s: float | None = None
     usage: Usage | None = None
     cost_nanousd: int = 0
-    content_events: int = 0
     bought: bool = False  # an external call went out: it may cost even when nobody heard the answer
     ttft_s: float | None = None
     status: int = 0

@@ -1,4 +1,4 @@
-"""Ends a request's wait from outside: the caller left, or a deadline passed. One per request, without a task of its own.
+"""Ends a request's wait from outside: the caller left, or a deadline passed. One per request, no task of its own.
 
 ASGI tells about a departed caller only to who waits in `receive()`. Instead of a task that waits, `Guard` drives the
 receive coroutine by hand: one future with a callback, a tenth of the price.
@@ -42,7 +42,8 @@ class Guard:
     def __init__(self, total_s: float, idle_s: float) -> None:
         self._loop = asyncio.get_running_loop()
         task = asyncio.current_task()
-        assert task is not None
+        if task is None:
+            raise RuntimeError("a guard belongs to the task of its request")
         self._task = task
         self._idle_s = idle_s
         self._total_s = total_s

@@ -24,8 +24,6 @@ def usd_text(nanousd: int) -> bytes:
 
 def _estimate_nanousd(exchange: Exchange, destination: Destination) -> int:
     profile = exchange.profile
-    if profile is None:
-        return 0
     return destination.price.cost(
         Usage(input_tokens=profile.input_tokens_estimate, output_tokens=profile.output_tokens_estimate)
     )
@@ -41,7 +39,7 @@ def answer_headers(exchange: Exchange, destination: Destination, *, stream: bool
         (b"x-spillway-request-id", exchange.header_id),
         *destination.labels,
         (b"x-spillway-reason", _cached_text(target.reason if target is not None else "")),
-        (b"x-spillway-requested-model", _cached_text(profile.requested_model if profile is not None else "")),
+        (b"x-spillway-requested-model", _cached_text(profile.requested_model)),
         (b"x-spillway-attempts", b"%d" % (len(exchange.attempts) + (1 if stream else 0))),
         (b"x-spillway-cost-usd", usd_text(cost)),
     ]
@@ -57,7 +55,7 @@ def answer_headers(exchange: Exchange, destination: Destination, *, stream: bool
 def refusal_headers(exchange: Exchange) -> Headers:
     """What a refusal says beyond the error itself."""
     headers: Headers = []
-    if exchange.profile is not None:
+    if exchange.classified:
         headers.append((b"x-spillway-requested-model", _cached_text(exchange.profile.requested_model)))
         headers.append((b"x-spillway-attempts", b"%d" % len(exchange.attempts)))
     return headers

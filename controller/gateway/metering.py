@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from controller.core.ledger import LedgerEntry
 from controller.core.money import Usage
-from controller.core.requests import TargetKind
+from controller.core.requests import Target, TargetKind
 from controller.gateway.destinations import Destination, Destinations
 from controller.gateway.exchange import CALLER_LEFT, Exchange
 from controller.gateway.ports import Clock, Ledger
@@ -25,18 +25,17 @@ class Meter:
 
     def arrived(self, exchange: Exchange) -> None:
         """Demand is counted where the request belongs, wherever it is served in the end."""
-        home, profile = exchange.home, exchange.profile
-        if home is not None and profile is not None:
+        home = exchange.home
+        if home is not None:
             metrics = self._metrics.target(home.name, is_own=True)
             metrics.arrivals += 1
-            metrics.input_tokens += profile.input_tokens_estimate
+            metrics.input_tokens += exchange.profile.input_tokens_estimate
 
     def estimate(self, exchange: Exchange, *, output_tokens: int) -> None:
         """The upstream did not say what it used: bill what was seen, flagged."""
-        profile = exchange.profile
-        if exchange.usage is None and profile is not None:
+        if exchange.usage is None:
             exchange.usage = Usage(
-                input_tokens=profile.input_tokens_estimate, output_tokens=output_tokens, estimated=True
+                input_tokens=exchange.profile.input_tokens_estimate, output_tokens=output_tokens, estimated=True
             )
 
     def price(self, exchange: Exchange, destination: Destination) -> None:
@@ -50,22 +49,20 @@ class Meter:
             self.price(exchange, self._destinations.of(exchange.target, exchange.operation))
 
     def finish(self, exchange: Exchange) -> None:
-        """Afterwards the request is in the ledger and in every counter. Requests without a key only count as refused."""
+        """Afterwards the request is in the ledger and every counter; one never understood only counts as refused."""
         target, usage = exchange.target, exchange.usage
         e2e_s = self._clock.monotonic_s() - exchange.accepted_s
         if exchange.status == CALLER_LEFT:
             self._metrics.client_left += 1
         if target is not None and usage is not None:
-            self._count(exchange, usage, e2e_s)
+            self._count(exchange, target, usage, e2e_s)
         elif exchange.status != CALLER_LEFT:
             refused = self._metrics.refused
             refused[exchange.status] = refused.get(exchange.status, 0) + 1
-        if exchange.profile is not None and exchange.key is not None:
+        if exchange.classified:
             self._ledger.post(self._entry(exchange, usage or _NOTHING, e2e_s))
 
-    def _count(self, exchange: Exchange, usage: Usage, e2e_s: float) -> None:
-        target = exchange.target
-        assert target is not None
+    def _count(self, exchange: Exchange, target: Target, usage: Usage, e2e_s: float) -> None:
         destination = self._destinations.of(target, exchange.operation)
         metrics = destination.metrics
         metrics.codes[exchange.status] = metrics.codes.get(exchange.status, 0) + 1
@@ -91,8 +88,6 @@ class Meter:
 
     def _entry(self, exchange: Exchange, usage: Usage, e2e_s: float) -> LedgerEntry:
         profile, key = exchange.profile, exchange.key
-        assert profile is not None
-        assert key is not None
         target = exchange.target if exchange.usage is not None else None
         model = None if target is None else target.model
         return LedgerEntry(

@@ -1,12 +1,12 @@
 """The OpenAI dialect towards upstreams: what is sent, and what is read from answers while their bytes pass through.
 
-Own engines and OpenAI-shaped providers answer in the caller's own shape, so answers are relayed as they are; only usage is
-taken from them, and taken out of them when the caller did not ask for it.
+Own engines and OpenAI-shaped providers answer in the caller's own shape, so answers are relayed as they are; only usage
+is taken from them, and taken out of them when the caller did not ask for it.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeGuard
 
 import orjson
 
@@ -25,10 +25,72 @@ PATHS = {
 }
 # Only fields known here go on: whatever else an engine understands is not for callers to reach.
 _OPENAI_FIELDS = frozenset(
-    ["model", "messages", "prompt", "input", "stream", "stream_options", "max_tokens", "max_completion_tokens", "temperature", "top_p", "n", "stop", "seed", "presence_penalty", "frequency_penalty", "logit_bias", "logprobs", "top_logprobs", "response_format", "tools", "tool_choice", "parallel_tool_calls", "user", "reasoning_effort", "echo", "best_of", "suffix", "dimensions", "encoding_format", "service_tier", "verbosity", "prediction", "modalities", "functions", "function_call", "safety_identifier", "prompt_cache_key"]
+    [
+        "model",
+        "messages",
+        "prompt",
+        "input",
+        "stream",
+        "stream_options",
+        "max_tokens",
+        "max_completion_tokens",
+        "temperature",
+        "top_p",
+        "n",
+        "stop",
+        "seed",
+        "presence_penalty",
+        "frequency_penalty",
+        "logit_bias",
+        "logprobs",
+        "top_logprobs",
+        "response_format",
+        "tools",
+        "tool_choice",
+        "parallel_tool_calls",
+        "user",
+        "reasoning_effort",
+        "echo",
+        "best_of",
+        "suffix",
+        "dimensions",
+        "encoding_format",
+        "service_tier",
+        "verbosity",
+        "prediction",
+        "modalities",
+        "functions",
+        "function_call",
+        "safety_identifier",
+        "prompt_cache_key",
+    ]
 )
 _ENGINE_FIELDS = _OPENAI_FIELDS | frozenset(
-    ["top_k", "min_p", "repetition_penalty", "length_penalty", "min_tokens", "ignore_eos", "stop_token_ids", "include_stop_str_in_output", "skip_special_tokens", "spaces_between_special_tokens", "truncate_prompt_tokens", "bad_words", "allowed_token_ids", "structured_outputs", "guided_json", "guided_regex", "guided_choice", "guided_grammar", "include_reasoning", "return_token_ids", "use_beam_search", "add_generation_prompt", "continue_final_message"]
+    [
+        "top_k",
+        "min_p",
+        "repetition_penalty",
+        "length_penalty",
+        "min_tokens",
+        "ignore_eos",
+        "stop_token_ids",
+        "include_stop_str_in_output",
+        "skip_special_tokens",
+        "spaces_between_special_tokens",
+        "truncate_prompt_tokens",
+        "bad_words",
+        "allowed_token_ids",
+        "structured_outputs",
+        "guided_json",
+        "guided_regex",
+        "guided_choice",
+        "guided_grammar",
+        "include_reasoning",
+        "return_token_ids",
+        "use_beam_search",
+        "add_generation_prompt",
+        "continue_final_message",
+    ]
 )
 _NO_STREAM_USAGE = frozenset({Operation.EMBEDDINGS})
 
@@ -58,16 +120,17 @@ def usage_of(raw: object) -> Usage | None:
     prompt, completion = raw.get("prompt_tokens"), raw.get("completion_tokens", 0)
     details = raw.get("prompt_tokens_details")
     cached = details.get("cached_tokens") if isinstance(details, dict) else 0
-    if not _is_count(prompt) or not _is_count(completion or 0):
+    completion = completion or 0
+    if not _is_count(prompt) or not _is_count(completion):
         return None
     return Usage(
-        input_tokens=int(prompt),  # type: ignore[call-overload]  # checked just above
-        output_tokens=int(completion or 0),
-        cached_input_tokens=min(cached, int(prompt)) if _is_count(cached) else 0,  # type: ignore[call-overload,type-var]
+        input_tokens=prompt,
+        output_tokens=completion,
+        cached_input_tokens=min(cached, prompt) if _is_count(cached) else 0,
     )
 
 
-def _is_count(value: object) -> bool:
+def _is_count(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 

@@ -1,4 +1,4 @@
-"""What a caller hears when no target answered: the upstream's own words if there are any, else why each was passed over."""
+"""What a caller hears when no target answered: the upstream's own words if any, else why each was passed over."""
 
 from __future__ import annotations
 

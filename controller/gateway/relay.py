@@ -1,7 +1,7 @@
 """Moves one answer from an upstream to the caller: whole, or chunk by chunk, deciding when the first byte goes out.
 
-Until the caller has got a byte every failure is an UpstreamError, so that `dispatch` may try elsewhere. After it, a broken
-stream ends in an explicit error event.
+Until the caller has got a byte every failure is an UpstreamError, so that `dispatch` may try elsewhere. After it, a
+broken stream ends in an explicit error event.
 """
 
 from __future__ import annotations

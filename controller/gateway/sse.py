@@ -1,7 +1,7 @@
 """Splits an event stream into the data of its events, however the bytes are cut; LF, CR and CRLF line ends.
 
-The common case, a read that holds whole LF-ended events of one `data:` line each, is recognised so that its bytes can be
-relayed untouched.
+The common case, a read that holds whole LF-ended events of one `data:` line each, is recognised so that its bytes can
+be relayed untouched.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Every metric of the gateway, by name, once. Plain integers that a scrape reads: no lock and no label look-up per request.
+"""Every metric of the gateway, by name, once. Plain integers that a scrape reads: no lock or label look-up per request.
 
 `pool` is the name of an own pool, or of the provider for requests that went outside.
 """
@@ -126,11 +126,12 @@ class GatewayMetrics(Collector):
         yield from self._gauges()
         yield from self._demand()
         yield from self._served()
-        for name, words, pick in (
+        histograms: tuple[tuple[str, str, Callable[[TargetMetrics], Histogram]], ...] = (
             (REQUEST_DURATION, "Accepted to last byte", lambda target: target.duration),
             (TTFT, "Accepted to first token sent", lambda target: target.ttft),
             (TPOT, "Time per output token after the first", lambda target: target.tpot),
-        ):
+        )
+        for name, words, pick in histograms:
             family = HistogramMetricFamily(name, words, labels=["pool"])
             for pool, target in self.targets.items():
                 histogram = pick(target)
@@ -163,11 +164,12 @@ class GatewayMetrics(Collector):
         yield GaugeMetricFamily(DRAINING, "1 once told to stop", value=float(self.draining))
 
     def _demand(self) -> Iterable[Metric]:
-        for name, words, read in (
+        counters: tuple[tuple[str, str, Callable[[TargetMetrics], int]], ...] = (
             (POOL_ARRIVALS, "Requests whose first choice was the pool", lambda target: target.arrivals),
             (POOL_INPUT_TOKENS, "Their prompt tokens, estimated on arrival", lambda target: target.input_tokens),
             (POOL_OUTPUT_TOKENS, "Their answer tokens", lambda target: target.output_tokens),
-        ):
+        )
+        for name, words, read in counters:
             family = CounterMetricFamily(name, words, labels=["pool"])
             for pool, target in self.targets.items():
                 if target.is_own:
