@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from controller.adapters.sqlite_reader import SqliteLedgerReader
     from controller.config.settings import Settings
     from controller.gateway.server import Service
+    from controller.loop.tick import ControlLoop
 
 
 def settings_from(
@@ -122,9 +123,7 @@ def build_gateway(settings: Settings, environ: Mapping[str, str] | None = None) 
         fleet=fleet,
         own=H1Upstream(),
         external=ReqwestUpstream(),
-        provider_keys={
-            name: variables.get(provider.api_key_env, "") for name, provider in settings.providers.items()
-        },
+        provider_keys={name: variables.get(provider.api_key_env, "") for name, provider in settings.providers.items()},
         usable_providers=usable_providers(settings, variables),
         clock=clock,
     )
@@ -134,3 +133,25 @@ def build_gateway(settings: Settings, environ: Mapping[str, str] | None = None) 
         keys.close()
 
     return Service(gateway=gateway, clock=clock, watch=fleet.watch, close=close)
+
+
+def build_controller(settings: Settings, engine: str, environ: Mapping[str, str] | None = None) -> ControlLoop:
+    """The control plane with its adapters, on the processes of this machine."""
+    from controller.adapters.clock import SystemClock
+    from controller.adapters.engine_scrape import EngineScraper
+    from controller.adapters.gateway_scrape import GatewayScraper
+    from controller.adapters.processes import LocalProcesses
+    from controller.adapters.spec_files import SpecFiles
+    from controller.loop.tick import ControlLoop
+
+    timeout_s = settings.controller.scrape_timeout_s
+    admin_url = f"http://{settings.gateway.host}:{settings.gateway.admin_port}"
+    return ControlLoop(
+        settings,
+        platform=LocalProcesses(settings, engine="vllm" if engine == "vllm" else "sim", environ=environ),
+        engines=EngineScraper(timeout_s),
+        gateway=GatewayScraper(admin_url, timeout_s),
+        spec=SpecFiles(settings.state_dir),
+        sink=open_fleet(settings),
+        clock=SystemClock(),
+    )

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from datetime import date
-from decimal import Decimal
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -163,7 +162,6 @@ class SpillSection(Section):
     exit_saturation_ratio: Annotated[float, Field(strict=True, ge=0, le=2)] = 0.60
     min_dwell_s: Annotated[float, Field(strict=True, ge=0, le=3600)] = 20.0
     return_ramp_ratio_per_s: Annotated[float, Field(strict=True, gt=0, le=1)] = 0.02
-    max_usd_per_hour: Annotated[Decimal, Field(ge=0, le=1_000_000)] | None = None
 
     @model_validator(mode="after")
     def _ordered(self) -> SpillSection:

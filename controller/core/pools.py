@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from decimal import Decimal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +47,6 @@ class SpillPolicy:
     exit_saturation_ratio: float = 0.60
     min_dwell_s: float = 20.0
     return_ramp_ratio_per_s: float = 0.02  # at most 10 % of traffic comes back per 5 s
-    max_usd_per_hour: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

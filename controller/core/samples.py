@@ -1,8 +1,9 @@
-"""What the controller measured about one pool in one tick: the input of `decide` and `spill_step`."""
+"""What is measured: scrapes of engines and gateways, and what a tick makes of them for `decide` and `spill_step`."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,3 +27,31 @@ class PoolSample:
     spilled_per_s: float
     demand_replicas: float
     ttft_p95_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineMetrics:
+    """What one engine says of itself."""
+
+    running: int
+    waiting: int
+    kv_cache_usage_ratio: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolCounters:
+    """What a gateway has counted for one pool since it started. `ttft_buckets`: (bound in s, requests up to it)."""
+
+    arrivals: float = 0.0
+    input_tokens: float = 0.0
+    output_tokens: float = 0.0
+    spilled: Mapping[str, float] = field(default_factory=dict)  # by reason
+    ttft_buckets: tuple[tuple[float, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayCounters:
+    """One scrape of a gateway. A replica that is missing has nothing in flight."""
+
+    pools: Mapping[str, PoolCounters] = field(default_factory=dict)
+    replica_in_flight: Mapping[str, int] = field(default_factory=dict)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 
 from controller.autoscale.decide import ScaleState, decide
-
 from controller.core.pools import ScalePolicy, SpillPolicy
 from controller.core.samples import PoolSample
 from controller.routing.spill import SpillState, spill_step

@@ -1,0 +1,54 @@
+"""`spillway controller`: the control plane process, run by `spillway up` or by hand."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+
+import typer
+
+EPILOG = "Examples: spillway controller    spillway controller --engine vllm -c spillway.yaml"
+
+
+class Engine(StrEnum):
+    """What serves the own pools."""
+
+    SIM = "sim"
+    VLLM = "vllm"
+
+
+def register(app: typer.Typer) -> None:
+    """Afterwards `app` has `controller`."""
+    app.command("controller", epilog=EPILOG)(controller)
+
+
+def controller(
+    engine: Engine = typer.Option(Engine.SIM, help="sim: simulated engines; vllm: the real server"),
+    config: Path | None = typer.Option(None, "--config", "-c", help="spillway.yaml to use"),
+    state_dir: Path | None = typer.Option(None, help="keys, ledger and run state [default: .spillway]"),
+) -> None:
+    """Scale and route the own pools until SIGTERM or Ctrl-C; replicas go on running."""
+    import asyncio
+
+    from controller.cli.errors import CliError
+    from controller.cli.wiring import build_controller, settings_from
+    from controller.loop.serve import listen, run
+    from controller.telemetry.logs import configure_logs
+
+    settings = settings_from(config, state_dir)
+    configure_logs(process="controller")
+    host, port = settings.controller.host, settings.controller.port
+    try:
+        listener = listen(host, port)
+    except OSError as error:
+        raise CliError(
+            f"the controller cannot listen on {host}, port {port}",
+            error.strerror or str(error),
+            "stop what listens there, or set controller.port in spillway.yaml",
+        ) from error
+
+    async def serve() -> None:
+        await run(build_controller(settings, engine.value), settings, listener)
+
+    with listener:
+        asyncio.run(serve())

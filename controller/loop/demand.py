@@ -1,0 +1,77 @@
+"""Demand on a pool from the gateway's counters: rates and sizes over a sliding window."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+from controller.core.samples import PoolCounters
+
+WINDOW_S = 20.0
+LEAST_S = 4.0  # a younger window is taken to be this long: one request in the first tick is no flood
+SATURATED = "saturated"  # the gateway's reason when a first token would have been late
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Demand:
+    """Averages over `span_s`. Sizes are per request; 0 when nothing came. `refused_now`: since the last scrape."""
+
+    span_s: float
+    arrivals_per_s: float = 0.0
+    spilled_per_s: float = 0.0
+    input_tokens: float = 0.0
+    output_tokens: float = 0.0
+    refused_now: float = 0.0
+    ttft_p95_s: float | None = None
+
+
+class DemandWindow:
+    """The counters of one pool over the last seconds; starts anew when the gateway has."""
+
+    def __init__(self) -> None:
+        self._seen: deque[tuple[float, PoolCounters]] = deque()
+
+    def add(self, at_s: float, counters: PoolCounters) -> Demand:
+        """Takes in one scrape and tells the demand as of now."""
+        seen = self._seen
+        if seen and (counters.arrivals < seen[-1][1].arrivals or at_s < seen[-1][0]):
+            seen.clear()
+        previous = seen[-1][1] if seen else counters
+        seen.append((at_s, counters))
+        while len(seen) > 2 and at_s - seen[1][0] >= WINDOW_S:
+            seen.popleft()
+        return _between(seen[0], (at_s, counters), previous)
+
+
+def _between(start: tuple[float, PoolCounters], end: tuple[float, PoolCounters], previous: PoolCounters) -> Demand:
+    first, last = start[1], end[1]
+    span_s = max(LEAST_S, end[0] - start[0])
+    arrivals = last.arrivals - first.arrivals
+    per_request = 1.0 / arrivals if arrivals > 0 else 0.0
+    return Demand(
+        span_s=span_s,
+        arrivals_per_s=arrivals / span_s,
+        spilled_per_s=max(0.0, sum(last.spilled.values()) - sum(first.spilled.values())) / span_s,
+        input_tokens=(last.input_tokens - first.input_tokens) * per_request,
+        output_tokens=(last.output_tokens - first.output_tokens) * per_request,
+        refused_now=last.spilled.get(SATURATED, 0.0) - previous.spilled.get(SATURATED, 0.0),
+        ttft_p95_s=quantile_s(first.ttft_buckets, last.ttft_buckets, 0.95),
+    )
+
+
+def quantile_s(
+    before: tuple[tuple[float, float], ...], after: tuple[tuple[float, float], ...], share: float
+) -> float | None:
+    """The quantile of what was observed between two histograms, by linear interpolation; None when nothing was."""
+    start = dict(before)
+    counts = [(bound, count - start.get(bound, 0.0)) for bound, count in after]
+    if not counts or counts[-1][1] <= 0:
+        return None
+    wanted, low_s, below = share * counts[-1][1], 0.0, 0.0
+    for bound_s, up_to in counts:
+        if up_to >= wanted:
+            if bound_s == float("inf"):
+                return low_s
+            return low_s + (bound_s - low_s) * (wanted - below) / (up_to - below)
+        low_s, below = bound_s, up_to
+    return low_s

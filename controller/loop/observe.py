@@ -1,0 +1,101 @@
+"""Turns listings and scrapes into one `PoolSample`: how full a pool is and how much is asked of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from controller.autoscale.capacity import gpu_seconds_per_request
+from controller.core.fleet import Replica, ReplicaState
+from controller.core.models import StepTimes
+from controller.core.pools import Pool
+from controller.core.samples import EngineMetrics, PoolSample
+from controller.loop.demand import Demand
+from controller.routing.predict import ReplicaLoad, predict_ttft_s
+
+TYPICAL_INPUT_TOKENS = 512.0  # until a request has come
+LEAST_HEADROOM_RATIO = 0.25  # of the SLO: a prompt that takes all of it alone does not make an idle pool full
+
+
+def with_metrics(replica: Replica, metrics: EngineMetrics | None, before: Replica | None, now_s: float) -> Replica:
+    """The replica with its newest figures; the old ones, dated, when it did not answer."""
+    if metrics is not None:
+        return replace(
+            replica,
+            running=metrics.running,
+            waiting=metrics.waiting,
+            kv_cache_usage_ratio=metrics.kv_cache_usage_ratio,
+            seen_at_s=now_s,
+        )
+    if before is None:
+        return replica
+    return replace(
+        replica,
+        running=before.running,
+        waiting=before.waiting,
+        kv_cache_usage_ratio=before.kv_cache_usage_ratio,
+        seen_at_s=before.seen_at_s,
+    )
+
+
+def sample_of(
+    pool: Pool,
+    steps: StepTimes | None,
+    replicas: Sequence[Replica],
+    engines: Mapping[str, EngineMetrics],
+    *,
+    demand: Demand | None,
+    now_s: float,
+) -> PoolSample | None:
+    """The sample of this tick; None when blind: no word from the gateway, or from none of the ready replicas."""
+    ready = [replica for replica in replicas if replica.state is ReplicaState.READY]
+    known = [engines[replica.replica_id] for replica in ready if replica.replica_id in engines]
+    if demand is None or (ready and not known):
+        return None
+    saturation = min((_saturation(pool, steps, metrics, demand) for metrics in known), default=0.0)
+    if known and demand.refused_now > 0:
+        saturation = max(1.0, saturation)
+    waiting = sum(metrics.waiting for metrics in known)
+    return PoolSample(
+        at_s=now_s,
+        replicas_ready=len(ready),
+        replicas_warming=sum(1 for replica in replicas if replica.state is ReplicaState.WARMING),
+        replicas_draining=sum(1 for replica in replicas if replica.state is ReplicaState.DRAINING),
+        running=sum(metrics.running for metrics in known),
+        waiting=waiting,
+        kv_cache_usage_ratio=max((metrics.kv_cache_usage_ratio for metrics in known), default=0.0),
+        saturation_ratio=saturation,
+        arrivals_per_s=demand.arrivals_per_s,
+        spilled_per_s=demand.spilled_per_s,
+        demand_replicas=_demand_replicas(pool, steps, known, demand),
+        ttft_p95_s=demand.ttft_p95_s,
+    )
+
+
+def _saturation(pool: Pool, steps: StepTimes | None, metrics: EngineMetrics, demand: Demand) -> float:
+    """How full one replica is: the wait of a new request over what the SLO leaves for waiting, or its KV cache."""
+    if steps is None:
+        slots = (metrics.running + metrics.waiting) / pool.engine.max_num_seqs
+        return max(metrics.kv_cache_usage_ratio, slots)
+    tokens = round(demand.input_tokens or TYPICAL_INPUT_TOKENS)
+    load = ReplicaLoad(
+        in_flight=metrics.running + metrics.waiting,
+        pending_prefill_tokens=metrics.waiting * tokens,
+        decoding=metrics.running,
+        context_tokens=round(metrics.kv_cache_usage_ratio * steps.kv_cache_tokens),
+    )
+    alone_s = predict_ttft_s(ReplicaLoad(), steps, pool.engine, input_tokens=tokens)
+    wait_s = predict_ttft_s(load, steps, pool.engine, input_tokens=tokens) - alone_s
+    slo_s = pool.slo.ttft_p95_s
+    return max(metrics.kv_cache_usage_ratio, wait_s / max(slo_s - alone_s, LEAST_HEADROOM_RATIO * slo_s))
+
+
+def _demand_replicas(pool: Pool, steps: StepTimes | None, known: Sequence[EngineMetrics], demand: Demand) -> float:
+    """Work offered per second, and what waits on top, to be worked off within one window."""
+    if steps is None:
+        return sum(metrics.running + metrics.waiting for metrics in known) / pool.engine.max_num_seqs
+    cost_s = gpu_seconds_per_request(
+        steps, pool.engine, pool.slo, input_tokens=demand.input_tokens, output_tokens=demand.output_tokens
+    )
+    waiting = sum(metrics.waiting for metrics in known)
+    return (demand.arrivals_per_s + waiting / demand.span_s) * cost_s if demand.arrivals_per_s or waiting else 0.0

@@ -1,0 +1,147 @@
+"""What a tick decides about one pool, and which replicas that starts, drains and removes. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from controller.autoscale.decide import ScaleDecision, ScaleState, decide
+from controller.core.fleet import Pin, PoolView, Replica, ReplicaState, RoutingMode
+from controller.core.pools import Pool
+from controller.core.samples import PoolSample
+from controller.routing.spill import SpillDecision, SpillState, spill_step
+
+SETTLE_S = 1.5  # until every gateway has read that a replica drains, its in-flight count means nothing
+YOUNG_S = 60.0  # a replica that dies younger than this counts towards a crash loop
+FIRST_BACKOFF_S = 1.0
+LONGEST_BACKOFF_S = 300.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolState:
+    """Carried from tick to tick. `served`: a replica was ready once. `deaths`: young ones in a row."""
+
+    scale: ScaleState = field(default_factory=ScaleState)
+    spill: SpillState = field(default_factory=SpillState)
+    served: bool = False
+    draining_since_s: Mapping[str, float] = field(default_factory=dict)
+    deaths: int = 0
+    counted_dead: frozenset[str] = frozenset()
+    may_start_at_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolPlan:
+    """The decisions of one tick for one pool. `scale` None: nobody here may start or stop its replicas."""
+
+    spill: SpillDecision
+    scale: ScaleDecision | None
+    start: int = 0
+    drain: tuple[str, ...] = ()
+    remove: tuple[str, ...] = ()
+
+
+def restored(view: PoolView | None) -> PoolState:
+    """The state of a new controller: mode, ratio and since when as its predecessor published them."""
+    if view is None:
+        return PoolState()
+    since_s = view.mode_since_s or None
+    spill = SpillState(mode=view.mode, ratio=view.spill_ratio, since_s=since_s)
+    return PoolState(spill=spill, served=True)
+
+
+def plan_pool(
+    pool: Pool,
+    replicas: Sequence[Replica],
+    sample: PoolSample | None,
+    state: PoolState,
+    *,
+    pin: Pin | None,
+    managed: bool,
+    drained: frozenset[str],
+    ordered: frozenset[str],
+    now_s: float,
+) -> tuple[PoolPlan, PoolState]:
+    """Decide routing and size of one pool.
+
+    `drained`: draining replicas that nobody uses any more. `ordered`: replicas an operator wants drained.
+    """
+    if pin is not None and now_s >= pin.until_s:
+        pin = None
+    spill, state = _route(pool, replicas, sample, state, pin=pin, now_s=now_s)
+    if not managed:
+        return PoolPlan(spill=spill, scale=None), state
+    state = _after_deaths(replicas, state, now_s)
+    going = {one.replica_id for one in replicas if one.state is ReplicaState.DRAINING} | ordered
+    staying = [one for one in replicas if one.state in _ALIVE and one.replica_id not in going]
+    pinned = None if pin is None else pin.replicas
+    scale, scaled = decide(sample, state.scale, pool.scale, replicas_now=len(staying), pin_replicas=pinned, now_s=now_s)
+    missing = scale.replicas - len(staying)
+    drain = [one.replica_id for one in replicas if one.state in _ALIVE and one.replica_id in ordered]
+    if missing < 0:
+        drain += [one.replica_id for one in sorted(staying, key=_least_missed)[:-missing]]
+    since_s = {name: state.draining_since_s.get(name, now_s) for name in (*going, *drain)}
+    lost = [one.replica_id for one in replicas if one.state is ReplicaState.LOST]
+    plan = PoolPlan(
+        spill=spill,
+        scale=scale,
+        start=missing if missing > 0 and now_s >= state.may_start_at_s else 0,
+        drain=tuple(drain),
+        remove=(*lost, *_finished(pool, since_s, drained, now_s)),
+    )
+    return plan, replace(state, scale=scaled, draining_since_s=since_s)
+
+
+_ALIVE = frozenset({ReplicaState.READY, ReplicaState.WARMING})
+
+
+def _route(
+    pool: Pool,
+    replicas: Sequence[Replica],
+    sample: PoolSample | None,
+    state: PoolState,
+    *,
+    pin: Pin | None,
+    now_s: float,
+) -> tuple[SpillDecision, PoolState]:
+    """Where requests go. Before a pool has ever served, gateways pass it by themselves: no mode need change twice."""
+    served = state.served or any(one.state is ReplicaState.READY for one in replicas)
+    if not served and (pin is None or pin.routing is None):
+        reason = "waiting for its first replica"
+        return SpillDecision(mode=RoutingMode.LOCAL, ratio=0.0, reason=reason), state
+    spill, stepped = spill_step(sample, state.spill, pool.spill, pin=pin, now_s=now_s)
+    return spill, replace(state, spill=stepped, served=served)
+
+
+def _least_missed(replica: Replica) -> tuple[bool, int, float, str]:
+    """Warming ones first, then those with the least work, then the youngest."""
+    work = (replica.running or 0) + (replica.waiting or 0)
+    return (replica.state is ReplicaState.READY, work, -replica.started_at_s, replica.replica_id)
+
+
+def _finished(pool: Pool, since_s: Mapping[str, float], drained: frozenset[str], now_s: float) -> tuple[str, ...]:
+    """Draining replicas that may be stopped: unused for sure, or out of patience."""
+    return tuple(
+        name
+        for name, began_s in since_s.items()
+        if (name in drained and now_s - began_s >= SETTLE_S) or now_s - began_s >= pool.scale.drain_deadline_s
+    )
+
+
+def _after_deaths(replicas: Sequence[Replica], state: PoolState, now_s: float) -> PoolState:
+    """The state with a later next start when replicas die young, and none once one has lived."""
+    dead = {one.replica_id: one for one in replicas if one.state is ReplicaState.LOST}
+    young = [
+        name
+        for name, one in dead.items()
+        if name not in state.counted_dead and (one.ready_at_s is None or now_s - one.ready_at_s < YOUNG_S)
+    ]
+    grown_up = any(
+        one.state is ReplicaState.READY and one.ready_at_s is not None and now_s - one.ready_at_s >= YOUNG_S
+        for one in replicas
+    )
+    deaths, may_start_at_s = (0, 0.0) if grown_up and not young else (state.deaths, state.may_start_at_s)
+    if young:
+        deaths += 1
+        may_start_at_s = now_s + min(LONGEST_BACKOFF_S, FIRST_BACKOFF_S * 2.0 ** min(deaths - 1, 20))
+    return replace(state, deaths=deaths, may_start_at_s=may_start_at_s, counted_dead=frozenset(dead))
