@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
 SCHEMA = "spillway.dev/cli/v1"
 STYLES = {"error": "bold red", "warning": "yellow", "fix": "cyan", "next": "cyan", "ok": "green"}
@@ -72,15 +73,20 @@ def emit_json(kind: str, data: object) -> None:
     sys.stdout.flush()
 
 
-def table(title: str, columns: list[str], rows: list[list[str]]) -> None:
-    """A table on stdout; without frames, so that it pastes and pipes well."""
+def grid(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    """A table without frames, so that it pastes and pipes well."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
 
-    grid = Table(title=title or None, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    made = Table(title=title or None, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for column in columns:
-        grid.add_column(column, overflow="fold")
+        made.add_column(column, overflow="fold")
     for row in rows:
-        grid.add_row(*(Text(cell) for cell in row))
-    console().print(grid, soft_wrap=False)
+        made.add_row(*(Text(cell) for cell in row))
+    return made
+
+
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """The same on stdout."""
+    console().print(grid(title, columns, rows), soft_wrap=False)

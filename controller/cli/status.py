@@ -1,13 +1,17 @@
-"""`spillway status`: pools, providers and spend, from the controller or, when it is down, from what it last published."""
+"""`spillway status`: pools, providers and spend, from what the controller published last, running or not."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
+
+from controller.cli.errors import EXIT_INTERRUPTED
 
 if TYPE_CHECKING:
     from controller.adapters.local_http import LocalHttp
@@ -17,6 +21,7 @@ if TYPE_CHECKING:
 EPILOG = "Examples: spillway status    spillway status --watch    spillway status --json"
 WATCH_EVERY_S = 1.0
 STALE_AFTER_S = 5.0
+SECONDS_PER_DAY = 86_400.0
 
 
 def register(app: typer.Typer) -> None:
@@ -40,11 +45,11 @@ def status(
         if not watch:
             _show(collect(settings, http), as_json=as_json)
             return
-        with stop_signals() as signals:
+        with stop_signals() as signals, _screen(as_json=as_json) as show:
             while not signals.count:
-                _show(collect(settings, http), as_json=as_json, clear=not as_json)
+                show(collect(settings, http))
                 signals.wait(WATCH_EVERY_S)
-        raise typer.Exit(130)
+        raise typer.Exit(EXIT_INTERRUPTED)
     finally:
         http.close()
 
@@ -57,7 +62,9 @@ def collect(settings: Settings, http: LocalHttp) -> dict[str, object]:
     view = open_fleet(settings).last()
     if view is None:
         raise CliError(
-            f"nothing has been published in {settings.state_dir}", "no controller has run on it", "start one: spillway up"
+            f"nothing has been published in {settings.state_dir}",
+            "no controller has run on it",
+            "start one: spillway up",
         )
     now_s = time.time()
     url = f"http://{settings.controller.host}:{settings.controller.port}/healthz"
@@ -99,9 +106,7 @@ def gateway_figures(text: bytes | None) -> dict[tuple[str, str], float] | None:
     return figures
 
 
-def pool_row(
-    pool: PoolView, settings: Settings, metrics: dict[tuple[str, str], float] | None
-) -> dict[str, object]:
+def pool_row(pool: PoolView, settings: Settings, metrics: dict[tuple[str, str], float] | None) -> dict[str, object]:
     """One pool as data."""
     from controller.core.fleet import ReplicaState
 
@@ -159,22 +164,39 @@ def spend_today(settings: Settings, now_s: float) -> dict[str, object] | None:
     if reader is None:
         return None
     try:
-        midnight_s = now_s - now_s % 86400.0
-        totals = reader.totals(by="target_kind", since_s=midnight_s)
+        today = reader.totals(by="day", since_s=now_s - now_s % SECONDS_PER_DAY)
     finally:
         reader.close()
     return {
-        (row.group or "refused"): {"requests": row.requests, "cost_usd": usd(row.cost_nanousd)} for row in totals
+        "requests": sum(row.requests for row in today),
+        "spilled": sum(row.spilled for row in today),
+        "simulated": sum(row.simulated for row in today),
+        "bought_usd": usd(sum(row.bought_nanousd for row in today)),
+        "own_usd": usd(sum(row.own_nanousd for row in today)),
     }
 
 
-def _show(document: dict[str, object], *, as_json: bool, clear: bool = False) -> None:
+def _show(document: dict[str, object], *, as_json: bool) -> None:
     from controller.cli.output import console, emit_json
-    from controller.cli.status_tables import print_status
+    from controller.cli.status_tables import status_view
 
     if as_json:
         emit_json("status", document)
+    else:
+        console().print(status_view(document), soft_wrap=False)
+
+
+@contextmanager
+def _screen(*, as_json: bool) -> Iterator[Callable[[dict[str, object]], None]]:
+    """How a watch shows each document: redrawn in place on a terminal, else one after the other."""
+    from controller.cli.output import console
+
+    if as_json or not console().is_terminal:
+        yield lambda document: _show(document, as_json=as_json)
         return
-    if clear and console().is_terminal:
-        console().clear()
-    print_status(document)
+    from rich.live import Live
+
+    from controller.cli.status_tables import status_view
+
+    with Live(console=console(), auto_refresh=False, screen=True) as live:
+        yield lambda document: live.update(status_view(document), refresh=True)

@@ -1,0 +1,112 @@
+"""`spillway status` as tables: one line per pool as kubectl would show it, why below, then providers and spend."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, cast
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from controller.core.fleet import Pin, Replica
+
+Row = Mapping[str, object]
+POOL_COLUMNS = ("NAME", "READY", "DESIRED", "WARMING", "ROUTING", "SPILL%", "SAT%", "IN-FLIGHT", "SPILLED")
+UNKNOWN = "<unknown>"
+
+
+def status_view(document: Row) -> RenderableType:
+    """Everything in the status document, for a terminal or a pipe."""
+    from rich.console import Group
+
+    from controller.cli.output import grid
+
+    pools = cast("Sequence[Row]", document["pools"])
+    parts: list[RenderableType] = [*_heading(document), grid("", POOL_COLUMNS, [_pool_cells(row) for row in pools])]
+    parts += [line for row in pools for line in _pool_words(row)]
+    parts.append(grid("\nProviders", ("NAME", "STATE", "ADDRESS"), _provider_cells(document)))
+    parts.append(_spend(cast("Row | None", document["spend_today"])))
+    return Group(*parts)
+
+
+def _heading(document: Row) -> list[RenderableType]:
+    from rich.text import Text
+
+    lines = [Text(f"as of {_time_of_day(document)} UTC, published {document['age_s']} s ago")]
+    if document["stale"]:
+        why = "it has published nothing lately" if document["controller_up"] else "it does not answer"
+        lines.append(Text(f"STALE: no word from the controller ({why}); gateways go on by this view", style="yellow"))
+    if not document["gateway_up"]:
+        lines.append(Text("the gateway does not answer: no counters", style="yellow"))
+    return [*lines, Text("")]
+
+
+def _time_of_day(document: Row) -> str:
+    return str(document["at"])[:19]
+
+
+def _pool_cells(row: Row) -> list[str]:
+    return [
+        f"{row['name']}{' (simulated)' if row['simulated'] else ''}",
+        str(row["ready"]),
+        _or_unknown(row["desired"]),
+        str(row["warming"]),
+        str(row["routing"]),
+        _percent(row["spill_ratio"]),
+        _percent(row["saturation_ratio"]),
+        _or_unknown(row["in_flight"]),
+        _or_unknown(row["spilled"]),
+    ]
+
+
+def _pool_words(row: Row) -> list[RenderableType]:
+    """Why the pool is as it is: routing, scaling, pin, and replicas that are not simply ready."""
+    from rich.text import Text
+
+    words = [f"routing: {row['routing_reason']}"] if row["routing_reason"] else []
+    words += [f"scaling: {row['scaling_reason']}"] if row["scaling_reason"] else []
+    pin = cast("Pin | None", row["pin"])
+    if pin is not None:
+        left_min = max(0.0, pin.until_s - time.time()) / 60
+        words.append(f"pinned by {pin.who} for {left_min:.0f} min more: {pin.reason}")
+    lines = [f"  {row['name']}: {'; '.join(words)}"] if words else []
+    for replica in cast("Sequence[Replica]", row["replicas"]):
+        said = _replica_words(replica)
+        lines += [f"    {replica.replica_id} {said}"] if said else []
+    return [Text(line, style="dim") for line in lines]
+
+
+def _replica_words(replica: Replica) -> str:
+    state = replica.state.value
+    if state == "ready":
+        return ""
+    if state == "warming" and replica.ready_at_s is not None:
+        due_s = replica.ready_at_s - time.time()
+        return f"warming, due in {due_s:.0f} s" if due_s > 0 else f"warming, {-due_s:.0f} s later than expected"
+    busy = (replica.running or 0) + (replica.waiting or 0)
+    return f"draining, {busy} open" if state == "draining" else f"{state}: {replica.reason or 'no reason known'}"
+
+
+def _provider_cells(document: Row) -> list[list[str]]:
+    rows = cast("Sequence[Row]", document["providers"])
+    lacking = {row["name"]: f"no key: {row['api_key_env']}" for row in rows if row["state"] == "no key"}
+    return [[str(row["name"]), lacking.get(row["name"], str(row["state"])), str(row["base_url"])] for row in rows]
+
+
+def _spend(spend: Row | None) -> RenderableType:
+    from rich.text import Text
+
+    if spend is None:
+        return Text("\nSpend today: no ledger yet")
+    counts = f"{spend['requests']} requests, {spend['spilled']} spilled, {spend['simulated']} simulated"
+    money = f"bought ${spend['bought_usd']:.4f}, own pools at planning prices ${spend['own_usd']:.4f}"
+    return Text(f"\nSpend today (UTC): {counts}; {money}")
+
+
+def _percent(value: object) -> str:
+    return f"{value:.0%}".rstrip("%") if isinstance(value, int | float) else UNKNOWN
+
+
+def _or_unknown(value: object) -> str:
+    return UNKNOWN if value is None else str(value)
