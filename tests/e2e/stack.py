@@ -109,7 +109,8 @@ def _await_ready(stack: Stack) -> None:
     while time.monotonic() < deadline:
         assert stack.process.poll() is None, f"`spillway up` ended: {stack.log.read_text()[-4000:]}"
         with contextlib.suppress(OSError, urllib.error.URLError, KeyError, ValueError):
-            if json.loads((stack.state_dir / "run" / "up.json").read_text())["ready"]:
+            record = json.loads((stack.state_dir / "run" / "up.json").read_text())
+            if record["ready"] and record["pid"] == stack.process.pid:
                 return
         time.sleep(0.05)
     raise AssertionError(f"not ready within {READY_DEADLINE_S} s: {stack.log.read_text()[-4000:]}")
