@@ -2,6 +2,7 @@
 
 SpillwayError
 |- ConfigError(problems)              the configuration or a command line is wrong; exit code 2
+|- TraceError                        a file of recorded traffic does not hold what it should
 |- RequestError(status, code, ...)    refused towards the caller, in the dialect of the caller
 `- UpstreamError                      an own engine or an external provider did not answer well
    |- EngineUnavailable               no connection, or the connection broke
@@ -44,6 +45,10 @@ class ConfigError(SpillwayError):
     def __init__(self, problems: tuple[Problem, ...]) -> None:
         super().__init__("\n".join(str(problem) for problem in problems))
         self.problems = problems
+
+
+class TraceError(SpillwayError):
+    """Recorded traffic that cannot be read; the message names line, value and what is allowed."""
 
 
 class ErrorSource(StrEnum):
