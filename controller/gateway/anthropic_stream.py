@@ -24,6 +24,10 @@ _STATUSES = {
 }
 
 
+def _object(value: object) -> Document:
+    return value if isinstance(value, dict) else {}
+
+
 def _in_band(error: object, data: bytes) -> UpstreamRejected:
     kind = error.get("type") if isinstance(error, dict) else None
     return UpstreamRejected(_STATUSES.get(str(kind), 502), data[:4096])
@@ -51,6 +55,7 @@ class AnthropicStream:
         "_head",
         "_splitter",
         "_tool_index",
+        "_wants_arguments",
         "_wants_usage",
         "content_events",
         "content_seen",
@@ -65,6 +70,7 @@ class AnthropicStream:
         self._created_s = created_s
         self._head: Document = {}
         self._tool_index = -1
+        self._wants_arguments = False  # a tool call has begun and nothing of its arguments has come
         self._finish: str | None = None
         self.usage: Usage | None = None
         self.content_seen = False
@@ -95,9 +101,9 @@ class AnthropicStream:
     def _event(self, event: Document, data: bytes, out: list[bytes]) -> None:
         kind = event.get("type")
         if kind == "content_block_delta":
-            self._delta(event.get("delta") or {}, out)
+            self._delta(_object(event.get("delta")), out)
         elif kind == "message_start":
-            message = event.get("message") or {}
+            message = _object(event.get("message"))
             self.usage = usage_of(message.get("usage"))
             self._head = {
                 "id": message.get("id"),
@@ -107,9 +113,11 @@ class AnthropicStream:
             }
             out.append(self._chunk({"role": "assistant", "content": ""}))
         elif kind == "content_block_start":
-            self._block(event.get("content_block") or {}, out)
+            self._block(_object(event.get("content_block")), out)
+        elif kind == "content_block_stop":
+            self._arguments("{}", out, needed=self._wants_arguments)
         elif kind == "message_delta":
-            delta = event.get("delta") or {}
+            delta = _object(event.get("delta"))
             self._finish = FINISH_REASONS.get(str(delta.get("stop_reason")), "stop")
             self.usage = usage_of(event.get("usage"), self.usage)
             self.content_seen = True
@@ -125,16 +133,22 @@ class AnthropicStream:
         if block.get("type") != "tool_use":
             return
         self._tool_index += 1
+        self._wants_arguments = True
         function = {"name": block.get("name"), "arguments": ""}
         call = {"index": self._tool_index, "id": block.get("id"), "type": "function", "function": function}
         self._content({"tool_calls": [call]}, out)
 
     def _delta(self, delta: Document, out: list[bytes]) -> None:
-        if delta.get("type") == "text_delta" and delta.get("text"):
-            self._content({"content": delta["text"]}, out)
-        elif delta.get("type") == "input_json_delta" and delta.get("partial_json"):
-            call = {"index": max(0, self._tool_index), "function": {"arguments": delta["partial_json"]}}
-            self._content({"tool_calls": [call]}, out)
+        kind, text, json = delta.get("type"), delta.get("text"), delta.get("partial_json")
+        if kind == "text_delta" and isinstance(text, str) and text:
+            self._content({"content": text}, out)
+        elif kind == "input_json_delta" and isinstance(json, str):
+            self._arguments(json, out, needed=bool(json))
+
+    def _arguments(self, json: str, out: list[bytes], *, needed: bool) -> None:
+        if needed:
+            self._wants_arguments = False
+            self._content({"tool_calls": [{"index": max(0, self._tool_index), "function": {"arguments": json}}]}, out)
 
     def _content(self, delta: Document, out: list[bytes]) -> None:
         self.content_seen = True

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import orjson
 
 from controller.core.models import Model
@@ -43,12 +41,8 @@ def request_body(decoded: Decoded, model: Model, *, temperature: float | None) -
     }
     if system:
         body["system"] = "\n\n".join(system)
-    wanted = document.get("temperature")
-    wanted = temperature if wanted is None else wanted
-    if wanted is not None:
-        body["temperature"] = min(1.0, wanted)
-    elif document.get("top_p") is not None:
-        body["top_p"] = document["top_p"]
+    if model.accepts_temperature:
+        body.update(_sampling(document, temperature))
     stop = document.get("stop")
     if stop:
         body["stop_sequences"] = [stop] if isinstance(stop, str) else stop
@@ -57,7 +51,19 @@ def request_body(decoded: Decoded, model: Model, *, temperature: float | None) -
     if decoded.facts.stream:
         body["stream"] = True
     body.update(_tools(document))
-    return orjson.dumps(body)
+    try:
+        return orjson.dumps(body)
+    except orjson.JSONEncodeError as error:
+        raise NotTranslatable("JSON that deep") from error
+
+
+def _sampling(document: Document, temperature: float | None) -> Document:
+    """Temperature or top_p: Anthropic takes one of them only."""
+    wanted = document.get("temperature")
+    wanted = temperature if wanted is None else wanted
+    if wanted is not None:
+        return {"temperature": min(1.0, wanted)}
+    return {"top_p": document["top_p"]} if document.get("top_p") is not None else {}
 
 
 def _schema(wanted: Document) -> str:
@@ -85,7 +91,7 @@ def _tools(document: Document) -> Document:
         ]
     }
     choice = _tool_choice(document.get("tool_choice"))
-    if document.get("parallel_tool_calls") is False:
+    if document.get("parallel_tool_calls") is False and choice != {"type": "none"}:
         choice = {**(choice or {"type": "auto"}), "disable_parallel_tool_use": True}
     if choice is not None:
         translated["tool_choice"] = choice
@@ -109,7 +115,7 @@ def _messages(messages: list[Document]) -> tuple[list[str], list[Document]]:
             continue
         blocks = _tool_result(message) if role in ("tool", "function") else _blocks(content)
         if role == "assistant":
-            blocks.extend(_tool_use(call) for call in message.get("tool_calls") or ())
+            blocks.extend(_tool_uses(message.get("tool_calls") or []))
         if not blocks:
             continue
         speaker = "assistant" if role == "assistant" else "user"
@@ -126,7 +132,7 @@ def _plain(content: object) -> str:
     if isinstance(content, str):
         return content
     parts = content if isinstance(content, list) else []
-    return "".join(part.get("text") or "" for part in parts)
+    return "".join(text for part in parts if isinstance(text := part.get("text"), str))
 
 
 def _blocks(content: object) -> list[Document]:
@@ -162,27 +168,41 @@ def _tool_result(message: Document) -> list[Document]:
     ]
 
 
-def _tool_use(call: Any) -> Document:
+def _tool_uses(calls: object) -> list[Document]:
+    if not isinstance(calls, list):
+        raise NotTranslatable("tool calls that are not a list")
+    return [_tool_use(call) for call in calls]
+
+
+def _tool_use(call: object) -> Document:
     function = call.get("function") if isinstance(call, dict) else None
-    if not isinstance(function, dict):
+    if not isinstance(call, dict) or not isinstance(function, dict):
         raise NotTranslatable("a tool call that is not a function")
     try:
         arguments = orjson.loads(function.get("arguments") or "{}")
     except orjson.JSONDecodeError as error:
         raise NotTranslatable("tool arguments that are not JSON") from error
+    if not isinstance(arguments, dict):
+        raise NotTranslatable("tool arguments that are not an object")
     return {"type": "tool_use", "id": call.get("id") or "", "name": function.get("name"), "input": arguments}
 
 
 def usage_of(raw: object, before: Usage | None = None) -> Usage | None:
-    """Usage in Anthropic's shape; cached reads and writes are part of the input. `before`: from an earlier event."""
+    """Usage in Anthropic's shape; cached reads and writes are part of the input. `before`: from an earlier event.
+
+    Counts of a stream only grow, and its last event may leave out those that the first one told.
+    """
     if not isinstance(raw, dict):
         return before
     known = before or Usage(input_tokens=0, output_tokens=0)
-    inputs = [raw.get(name) or 0 for name in ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")]
+    fresh, output, cached, written = (
+        count if isinstance(count := raw.get(name), int) and count > 0 else 0
+        for name in ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
+    )
     return Usage(
-        input_tokens=sum(inputs) or known.input_tokens,
-        output_tokens=raw.get("output_tokens") or known.output_tokens,
-        cached_input_tokens=inputs[1] or known.cached_input_tokens,
+        input_tokens=max(fresh + cached + written, known.input_tokens),
+        output_tokens=max(output, known.output_tokens),
+        cached_input_tokens=max(cached, known.cached_input_tokens),
     )
 
 
@@ -200,9 +220,10 @@ def unary(answer: Document, created_s: int) -> tuple[bytes, Usage | None]:
     """An Anthropic message as an OpenAI chat completion, and its usage."""
     texts, calls = [], []
     for block in answer["content"]:
-        if block.get("type") == "text":
-            texts.append(block.get("text") or "")
-        elif block.get("type") == "tool_use":
+        kind = block.get("type") if isinstance(block, dict) else None
+        if kind == "text":
+            texts.append(str(block.get("text") or ""))
+        elif kind == "tool_use":
             arguments = orjson.dumps(block.get("input") or {}).decode()
             function = {"name": block.get("name"), "arguments": arguments}
             calls.append({"id": block.get("id"), "type": "function", "function": function})

@@ -92,6 +92,14 @@ _ENGINE_FIELDS = _OPENAI_FIELDS | frozenset(
         "continue_final_message",
     ]
 )
+# Models that set their own sampling refuse these, and know max_tokens by its newer name only.
+_FIXED_SAMPLING_FIELDS = _OPENAI_FIELDS - {
+    "temperature",
+    "top_p",
+    "presence_penalty",
+    "frequency_penalty",
+    "max_tokens",
+}
 _NO_STREAM_USAGE = frozenset({Operation.EMBEDDINGS})
 
 
@@ -100,6 +108,10 @@ def request_body(decoded: Decoded, model: Model, *, is_own: bool, temperature: f
     document = decoded.document
     allowed = _ENGINE_FIELDS if is_own else _OPENAI_FIELDS
     changes: Document = {}
+    if not is_own and not model.accepts_temperature:
+        allowed = _FIXED_SAMPLING_FIELDS
+        if document.get("max_tokens") is not None:
+            changes["max_completion_tokens"] = decoded.facts.max_tokens
     if document["model"] != model.model_id:
         changes["model"] = model.model_id
     if decoded.facts.stream and not decoded.wants_usage and decoded.operation not in _NO_STREAM_USAGE:
@@ -158,12 +170,23 @@ def _in_band(error: object, body: bytes) -> UpstreamRejected:
 class OpenAIStream:
     """Relays a chat or completion stream, learning from it what metering needs."""
 
-    __slots__ = ("_last", "_splitter", "_wants_usage", "content_events", "content_seen", "done", "error", "usage")
+    __slots__ = (
+        "_counted",
+        "_last",
+        "_splitter",
+        "_wants_usage",
+        "content_events",
+        "content_seen",
+        "done",
+        "error",
+        "usage",
+    )
 
     def __init__(self, *, wants_usage: bool) -> None:
         self._splitter = Splitter()
         self._wants_usage = wants_usage
         self._last = b""
+        self._counted = False  # the usage event has passed, which comes after all choices
         self.usage: Usage | None = None
         self.content_seen = False
         self.content_events = 0
@@ -180,6 +203,7 @@ class OpenAIStream:
             and b'"usage":{' not in chunk
             and b'"usage": {' not in chunk
             and b'{"error"' not in chunk
+            and b"[DONE]" not in chunk
             and b"\r" not in chunk
         ):
             self._last = chunk
@@ -226,12 +250,16 @@ class OpenAIStream:
 
     def _parsed(self, document: Document, data: bytes, out: list[bytes]) -> None:
         choices = document.get("choices") or []
+        if not isinstance(choices, list):
+            self.error = StreamBroken("`choices` of an event is not a list")
+            return
         if any(_has_content(choice) for choice in choices):
             self.content_seen = True
             self.content_events += 1
         usage = usage_of(document.get("usage"))
         if usage is not None:
             self.usage = usage
+            self._counted = self._counted or not choices
             if not self._wants_usage:
                 if not choices:
                     return
@@ -242,7 +270,8 @@ class OpenAIStream:
 
     def end(self) -> bytes:
         """The upstream ended its body: [DONE] when the answer is whole, else `error` is set."""
-        if not self.done and (self.usage is not None or b'"finish_reason":"' in self._last.replace(b": ", b":")):
+        last = self._last.removesuffix(b"\n\n").rpartition(b"\n\n")[2]
+        if self._counted or b'"finish_reason":"' in last.replace(b": ", b":"):
             self.done = True
         if not self.done:
             self.error = self.error or StreamBroken("the stream ended before its end marker")

@@ -65,7 +65,7 @@ class Splitter:
         if line.startswith(b"data:"):
             value = line[6:] if line[5:6] == b" " else line[5:]
             self._data.append(value)
-            self._data_bytes += len(value)
+            self._data_bytes += len(value) + 1  # with its line end, so that empty lines count too
         # Comments and the fields event, id and retry carry nothing that callers of this API need.
 
 

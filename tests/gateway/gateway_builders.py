@@ -1,0 +1,207 @@
+"""Small worlds for the gateway tests: requests as decoded, exchanges under way, and ports that only remember."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from typing import Protocol
+
+import orjson
+from hypothesis import strategies as st
+
+from controller.config.settings import Caps
+from controller.core.errors import UpstreamError
+from controller.core.fleet import FleetView, PoolView, Replica, ReplicaState
+from controller.core.keys import KeyRecord, key_digest
+from controller.core.ledger import LedgerEntry
+from controller.core.models import Capability, Dialect, Model, Provider
+from controller.core.money import Usage
+from controller.core.requests import Operation, Target
+from controller.gateway.decode import Decoded, decode
+from controller.gateway.exchange import Exchange
+from controller.gateway.ports import UpstreamCall
+from controller.routing.classify import classify
+from tests.routing.builders import model, pool, provider
+
+HELLO: dict[str, object] = {"model": "auto", "messages": [{"role": "user", "content": "Hi"}]}
+GPT = model("gpt-4o")
+CLAUDE = model("claude-now", "anthropic")
+LLAMA = model("llama-8b-self", "self-hosted", frozenset({Capability.TEXT}))
+POOL = pool("llama-8b", "llama-8b-self", spill_to=("gpt-4o",))
+OPENAI = provider("openai")
+ANTHROPIC = provider("anthropic", Dialect.ANTHROPIC)
+OWN = Target(model=LLAMA, pool=POOL, provider=None, reason="rule: simple")
+BOUGHT = Target(model=GPT, pool=None, provider=OPENAI, reason="fallback of llama-8b-self")
+PEPPER = b"p" * 32
+SECRET = "s3cret"
+KEY = KeyRecord(public_id="abc", tenant="acme", name="app", digest=key_digest(PEPPER, SECRET), created_at_s=0.0)
+
+
+@dataclass
+class SetClock:
+    """Time that stands still until a test moves it."""
+
+    now_s: float = 1000.0
+
+    def monotonic_s(self) -> float:
+        """The time set."""
+        return self.now_s
+
+    def unix_s(self) -> float:
+        """The same, as a date of 2026."""
+        return 1_790_000_000.0 + self.now_s
+
+
+@dataclass
+class MemoryLedger:
+    """Keeps what it is told; refuses reservations above what is left."""
+
+    left_nanousd: int = 10**12
+    reserved: dict[str, int] = field(default_factory=dict)
+    posted: list[LedgerEntry] = field(default_factory=list)
+    voided: list[str] = field(default_factory=list)
+
+    def reserve(self, request_id: str, tenant: str, amount_nanousd: int, now_s: float) -> bool:
+        """Sets money aside while there is enough."""
+        if amount_nanousd > self.left_nanousd:
+            return False
+        self.reserved[request_id] = amount_nanousd
+        return True
+
+    def post(self, entry: LedgerEntry) -> None:
+        """Writes it down."""
+        self.posted.append(entry)
+        self.reserved.pop(entry.request_id, None)
+
+    def void(self, request_id: str) -> None:
+        """Gives it back."""
+        self.voided.append(request_id)
+        self.reserved.pop(request_id, None)
+
+
+@dataclass
+class MemoryKeys:
+    """A key store of one key, unless told otherwise."""
+
+    records: Mapping[str, KeyRecord] = field(default_factory=lambda: {KEY.public_id: KEY})
+    pepper: bytes = PEPPER
+
+    def lookup(self, public_id: str) -> KeyRecord | None:
+        """The record, revoked or not."""
+        return self.records.get(public_id)
+
+
+@dataclass
+class SetFleet:
+    """A feed whose view is set by the test."""
+
+    now: FleetView = field(default_factory=FleetView)
+
+    def view(self) -> FleetView:
+        """The view set."""
+        return self.now
+
+
+class NoUpstream:
+    """An upstream that must not be called."""
+
+    async def open(self, call: UpstreamCall) -> object:
+        """Fails the test."""
+        raise AssertionError(f"called: {call}")
+
+    async def aclose(self) -> None:
+        """Nothing is open."""
+
+
+def replica(replica_id: str, state: ReplicaState = ReplicaState.READY, **changes: object) -> Replica:
+    """A replica of POOL."""
+    made = Replica(
+        replica_id=replica_id, pool=POOL.name, url=f"http://{replica_id}:8000", state=state, started_at_s=0.0
+    )
+    return replace(made, **changes)  # type: ignore[arg-type]
+
+
+def fleet(*replicas: Replica) -> FleetView:
+    """A view in which POOL has these replicas."""
+    return FleetView(revision=1, pools={POOL.name: PoolView(name=POOL.name, replicas=replicas)})
+
+
+def decoded(
+    operation: Operation = Operation.CHAT, headers: Mapping[bytes, bytes] | None = None, **fields: object
+) -> Decoded:
+    """A request as the gateway decodes it; fields that are None are left out."""
+    base = HELLO if operation is Operation.CHAT else {"model": "auto"}
+    document = {name: value for name, value in {**base, **fields}.items() if value is not None}
+    return decode(operation, dict(headers or {}), orjson.dumps(document), "acme", Caps())
+
+
+def exchange(*, plan: Sequence[Target] = (OWN, BOUGHT), target: Target | None = None, **fields: object) -> Exchange:
+    """A request that has been classified and planned."""
+    made = Exchange(request_id="req-1", header_id=b"req-1", accepted_s=1000.0, at_s=5.0, operation=Operation.CHAT)
+    made.key = KEY
+    made.decoded = decoded(**fields)
+    made.profile = classify(made.decoded.facts)
+    made.classified = True
+    made.plan = made.chain = tuple(plan)
+    made.target = target
+    return made
+
+
+def chat_model(**changes: object) -> Model:
+    """GPT with changes."""
+    return replace(GPT, **changes)  # type: ignore[arg-type]
+
+
+def named(name: str, **changes: object) -> Provider:
+    """A provider with changes."""
+    return replace(provider(name), **changes)  # type: ignore[arg-type]
+
+
+class Reader(Protocol):
+    """What both stream classes are."""
+
+    usage: Usage | None
+    content_seen: bool
+    done: bool
+    error: UpstreamError | None
+
+    def feed(self, chunk: bytes) -> bytes:
+        """Bytes for the caller."""
+        ...
+
+    def end(self) -> bytes:
+        """The last bytes for the caller."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Relayed:
+    """What a stream came to."""
+
+    out: bytes
+    usage: Usage | None
+    done: bool
+    error: str | None
+
+
+def relayed(stream: Reader, chunks: Sequence[bytes]) -> Relayed:
+    """Drives a stream as `relay` does: until it is done, broken or out of bytes."""
+    out = b""
+    for chunk in chunks:
+        if stream.done or stream.error is not None:
+            break
+        out += stream.feed(chunk)
+    if stream.error is None:
+        out += stream.end()
+    error = stream.error
+    return Relayed(out=out, usage=stream.usage, done=stream.done, error=None if error is None else repr(error))
+
+
+def cut(wire: bytes, places: Sequence[int]) -> list[bytes]:
+    """The same bytes in pieces."""
+    bounds = [0, *sorted({place % (len(wire) + 1) for place in places}), len(wire)]
+    return [wire[start:stop] for start, stop in pairwise(bounds)]
+
+
+places = st.lists(st.integers(0, 10_000), max_size=8)
