@@ -7,6 +7,7 @@ cut); commits are grouped and run in a thread, so the extra fsync costs no reque
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from pathlib import Path
@@ -103,7 +104,7 @@ def _on_connect(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> Non
 def open_database(path: Path) -> Engine:
     """An engine on the file, which exists afterwards (0600) with every table in it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    _create_file(path)
     engine = create_engine(f"sqlite:///{path}")
     event.listen(engine, "connect", _on_connect)
     deadline_s = time.monotonic() + OPEN_TIMEOUT_S
@@ -120,6 +121,15 @@ def open_database(path: Path) -> Engine:
             raise
         else:
             return engine
+
+
+def _create_file(path: Path) -> None:
+    """The file exists afterwards, for its owner alone. One that exists is not opened here: closing it would drop the
+    locks that SQLite holds on it in this process, and another process would then throw away the write-ahead log in use.
+    """
+    if not path.exists():
+        with contextlib.suppress(FileExistsError):
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
 
 
 def _create_tables(engine: Engine, path: Path) -> None:
