@@ -57,10 +57,9 @@ def memory_fit(
     *,
     max_model_len_tokens: int,
     shapes: Iterable[GpuShape] = (),
-    overhead_gib: float | None = None,
 ) -> Fit:
     """Whether one replica starts and holds at least one sequence of full length, and what would fit if not."""
-    fit = _fit(model, engine, shape, max_model_len_tokens, overhead_gib)
+    fit = _fit(model, engine, shape, max_model_len_tokens)
     if fit.fits:
         return fit
     return replace(
@@ -71,12 +70,9 @@ def memory_fit(
     )
 
 
-def _fit(
-    model: Architecture, engine: EngineArgs, shape: GpuShape, max_model_len_tokens: int, overhead_gib: float | None
-) -> Fit:
+def _fit(model: Architecture, engine: EngineArgs, shape: GpuShape, max_model_len_tokens: int) -> Fit:
     parallel = engine.tensor_parallel
-    if overhead_gib is None:
-        overhead_gib = _OVERHEAD_GIB if parallel == 1 else _OVERHEAD_PARALLEL_GIB
+    overhead_gib = _OVERHEAD_GIB if parallel == 1 else _OVERHEAD_PARALLEL_GIB
     weights_gib = weights_bytes(model, engine.weights) / parallel / GIB
     usable_gib = shape.gpu_memory_gib * engine.gpu_memory_utilization_ratio
     kv_gib = usable_gib - weights_gib - overhead_gib
@@ -145,8 +141,8 @@ def _settings_that_fit(model: Architecture, engine: EngineArgs, shape: GpuShape)
     for weights in dict.fromkeys((engine.weights, "bf16", "fp8", "int8", "awq")):
         for parallel in (1, 2, 4, 8):
             candidate = replace(engine, weights=weights, tensor_parallel=parallel)
-            fit = _fit(model, candidate, shape, engine.max_model_len_tokens, None)
+            fit = _fit(model, candidate, shape, engine.max_model_len_tokens)
             if fit.fits and fit.sequences_at_max_len >= _DEMO_BELOW_SEQUENCES:
-                words.append(f"tensor_parallel {parallel} with {weights} weights ({fit.kv_cache_tokens:,} KV tokens)")
+                words.append(f"tensor_parallel {parallel}, {weights} weights ({fit.kv_cache_tokens:,} KV tokens)")
                 break
     return words

@@ -1,4 +1,4 @@
-"""Models end: whether one still answers today, and what stands in for it. Used by routing and the config check."""
+"""Models end: whether one still answers today, and what stands in for it. Used by the config check."""
 
 from __future__ import annotations
 

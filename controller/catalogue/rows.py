@@ -14,12 +14,17 @@ from controller.core.money import Price
 Usd = Annotated[Decimal, Field(ge=0, le=1_000_000)]
 Url = Annotated[
     str,
-    Field(pattern=r"^https?://[^\s/]+(/\S*)?$", max_length=300, description="a URL such as https://api.example.com/v1"),
+    Field(
+        pattern=r"^https?://[^\s/?#@]+(/[^\s?#@]*)?$",
+        max_length=300,
+        description="a URL such as https://api.example.com/v1, without credentials or query",
+    ),
 ]
 Variable = Annotated[
     str, Field(pattern=r"^[A-Z][A-Z0-9_]*$", max_length=100, description="a variable name such as OPENAI_API_KEY")
 ]
 Weights = Literal["bf16", "fp8", "int8", "awq", "gptq"]
+Milliseconds = Annotated[int, Field(strict=True, ge=0, le=600_000)]
 
 
 class Row(BaseModel):
@@ -32,12 +37,20 @@ class ArchitectureRow(Row):
     """Sizes of an own model, as in its config.json."""
 
     hf_id: Annotated[str, Field(min_length=1, max_length=200)]
-    parameters: Annotated[int, Field(ge=1_000_000, le=10_000_000_000_000)]
-    embedding_parameters: Annotated[int, Field(ge=0)] = 0
-    layers: Annotated[int, Field(ge=1, le=1000)]
-    kv_heads: Annotated[int, Field(ge=1, le=1024)]
-    head_dim: Annotated[int, Field(ge=1, le=1024)]
+    parameters: Annotated[int, Field(strict=True, ge=1_000_000, le=10_000_000_000_000)]
+    embedding_parameters: Annotated[int, Field(strict=True, ge=0, le=10_000_000_000_000)] = 0
+    layers: Annotated[int, Field(strict=True, ge=1, le=1000)]
+    kv_heads: Annotated[int, Field(strict=True, ge=1, le=1024)]
+    head_dim: Annotated[int, Field(strict=True, ge=1, le=1024)]
     dtype: Weights = "bf16"
+
+    @model_validator(mode="after")
+    def _embeddings_are_a_part(self) -> ArchitectureRow:
+        if self.embedding_parameters > self.parameters:
+            raise ValueError(
+                f"embedding_parameters {self.embedding_parameters} must not be more than parameters {self.parameters}"
+            )
+        return self
 
 
 class ModelRow(Row):
@@ -55,7 +68,7 @@ class ModelRow(Row):
     source: Annotated[str, Field(min_length=1, max_length=300)] = "planning"
     as_of: date = date(2026, 11, 1)
     planning_usd_per_1k_tokens: Usd | None = None
-    planning_latency_ms: tuple[int, int] | None = None
+    planning_latency_ms: tuple[Milliseconds, Milliseconds] | None = None
     enabled: bool = True
     shutdown_date: date | None = None
     replaced_by: str | None = None
@@ -63,7 +76,10 @@ class ModelRow(Row):
     accepts_temperature: bool = True
 
     @model_validator(mode="after")
-    def _has_a_price(self) -> ModelRow:
+    def _is_whole(self) -> ModelRow:
+        low, high = self.planning_latency_ms or (0, 0)
+        if low > high:
+            raise ValueError(f"planning_latency_ms: {low} must not be more than {high}")
         listed = self.usd_per_mtok_in is not None and self.usd_per_mtok_out is not None
         if not listed and self.planning_usd_per_1k_tokens is None:
             raise ValueError("needs usd_per_mtok_in and usd_per_mtok_out, or planning_usd_per_1k_tokens")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
@@ -64,7 +65,7 @@ def _tell(file: Path | None, problems: Sequence[Problem], errors: int, *, valid:
     counts = f"{_count(errors, 'error')}, {_count(len(problems) - errors, 'warning')} in {_words(file)}"
     if valid:
         say("ok", counts)
-        say("next", f"spillway up{f' --config {file}' if file else ''}")
+        say("next", f"spillway up --config {shlex.quote(str(file))}" if file else "spillway up")
     else:
         say("error", counts)
         say("fix", "mend the lines above; every key with its allowed values: spillway config schema")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import date, timedelta
 
 from controller.catalogue.lifetimes import is_alive, resolve
@@ -12,6 +13,7 @@ from controller.core.errors import Problem
 from controller.core.models import Capability, Model
 from controller.core.pools import Pool
 from controller.core.requests import Phase
+from controller.routing.choose import pools_by_model
 from controller.routing.classify import TASKS
 from controller.routing.phases import RuleTable
 
@@ -27,7 +29,7 @@ def check_fallbacks(
     for key, chain in fallbacks.items():
         place = ("fallbacks", key)
         if key not in models:
-            yield _unknown(document, place, key, models)
+            yield _unusable(document, place, key, models)
             continue
         yield from check_chain(chain, models[key], models, document, place)
 
@@ -40,14 +42,14 @@ def check_chain(
     for index, key in enumerate(chain):
         at = (*place, index)
         model = models.get(key)
-        if model is None:
-            yield _unknown(document, at, key, models)
-        elif key == head.key:
+        if key == head.key:
             yield problem_at(document, at, "the chain loops: it leads back to the model itself", "other models", key)
         elif key in chain[:index]:
             yield problem_at(document, at, "stands twice in the chain", "each model once", key)
-        elif not model.enabled:
-            yield problem_at(document, at, "is switched off", f"`models.{key}.enabled: true`, or another model", key)
+        elif model is None or not model.enabled:
+            problem = _unusable(document, at, key, models)
+            built_in = place not in document.lines  # nobody wrote this chain: it goes on without what was switched off
+            yield replace(problem, severity="warning") if model is not None and built_in else problem
         else:
             able.append(model)
     if len(able) == len(chain) > 0:
@@ -67,25 +69,27 @@ def _capability_problems(head: Model, chain: list[Model], document: Document, pl
 
 def check_pool_circles(pools: Mapping[str, Pool], document: Document, places: Mapping[str, Place]) -> Iterator[Problem]:
     """Pools that spill to each other: a full fleet would chase its own tail."""
-    by_model = {pool.model: pool for pool in pools.values()}
+    by_model = pools_by_model(pools.values())
     for pool in pools.values():
         trail = [pool.name]
-        if _leads_back(pool, pool, by_model, trail):
+        if _leads_back(pool, pool, by_model, trail, set()):
             circle = " -> ".join([*trail, pool.name])
             place = (*places[pool.name], "spill", "to")
             yield problem_at(document, place, f"the chain loops: {circle}", "chains that end outside own pools")
 
 
-def _leads_back(start: Pool, pool: Pool, by_model: Mapping[str, Pool], trail: list[str]) -> bool:
+def _leads_back(start: Pool, pool: Pool, by_model: Mapping[str, Pool], trail: list[str], seen: set[str]) -> bool:
+    """Whether a chain of `pool` comes to `start`, by the pools that `trail` then names; each is looked at once."""
     for key in pool.spill.to:
         successor = by_model.get(key)
         if successor is None or successor is pool:
             continue
         if successor is start:
             return True
-        if successor.name not in trail:
+        if successor.name not in seen:
+            seen.add(successor.name)
             trail.append(successor.name)
-            if _leads_back(start, successor, by_model, trail):
+            if _leads_back(start, successor, by_model, trail, seen):
                 return True
             trail.pop()
     return False
@@ -97,7 +101,7 @@ def check_rules(table: RuleTable, models: Mapping[str, Model], document: Documen
         place = ("rules", "table", index)
         model = models.get(rule.model)
         if model is None or not model.enabled:
-            yield _unknown(document, (*place, "model"), rule.model, models)
+            yield _unusable(document, (*place, "model"), rule.model, models)
         elif rule.needs_vision and Capability.VISION not in model.capabilities:
             message = f"{rule.model} lacks vision, which this rule needs"
             yield problem_at(document, (*place, "model"), message, _with_vision(models), rule.model)
@@ -110,7 +114,7 @@ def check_rules(table: RuleTable, models: Mapping[str, Model], document: Documen
                 )
     default = models.get(table.default_model)
     if default is None or not default.enabled:
-        yield _unknown(document, ("rules", "default_model"), table.default_model, models)
+        yield _unusable(document, ("rules", "default_model"), table.default_model, models)
 
 
 def lifetime_warnings(
@@ -155,7 +159,10 @@ def routed_keys(
             yield ("fallbacks", head, index), key
 
 
-def _unknown(document: Document, place: Place, key: str, models: Mapping[str, Model]) -> Problem:
+def _unusable(document: Document, place: Place, key: str, models: Mapping[str, Model]) -> Problem:
+    """A key that names no model, or one that is switched off."""
+    if key in models:
+        return problem_at(document, place, "is switched off", f"`models.{key}.enabled: true`, or another model", key)
     known = [name for name, model in models.items() if model.enabled]
     return problem_at(document, place, "no such model" + did_you_mean(key, known), f"one of {', '.join(known)}", key)
 

@@ -22,6 +22,8 @@ from controller.config.usage import key_warnings, unserved_warnings
 from controller.core.errors import Problem
 from controller.core.pools import Pool
 
+_WITH_PORTS = frozenset({("gateway",), ("controller",), ("standin_port",)})
+
 
 @cache
 def default_config() -> Config:
@@ -63,13 +65,13 @@ def _assemble(
     problems += check_pool_circles(checked.pools, document, checked.places)
     problems += check_fallbacks(config.fallbacks, models, document)
     problems += check_rules(rules, models, document)
-    if not found.dropped:
+    if not found.dropped & _WITH_PORTS:
         problems += _port_problems(config, document)
     phase = phase_of(environ, config.phase)
     routed = list(routed_keys(rules, phase, checked.pools, checked.places, config.fallbacks))
     problems += lifetime_warnings(routed, models, document, today)
     problems += unserved_warnings(routed, models, checked.pools, document)
-    problems += key_warnings(routed, models, providers, environ)
+    problems += key_warnings(routed, models, providers, environ, today)
     settings = Settings(
         file=file,
         state_dir=Path(environ.get("SPILLWAY_STATE_DIR") or config.state_dir),

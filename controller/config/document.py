@@ -15,7 +15,9 @@ Place = tuple[str | int, ...]
 FILE_BYTES_MAX = 1024 * 1024
 NODES_MAX = 50_000
 DEPTH_MAX = 32
+_SIZE = f"at most {NODES_MAX} values in {DEPTH_MAX} levels, aliases counted as often as used"
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_TEXT, _MERGE = "tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +62,7 @@ def parse_document(text: str, file: Path) -> Document:
             return Document(file=str(file))
         for count, (place, line, first_line) in enumerate(_walk(node, ()), start=1):
             if count > NODES_MAX or len(place) > DEPTH_MAX:
-                return _unreadable(file, line, "is too deep or too large", f"{NODES_MAX} values, {DEPTH_MAX} levels")
+                return _unreadable(file, line, "is too deep or too large", _SIZE)
             if first_line is not None:
                 problems.append(
                     Problem(
@@ -98,11 +100,11 @@ def key_words(place: Place) -> str:
 
 def _walk(node: yaml.Node, place: Place) -> Iterator[tuple[Place, int, int | None]]:
     """(place, line, line of its first occurrence if this is a repetition) of everything below a node."""
-    if len(place) > DEPTH_MAX + 1:
-        return
     if isinstance(node, yaml.MappingNode):
         seen: dict[str, int] = {}
         for key_node, value_node in node.value:
+            if isinstance(key_node, yaml.ScalarNode) and key_node.tag != _MERGE:
+                key_node.tag = _TEXT  # keys are text as written: `1`, `on` and `~` are names like any other
             key, line = str(key_node.value), key_node.start_mark.line + 1
             yield (*place, key), line, seen.get(key)
             seen.setdefault(key, line)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 
 from controller.config.build import bare_endpoint
 from controller.config.refusals import ENVIRONMENT, did_you_mean, problem_at
+from controller.config.schema import ENDPOINT
 from controller.core.errors import Problem
 from controller.core.requests import Phase
 
@@ -18,9 +20,9 @@ _PHASES = tuple(phase.value for phase in Phase)
 
 
 def endpoints_of(environ: Mapping[str, str], variable: str) -> tuple[str, ...]:
-    """The endpoints of one variable without their `/v1`; commas separate them."""
+    """The endpoints of one variable without their `/v1`, each once; commas separate them."""
     words = (word.strip() for word in environ.get(variable, "").split(","))
-    return tuple(bare_endpoint(word) for word in words if word)
+    return tuple(dict.fromkeys(bare_endpoint(word) for word in words if word))
 
 
 def phase_of(environ: Mapping[str, str], otherwise: Phase) -> Phase:
@@ -37,7 +39,6 @@ def environment_problems(environ: Mapping[str, str]) -> Iterator[Problem]:
         yield problem_at(ENVIRONMENT, ("AI_PHASE",), message, f"one of {', '.join(_PHASES)}", word)
     for variable in ENDPOINT_VARIABLES:
         for endpoint in endpoints_of(environ, variable):
-            host = endpoint.removeprefix("https://").removeprefix("http://")
-            if host == endpoint or not host or any(char in host for char in "/?#@ "):
+            if not re.fullmatch(ENDPOINT, endpoint):
                 allowed = "http://host:port/v1, several with commas between"
                 yield problem_at(ENVIRONMENT, (variable,), "is no endpoint", allowed, endpoint)

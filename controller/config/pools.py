@@ -88,11 +88,7 @@ def _size_problems(
             sizes = "; ".join(fit.alternatives) or "a larger instance type"
             yield problem_at(document, (*place, "engine"), message, sizes, _sizes(pool))
             return
-    try:
-        steps[pool.name], scaled = pool_step_times(model, pool.engine, shape)
-    except LookupError as error:
-        yield problem_at(document, (*place, "instance_type"), str(error), "a GPU with step times", pool.instance_type)
-        return
+    steps[pool.name], scaled = pool_step_times(model, pool.engine, shape)
     if scaled:
         message = f"no step times for {model.key} on {shape.gpu} with {_sizes(pool)}: scaled from another model"
         yield problem_at(

@@ -14,14 +14,28 @@ from pydantic_core import ErrorDetails
 from controller.config.document import Document, Place, key_words
 from controller.core.errors import Problem
 
-_SECRET = re.compile(r"(key|secret|token|password)s?$", re.IGNORECASE)
+_SECRET = re.compile(r"((key|secret|password)s?|token|key_env)$", re.IGNORECASE)  # not `..._tokens`: those are counts
+_LOOKS_SECRET = re.compile(  # keys of providers and our own, wherever they were put by mistake; credentials in a URL
+    r"\b(sk-|sp-|gsk_|hf_|tgp_)[\w-]{6,}|(?<=://)\S+(?=@)|(?<=[?&]key=)\S+"
+)
 _SHOWN_CHARS = 80
-_PLAIN_WORDS = {
-    "model_type": "must be a mapping",
-    "dict_type": "must be a mapping",
-    "tuple_type": "must be a list",
-    "frozen_set_type": "must be a list",
-    "string_pattern_mismatch": "has the wrong form",
+_PLAIN_WORDS = {  # instead of pydantic's own, which speak of Python types
+    kind: words
+    for words, kinds in {
+        "must be a mapping": "model_type dict_type",
+        "must be a list": "tuple_type frozen_set_type",
+        "must be text": "string_type",
+        "must be an integer": "int_type int_parsing int_from_float",
+        "must be a number": "float_type float_parsing decimal_type decimal_parsing finite_number",
+        "must be true or false": "bool_type bool_parsing",
+        "must be a date": "date_type date_parsing date_from_datetime_parsing date_from_datetime_inexact",
+        "is none of the allowed values": "enum literal_error",
+        "is out of range": "greater_than greater_than_equal less_than less_than_equal",
+        "is too short": "string_too_short too_short",
+        "is too long": "string_too_long too_long",
+        "has the wrong form": "string_pattern_mismatch",
+    }.items()
+    for kind in kinds.split()
 }
 ENVIRONMENT = Document(file="environment")
 BUILT_IN = "built-in configuration"
@@ -50,13 +64,14 @@ def problem_at(
 
 
 def shown(place: Place, value: object) -> str | None:
-    """The value on one short line; never that of a key whose name sounds like a secret."""
+    """The value on one short line, as YAML writes it; never a secret, be it by its key's name or by its look."""
     if value is None:
         return None
-    if isinstance(value, str) and place and isinstance(place[-1], str) and _SECRET.search(place[-1]):
+    if place and isinstance(place[-1], str) and _SECRET.search(place[-1]):
         return "***"
-    text = value if isinstance(value, str) else repr(value)
-    text = text.replace("\n", " ")
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    text = _LOOKS_SECRET.sub("***", text)
+    text = "".join(char if char.isprintable() else " " for char in text) or "''"
     return text if len(text) <= _SHOWN_CHARS else text[: _SHOWN_CHARS - 3] + "..."
 
 
@@ -69,13 +84,13 @@ def from_validation(
 
 def _from_detail(detail: ErrorDetails, model: type[BaseModel], document: Document, above: Place) -> Problem:
     schema = _schema(model)
-    loc = tuple(part for part in detail["loc"] if part != "[key]")
-    kind = detail["type"]
+    loc, kind = detail["loc"], detail["type"]
     given: object = detail["input"]
-    value = given if not isinstance(given, Mapping | list | tuple) else f"a {type(given).__name__}"
-    if not isinstance(value, str) and (kind == "invalid_key" or detail["loc"][-1:] == ("[key]",)):
-        place = (*above, *loc[:-1], str(loc[-1]))
-        return problem_at(document, place, "keys must be text", "a name, in quotes if it looks like a number", value)
+    value: object = "null" if given is None else given
+    if isinstance(given, Mapping):
+        value = "a mapping"
+    elif isinstance(given, list | tuple | frozenset):
+        value = "a list"
     if kind == "extra_forbidden":
         known = _properties(schema, _at(schema, loc[:-1]))
         message = "unknown key" + did_you_mean(str(loc[-1]), known)
@@ -86,7 +101,13 @@ def _from_detail(detail: ErrorDetails, model: type[BaseModel], document: Documen
         return problem_at(
             document, (*above, *loc), detail["msg"].removeprefix("Value error, "), "values that agree with each other"
         )
-    node = _at(schema, loc)
+    node: Mapping[str, object]
+    if loc[-1:] == ("[key]",):
+        loc = loc[:-1]
+        names = _at(schema, loc[:-1]).get("propertyNames")
+        node = {"type": "string", **names} if isinstance(names, dict) else {}
+    else:
+        node = _at(schema, loc)
     message = _PLAIN_WORDS.get(kind) or detail["msg"][:1].lower() + detail["msg"][1:]
     if isinstance(value, str):
         message += did_you_mean(value, _choices(schema, node))
@@ -116,7 +137,8 @@ def _at(schema: Mapping[str, object], loc: Place) -> Mapping[str, object]:
     node = _resolved(schema, schema)
     for part in loc:
         if isinstance(part, int):
-            below = node.get("items")
+            items = node.get("prefixItems")
+            below = items[part] if isinstance(items, list) and part < len(items) else node.get("items")
         else:
             properties = node.get("properties")
             known = properties.get(part) if isinstance(properties, dict) else None
@@ -148,14 +170,34 @@ def _allowed(schema: Mapping[str, object], node: Mapping[str, object]) -> str:
     choices = _choices(schema, node)
     if choices:
         return f"one of {', '.join(choices)}"
-    kind = {"object": "a mapping", "array": "a list", "string": "text", "boolean": "true or false"}.get(
-        str(node.get("type")), "an integer" if node.get("type") == "integer" else "a number"
+    if node.get("type") == "string":
+        return _text_words(node)
+    if node.get("type") == "array":
+        return _list_words(node)
+    kind = {"object": "a mapping", "boolean": "true or false", "integer": "an integer", "number": "a number"}.get(
+        str(node.get("type")), "see `spillway config schema`"
     )
-    if "pattern" in node:
-        return str(node.get("description") or f"text like {node['pattern']}")
-    low = node.get("minimum", node.get("exclusiveMinimum"))
-    high = node.get("maximum")
-    if low is None and high is None:
-        return kind if node else "see `spillway config schema`"
+    low, high = node.get("minimum", node.get("exclusiveMinimum")), node.get("maximum")
+    if not isinstance(low, int | float) or not isinstance(high, int | float):
+        return kind
     above = "above " if "exclusiveMinimum" in node else ""
-    return f"{kind} from {above}{low} to {high}"
+    return f"{kind} from {above}{_number(low)} to {_number(high)}"
+
+
+def _text_words(node: Mapping[str, object]) -> str:
+    if "description" in node:
+        return str(node["description"])
+    if node.get("format") == "date":
+        return "a date such as 2027-01-14"
+    return f"text of {node.get('minLength', 0)} to {node['maxLength']} characters" if "maxLength" in node else "text"
+
+
+def _list_words(node: Mapping[str, object]) -> str:
+    least = node.get("minItems")
+    if least is None:
+        return "a list"
+    return f"a list of {least}" if least == node.get("maxItems") else f"a list of at least {least}"
+
+
+def _number(value: float) -> str:
+    return str(int(value)) if value == int(value) else str(value)

@@ -29,8 +29,14 @@ class Salvaged:
             return False
         values = set((problem.value or "").split(", "))
         names = {str(place[-1]) for place in self.dropped if len(place) > 1}
-        keys = tuple(key_words(place) for place in self.dropped)
-        return problem.severity == "warning" or bool(values & names) or problem.key.startswith(keys)
+        keys = [key_words(place) for place in self.dropped]
+        below = tuple(f"{key}{sign}" for key in keys for sign in ".[")
+        return (
+            problem.severity == "warning"
+            or bool(values & names)
+            or problem.key in keys
+            or problem.key.startswith(below)
+        )
 
 
 def salvage(document: Document) -> Salvaged:

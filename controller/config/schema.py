@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from controller.catalogue.rows import ArchitectureRow, Url, Usd, Variable, Weights
+from controller.catalogue.rows import ArchitectureRow, Milliseconds, Url, Usd, Variable, Weights
 from controller.core.models import Capability, Dialect
 from controller.core.requests import Complexity, Phase
 
@@ -23,11 +23,11 @@ Name = Annotated[
 ]
 Port = Annotated[int, Field(strict=True, ge=1, le=65535)]
 Key = Annotated[str, Field(min_length=1, max_length=100)]
+_PORT = r"([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"  # 1 to 65535
+ENDPOINT = rf"https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:{_PORT})?"
 Endpoint = Annotated[
     str,
-    Field(
-        pattern=r"^https?://[^\s/?#@]+(/v1)?/?$", max_length=300, description="http://host:port, with or without /v1"
-    ),
+    Field(pattern=rf"^{ENDPOINT}(/v1)?/?$", max_length=300, description="http://host:port, with or without /v1"),
 ]
 Seconds = Annotated[float, Field(strict=True, gt=0, le=86_400)]
 
@@ -91,7 +91,7 @@ class ModelPatch(Section):
     source: Annotated[str, Field(min_length=1, max_length=300)] | None = None
     as_of: date | None = None
     planning_usd_per_1k_tokens: Usd | None = None
-    planning_latency_ms: tuple[int, int] | None = None
+    planning_latency_ms: tuple[Milliseconds, Milliseconds] | None = None
     enabled: bool | None = None
     shutdown_date: date | None = None
     replaced_by: str | None = None

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import date
 
+from controller.catalogue.lifetimes import resolve
 from controller.config.document import Document, Place
 from controller.config.refusals import ENVIRONMENT, problem_at
 from controller.core.errors import Problem
@@ -28,10 +30,14 @@ def unserved_warnings(
 
 
 def key_warnings(
-    routed: Routed, models: Mapping[str, Model], providers: Mapping[str, Provider], environ: Mapping[str, str]
+    routed: Routed,
+    models: Mapping[str, Model],
+    providers: Mapping[str, Provider],
+    environ: Mapping[str, str],
+    today: date,
 ) -> Iterator[Problem]:
-    """Providers in use whose key is not set, each once."""
-    used = {models[key].provider: key for _, key in reversed(routed) if key in models}
+    """Providers in use whose key is not set, each once; for a model that is shut down, that of its successor."""
+    used = {resolve(models, key, today)[0].provider: key for _, key in reversed(routed) if key in models}
     for name, key in sorted(used.items()):
         provider = providers.get(name)
         if provider is not None and not environ.get(provider.api_key_env):
