@@ -7,7 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from controller.cli.errors import EXIT_USAGE, CliError
+from controller.cli.overrides import ADMIN_PORT_DISTANCE, CONTROLLER_PORT_DISTANCE, STANDIN_PORT_DISTANCE
 from controller.config.settings import Settings
+
+HIGHEST_BASE_PORT = 65525
 
 
 def check_ports(host: str, ports: Mapping[str, int]) -> None:
@@ -30,6 +33,27 @@ def check_ports(host: str, ports: Mapping[str, int]) -> None:
                     f"cannot start the {job}: port {port} on {host} is not free ({error.strerror})",
                     fix="stop what listens there, or choose others: spillway up --port 9080",
                 ) from error
+
+
+def free_base_port() -> int:
+    """A port that is free together with those at the fixed distances from it; CliError when none is found."""
+    distances = (0, ADMIN_PORT_DISTANCE, CONTROLLER_PORT_DISTANCE, STANDIN_PORT_DISTANCE)
+    for _ in range(50):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            base = int(probe.getsockname()[1])
+        if base <= HIGHEST_BASE_PORT and all(_is_free(base + distance) for distance in distances):
+            return base
+    raise CliError("no free ports were found", fix="choose them: spillway up --port 9080")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def check_model_dirs(settings: Settings, engine: str) -> None:

@@ -46,7 +46,7 @@ class Supervisor:
         self._engine = engine
         self._environ = dict(environ)
         self._get = get
-        self._view = view
+        self.view = view
         self._say = say
         self.gateway = self._child("gateway", self._command("gateway"), settings.gateway.drain_s + 5.0)
         self.controller = self._child("controller", [*self._command("controller"), "--engine", engine], STOP_DEADLINE_S)
@@ -153,7 +153,7 @@ class Supervisor:
         return checks
 
     def _pool_ready(self, name: str) -> bool:
-        view = self._view()
+        view = self.view()
         pool = view.pools.get(name) if view is not None else None
         return pool is not None and pool.count(ReplicaState.READY) > 0
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import orjson
 
+from controller.core.fleet import PoolView, ReplicaState
 from controller.gateway.answers import JSON, Headers, Send, send_whole
 from controller.gateway.app import Gateway, Scope
 from controller.gateway.guard import Receive
@@ -53,6 +54,7 @@ class Admin:
         document = {
             "fleet_revision": view.revision,
             "in_flight": self._gateway.metrics.in_flight,
+            "pools": {name: _seen(pool) for name, pool in view.pools.items()},
             "replicas": {
                 replica_id: {"in_flight": count, "load": self._gateway.loads.of(replica_id).at(now_s)}
                 for replica_id, count in self._gateway.loads.in_flight().items()
@@ -60,3 +62,9 @@ class Admin:
             "left_alone_s": self._gateway.breakers.closed_to(now_s),
         }
         return 200, JSON, orjson.dumps(document)
+
+
+def _seen(pool: PoolView) -> dict[str, object]:
+    """A pool as this gateway routes by it."""
+    states = {state.value: pool.count(state) for state in ReplicaState}
+    return {"mode": pool.mode, "spill_ratio": pool.spill_ratio, **states}
