@@ -245,6 +245,7 @@ class Gateway:
         try:
             guard.begin("body", BODY_S)
             body = await self._body(headers, receive)
+            guard.settle()
             guard.watch(receive)
             decoded = exchange.decoded = decode(exchange.operation, headers, body, key.tenant, caps)
             exchange.profile = classify(decoded.facts, self._tasks)

@@ -99,11 +99,17 @@ class Guard:
         if self._timer is None or due_s < self._armed_s:
             self._arm(due_s)
 
+    def settle(self) -> None:
+        """The phase is over: until the next one only the time of the whole request counts."""
+        self._phase, self._phase_s, self._due_s = "total", self._total_s, self._total_due_s
+
     def limit(self, total_s: float) -> None:
         """The whole request may take this long from now on, once its own deadline is known."""
-        if total_s < self._total_s:
+        if total_s < self.remaining_s:
             self._total_s = total_s
             self._total_due_s = self._loop.time() + total_s
+            if self._timer is None or self._total_due_s < self._armed_s:
+                self._arm(self._total_due_s)
 
     def expire(self, why: UpstreamTimeout) -> None:
         """Time is up by somebody else's word."""

@@ -1,0 +1,191 @@
+"""A whole gateway in one process, between a caller and upstreams that do as they are told; time jumps."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date
+from typing import Any
+
+import orjson
+
+from controller.config.load import load_settings
+from controller.config.settings import Settings
+from controller.gateway.app import Gateway
+from controller.gateway.ports import UpstreamCall
+from tests.gateway.gateway_builders import HELLO, KEY, SECRET, MemoryKeys, MemoryLedger, SetFleet, fleet, replica
+from tests.gateway.jumping_loop import jumping
+
+SETTINGS = load_settings(None, {}, today=date(2026, 11, 1))
+BEARER = (b"authorization", f"Bearer sp-{KEY.public_id}-{SECRET}".encode())
+CHAT = "/v1/chat/completions"
+COMPLETION = (
+    b'{"id":"c1","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"message":'
+    b'{"role":"assistant","content":"Hi"},"finish_reason":"stop"}],"usage":{"prompt_tokens":7,"completion_tokens":2}}'
+)
+EVENT = b'data: {"choices":[{"index":0,"delta":{"content":"Hi"},"finish_reason":null}]}\n\n'
+LAST = b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'
+USAGE = b'data: {"choices":[],"usage":{"prompt_tokens":7,"completion_tokens":2}}\n\n'
+DONE = b"data: [DONE]\n\n"
+
+
+@dataclass(kw_only=True)
+class Answer:
+    """What an upstream does with one call: pieces are bytes to give, seconds to wait, or an error to raise."""
+
+    pieces: Sequence[bytes | float | Exception]
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+    head_after_s: float = 0.0
+    closed: list[bool] = field(default_factory=list)
+
+    async def read(self) -> bytes:
+        """The next piece."""
+        while self.pieces:
+            piece, *self.pieces = self.pieces
+            if isinstance(piece, Exception):
+                raise piece
+            if isinstance(piece, bytes):
+                return piece
+            await asyncio.sleep(piece)
+        return b""
+
+    async def close(self, *, finished: bool = False) -> None:
+        """Remembers how."""
+        self.closed.append(finished)
+
+
+def whole(body: bytes = COMPLETION, **changes: Any) -> Answer:
+    """A unary answer."""
+    return Answer(pieces=[body], **changes)
+
+
+def stream(*pieces: bytes | float | Exception, **changes: Any) -> Answer:
+    """An event stream."""
+    return Answer(pieces=pieces, headers={"content-type": "text/event-stream"}, **changes)
+
+
+@dataclass
+class ScriptedUpstream:
+    """Answers calls in order; an exception is raised."""
+
+    script: list[Answer | Exception] = field(default_factory=list)
+    calls: list[UpstreamCall] = field(default_factory=list)
+
+    async def open(self, call: UpstreamCall) -> Answer:
+        """The next answer of the script."""
+        self.calls.append(call)
+        step = self.script.pop(0)
+        if isinstance(step, Exception):
+            raise step
+        await asyncio.sleep(step.head_after_s)
+        return step
+
+    async def aclose(self) -> None:
+        """Nothing is open."""
+
+
+class LoopClock:
+    """The loop's time."""
+
+    def monotonic_s(self) -> float:
+        """Seconds that jump with the loop."""
+        return asyncio.get_running_loop().time()
+
+    def unix_s(self) -> float:
+        """A date of 2026."""
+        return 1_790_000_000.0 + self.monotonic_s()
+
+
+@dataclass(kw_only=True)
+class Heard:
+    """What the caller heard. `ended` False: the answer was cut."""
+
+    status: int = 0
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    ended: bool = False
+    took_s: float = 0.0
+
+    @property
+    def error(self) -> dict[str, object]:
+        """The error in the body."""
+        return dict(orjson.loads(self.body)["error"])
+
+
+@dataclass
+class World:
+    """One ready replica of llama-8b, providers with keys, and the books."""
+
+    settings: Settings = SETTINGS
+    own: ScriptedUpstream = field(default_factory=ScriptedUpstream)
+    external: ScriptedUpstream = field(default_factory=ScriptedUpstream)
+    ledger: MemoryLedger = field(default_factory=MemoryLedger)
+    feed: SetFleet = field(default_factory=lambda: SetFleet(fleet(replica("r1"))))
+    gateway: Gateway = field(init=False)
+
+    def __post_init__(self) -> None:
+        """The gateway with its ports."""
+        self.gateway = Gateway(
+            self.settings,
+            keys=MemoryKeys(),
+            ledger=self.ledger,
+            fleet=self.feed,
+            own=self.own,
+            external=self.external,
+            provider_keys={"openai": "sk-secret"},
+            usable_providers=frozenset(self.settings.providers),
+            clock=LoopClock(),
+        )
+
+    async def ask(self, fields: object = None, *, body: bytes | None = None, **options: Any) -> Heard:
+        """One chat request to llama-8b, unless told otherwise."""
+        document = {**HELLO, "model": "llama-8b", **(fields if isinstance(fields, dict) else {})}
+        return await self.send(orjson.dumps(document) if body is None else body, **options)
+
+    async def send(
+        self,
+        body: bytes,
+        *,
+        path: str = CHAT,
+        method: str = "POST",
+        headers: Sequence[tuple[bytes, bytes]] = (BEARER,),
+        body_after_s: float = 0.0,
+        leaves_after_s: float = 1e6,
+    ) -> Heard:
+        """One request by ASGI; the caller leaves after so many seconds."""
+        heard, loop = Heard(), asyncio.get_running_loop()
+        began_s = loop.time()
+        incoming: list[dict[str, object]] = [{"type": "http.request", "body": body, "more_body": False}]
+
+        async def receive() -> dict[str, object]:
+            if incoming:
+                await asyncio.sleep(body_after_s)
+                return incoming.pop()
+            await asyncio.sleep(leaves_after_s)
+            return {"type": "http.disconnect"}
+
+        async def send(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                assert heard.status == 0, "two heads"
+                heard.status = message["status"]
+                heard.headers = {name.decode(): value.decode() for name, value in message["headers"]}
+            else:
+                assert not heard.ended, "bytes after the end"
+                heard.body += message["body"]
+                heard.ended = not message["more_body"]
+
+        scope = {"type": "http", "method": method, "raw_path": path.encode(), "headers": list(headers)}
+        await self.gateway(scope, receive, send)
+        heard.took_s = loop.time() - began_s
+        return heard
+
+    def heard(self, fields: object = None, **options: Any) -> Heard:
+        """The same, run to its end."""
+        return jumping(self.ask(fields, **options))
+
+
+def with_gateway(**changes: Any) -> Settings:
+    """The settings with other gateway settings."""
+    return replace(SETTINGS, gateway=replace(SETTINGS.gateway, **changes))
