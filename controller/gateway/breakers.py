@@ -50,20 +50,22 @@ class Breakers:
             self._states[name] = state
 
     def failed(self, name: str, error: UpstreamError, now_s: float, *, is_own: bool) -> None:
-        """A call was not answered: full is not broken, a refused request is nobody's failure."""
-        state = self._states.get(name, _CLOSED)
+        """A call was not answered: full is not broken, a refused request is nobody's failure, and who refuses lives."""
         if isinstance(error, UpstreamRejected):
-            if error.status == 429 or (is_own and error.status == 503):
-                wait_s = error.retry_after_s or (0.0 if is_own else RATE_LIMIT_HOLD_S)
-                if not is_own:
-                    self._states[name] = hold(state, now_s + min(wait_s, self._policy.hold_max_s))
+            is_full = error.status == 429 or (is_own and error.status == 503)
+            if is_full or error.status < 500:
+                self.succeeded(name, now_s)
+                wait_s = 0.0 if is_own else self._wait_s(error)
+                if wait_s:
+                    self._states[name] = hold(self._states.get(name, _CLOSED), now_s + wait_s)
                 return
-            if error.status in _CREDENTIALS and not is_own:
-                self._states[name] = hold(state, now_s + CREDENTIALS_HOLD_S)
-                return
-            if error.status < 500:
-                return
-        self._states[name] = after(state, self._policy, ok=False, now_s=now_s)
+        self._states[name] = after(self._states.get(name, _CLOSED), self._policy, ok=False, now_s=now_s)
+
+    def _wait_s(self, error: UpstreamRejected) -> float:
+        """How long a provider that answered so is left alone."""
+        if error.status == 429:
+            return min(error.retry_after_s or RATE_LIMIT_HOLD_S, self._policy.hold_max_s)
+        return CREDENTIALS_HOLD_S if error.status in _CREDENTIALS else 0.0
 
     def closed_to(self, now_s: float) -> dict[str, float]:
         """Names that are not called now, and for how long yet."""
