@@ -202,9 +202,9 @@ def _wants_json(document: Document) -> bool:
     return wanted.get("type") in ("json_object", "json_schema")
 
 
-def _word(headers: HeaderMap, document: Document, name: str) -> str | None:
+def _word(headers: HeaderMap, header_name: bytes, document: Document, name: str) -> str | None:
     """An explicit task or complexity: header first, then `metadata`."""
-    header = headers.get(b"x-spillway-" + name.encode())
+    header = headers.get(header_name)
     if header is not None:
         return header.decode("latin-1").strip().lower()
     metadata = document.get("metadata")
@@ -215,7 +215,7 @@ def _word(headers: HeaderMap, document: Document, name: str) -> str | None:
     value = metadata.get(name)
     if value is not None and not isinstance(value, str):
         raise _wrong(f"metadata.{name}", f"`metadata.{name}` must be a string")
-    return value
+    return None if value is None else value.strip().lower()
 
 
 def _spill_allowed(headers: HeaderMap) -> bool:
@@ -262,8 +262,8 @@ def decode(operation: Operation, headers: HeaderMap, body: bytes, tenant: str, c
     facts = RequestFacts(
         operation=operation,
         requested_model=model,
-        explicit_task=_word(headers, document, "task"),
-        explicit_complexity=_word(headers, document, "complexity"),
+        explicit_task=_word(headers, b"x-spillway-task", document, "task"),
+        explicit_complexity=_word(headers, b"x-spillway-complexity", document, "complexity"),
         text_bytes=counter.text_bytes + tool_bytes,
         message_count=messages,
         image_count=counter.images,
