@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import isfinite
+
 import httpx
 
 from controller.adapters.exposition import samples
@@ -13,11 +15,14 @@ KV_CACHE_USAGE = "vllm:kv_cache_usage_perc"  # 0..1, whatever the name says
 
 
 def read_engine(text: str) -> EngineMetrics | None:
-    """The figures, summed over the engine's data-parallel ranks (the fullest KV cache of them); None when one lacks."""
+    """The figures, summed over the engine's data-parallel ranks (the fullest KV cache of them).
+
+    None when one lacks or is no number.
+    """
     found: dict[str, list[float]] = {RUNNING: [], WAITING: [], KV_CACHE_USAGE: []}
     for sample in samples(text, found):
         found[sample.name].append(sample.value)
-    if not all(found.values()):
+    if not all(values and all(map(isfinite, values)) for values in found.values()):
         return None
     return EngineMetrics(
         running=int(sum(found[RUNNING])),
@@ -37,7 +42,7 @@ class EngineScraper:
         try:
             response = await self._client.get(f"{url}/metrics")
             return read_engine(response.text) if response.status_code == 200 else None
-        except (httpx.HTTPError, ValueError):
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError):
             return None
 
     async def close(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from math import isfinite
 
 import httpx
 
@@ -11,40 +12,43 @@ from controller.core.samples import GatewayCounters, PoolCounters
 from controller.telemetry import gateway_metrics as names
 
 TTFT_BUCKET = f"{names.TTFT}_bucket"
-WANTED = frozenset(
-    {
-        names.POOL_ARRIVALS,
-        names.POOL_INPUT_TOKENS,
-        names.POOL_OUTPUT_TOKENS,
-        names.SPILLED,
-        names.REPLICA_IN_FLIGHT,
-        TTFT_BUCKET,
-    }
-)
+PER_POOL = (names.POOL_ARRIVALS, names.POOL_INPUT_TOKENS, names.POOL_OUTPUT_TOKENS)
+WANTED = frozenset({*PER_POOL, names.SPILLED, names.REPLICA_IN_FLIGHT, TTFT_BUCKET})
+DECLARED = frozenset({*PER_POOL, names.SPILLED, names.REPLICA_IN_FLIGHT, names.TTFT})  # also while without a sample
 
 
-def read_gateway(text: str) -> GatewayCounters:
-    """The counters by pool; pools that the gateway does not know are absent."""
+def read_gateway(text: str) -> GatewayCounters | None:
+    """The counters by pool; pools that the gateway does not know are absent.
+
+    None when a metric is not there, under whatever other name it may be, or a value is no number: a gateway that
+    does not say what was asked of it is not one of which nothing was asked.
+    """
+    types = {line.split(" ", 3)[2] for line in text.splitlines() if line.startswith("# TYPE ")}
+    if not types >= DECLARED:
+        return None
     plain: dict[str, dict[str, float]] = {name: {} for name in WANTED}
     spilled: defaultdict[str, dict[str, float]] = defaultdict(dict)
     buckets: defaultdict[str, list[tuple[float, float]]] = defaultdict(list)
     for sample in samples(text, WANTED):
         labels = sample.labels
+        if not isfinite(sample.value):
+            return None
         if sample.name == names.SPILLED:
             spilled[labels["pool"]][labels["reason"]] = sample.value
         elif sample.name == TTFT_BUCKET:
             buckets[labels["pool"]].append((float(labels["le"]), sample.value))
         else:
             plain[sample.name][labels.get("pool") or labels["replica"]] = sample.value
+    arrivals, input_tokens, output_tokens = (plain[name] for name in PER_POOL)
     pools = {
         pool: PoolCounters(
-            arrivals=arrivals,
-            input_tokens=plain[names.POOL_INPUT_TOKENS].get(pool, 0.0),
-            output_tokens=plain[names.POOL_OUTPUT_TOKENS].get(pool, 0.0),
+            arrivals=count,
+            input_tokens=input_tokens[pool],
+            output_tokens=output_tokens[pool],
             spilled=spilled.get(pool, {}),
             ttft_buckets=tuple(sorted(buckets.get(pool, ()))),
         )
-        for pool, arrivals in plain[names.POOL_ARRIVALS].items()
+        for pool, count in arrivals.items()
     }
     in_flight = {replica: int(count) for replica, count in plain[names.REPLICA_IN_FLIGHT].items()}
     return GatewayCounters(pools=pools, replica_in_flight=in_flight)
@@ -62,7 +66,7 @@ class GatewayScraper:
         try:
             response = await self._client.get(self._url)
             return read_gateway(response.text) if response.status_code == 200 else None
-        except (httpx.HTTPError, ValueError, KeyError):
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError):
             return None
 
     async def close(self) -> None:

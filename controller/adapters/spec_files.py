@@ -14,12 +14,13 @@ from pathlib import Path
 import orjson
 import structlog
 
+from controller.core.errors import SpillwayError
 from controller.core.fleet import Pin, RoutingMode
 
 log = structlog.get_logger()
 
 Spec = tuple[dict[str, Pin], frozenset[str]]  # pins by pool, replicas to drain
-_UNREADABLE = (ValueError, KeyError, TypeError, AttributeError)
+_UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError)
 
 
 class SpecFiles:
@@ -38,6 +39,15 @@ class SpecFiles:
         """Replicas to be drained and stopped."""
         return self._current()[1]
 
+    def read(self) -> Spec:
+        """What the file says now; SpillwayError when it cannot be read, for then no change may build on it."""
+        try:
+            return _decode(self._file.read_bytes())
+        except FileNotFoundError:
+            return {}, frozenset()
+        except _UNREADABLE as error:
+            raise SpillwayError(f"{self._file} cannot be read: {error}; mend it, or remove it to start anew") from error
+
     def pin(self, pool: str, pin: Pin) -> Pin | None:
         """Afterwards the pool is pinned; returns the pin that this one replaces."""
         return self._change(pool, lambda pins: pins.update({pool: pin}))
@@ -49,7 +59,7 @@ class SpecFiles:
     def order_drain(self, replica_id: str, *, known: Iterable[str]) -> bool:
         """Whether this call ordered it; orders for replicas that are not `known` any more are forgotten."""
         with self._locked():
-            pins, drains = self._current()
+            pins, drains = self.read()
             if replica_id in drains:
                 return False
             self._write(pins, (drains & frozenset(known)) | {replica_id})
@@ -57,7 +67,7 @@ class SpecFiles:
 
     def _change(self, pool: str, edit: Callable[[dict[str, Pin]], object]) -> Pin | None:
         with self._locked():
-            pins, drains = self._current()
+            pins, drains = self.read()
             before, changed = pins.get(pool), dict(pins)
             edit(changed)
             self._write(changed, drains)
@@ -65,10 +75,13 @@ class SpecFiles:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        with (self._file.parent / ".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
+        try:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            with (self._file.parent / ".lock").open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                yield
+        except OSError as error:
+            raise SpillwayError(f"cannot write {self._file}: {error.strerror or error}") from error
 
     def _current(self) -> Spec:
         try:

@@ -19,13 +19,15 @@ LONGEST_BACKOFF_S = 300.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolState:
-    """Carried from tick to tick. `served`: a replica was ready once. `deaths`: young ones in a row."""
+    """Carried from tick to tick. `served`: a replica was ready once. `deaths`: young ones in a row, the last at
+    `died_at_s`."""
 
     scale: ScaleState = field(default_factory=ScaleState)
     spill: SpillState = field(default_factory=SpillState)
     served: bool = False
     draining_since_s: Mapping[str, float] = field(default_factory=dict)
     deaths: int = 0
+    died_at_s: float = 0.0
     counted_dead: frozenset[str] = frozenset()
     may_start_at_s: float = 0.0
 
@@ -47,7 +49,7 @@ def restored(view: PoolView | None) -> PoolState:
         return PoolState()
     since_s = view.mode_since_s or None
     spill = SpillState(mode=view.mode, ratio=view.spill_ratio, since_s=since_s)
-    return PoolState(spill=spill, served=True)
+    return PoolState(spill=spill, served=any(one.state in _HAS_SERVED for one in view.replicas))
 
 
 def plan_pool(
@@ -72,12 +74,13 @@ def plan_pool(
     if not managed:
         return PoolPlan(spill=spill, scale=None), state
     state = _after_deaths(replicas, state, now_s)
-    going = {one.replica_id for one in replicas if one.state is ReplicaState.DRAINING} | ordered
+    going = {one.replica_id for one in replicas if one.state is ReplicaState.DRAINING}
+    going |= {one.replica_id for one in replicas if one.state in _ALIVE and one.replica_id in ordered}
     staying = [one for one in replicas if one.state in _ALIVE and one.replica_id not in going]
     pinned = None if pin is None else pin.replicas
     scale, scaled = decide(sample, state.scale, pool.scale, replicas_now=len(staying), pin_replicas=pinned, now_s=now_s)
     missing = scale.replicas - len(staying)
-    drain = [one.replica_id for one in replicas if one.state in _ALIVE and one.replica_id in ordered]
+    drain = [one.replica_id for one in replicas if one.state in _ALIVE and one.replica_id in going]
     if missing < 0:
         drain += [one.replica_id for one in sorted(staying, key=_least_missed)[:-missing]]
     since_s = {name: state.draining_since_s.get(name, now_s) for name in (*going, *drain)}
@@ -93,6 +96,7 @@ def plan_pool(
 
 
 _ALIVE = frozenset({ReplicaState.READY, ReplicaState.WARMING})
+_HAS_SERVED = frozenset({ReplicaState.READY, ReplicaState.DRAINING})
 
 
 def _route(
@@ -105,7 +109,8 @@ def _route(
     now_s: float,
 ) -> tuple[SpillDecision, PoolState]:
     """Where requests go. Before a pool has ever served, gateways pass it by themselves: no mode need change twice."""
-    served = state.served or any(one.state is ReplicaState.READY for one in replicas)
+    moved = state.spill.mode is not RoutingMode.LOCAL
+    served = state.served or moved or any(one.state is ReplicaState.READY for one in replicas)
     if not served and (pin is None or pin.routing is None):
         reason = "waiting for its first replica"
         return SpillDecision(mode=RoutingMode.LOCAL, ratio=0.0, reason=reason), state
@@ -129,19 +134,17 @@ def _finished(pool: Pool, since_s: Mapping[str, float], drained: frozenset[str],
 
 
 def _after_deaths(replicas: Sequence[Replica], state: PoolState, now_s: float) -> PoolState:
-    """The state with a later next start when replicas die young, and none once one has lived."""
+    """The state with a later next start when replicas die young, and none once a later one has lived."""
     dead = {one.replica_id: one for one in replicas if one.state is ReplicaState.LOST}
     young = [
         name
         for name, one in dead.items()
         if name not in state.counted_dead and (one.ready_at_s is None or now_s - one.ready_at_s < YOUNG_S)
     ]
-    grown_up = any(
-        one.state is ReplicaState.READY and one.ready_at_s is not None and now_s - one.ready_at_s >= YOUNG_S
-        for one in replicas
-    )
-    deaths, may_start_at_s = (0, 0.0) if grown_up and not young else (state.deaths, state.may_start_at_s)
+    state = replace(state, counted_dead=frozenset(dead))
     if young:
-        deaths += 1
-        may_start_at_s = now_s + min(LONGEST_BACKOFF_S, FIRST_BACKOFF_S * 2.0 ** min(deaths - 1, 20))
-    return replace(state, deaths=deaths, may_start_at_s=may_start_at_s, counted_dead=frozenset(dead))
+        pause_s = min(LONGEST_BACKOFF_S, FIRST_BACKOFF_S * 2.0 ** min(state.deaths, 20))
+        return replace(state, deaths=state.deaths + 1, died_at_s=now_s, may_start_at_s=now_s + pause_s)
+    ready_at_s = (one.ready_at_s for one in replicas if one.state is ReplicaState.READY)
+    grown_up = any(at_s is not None and state.died_at_s <= at_s <= now_s - YOUNG_S for at_s in ready_at_s)
+    return replace(state, deaths=0) if grown_up else state

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, replace
 
 import structlog
 
 from controller.config.settings import Settings
 from controller.core.errors import SpillwayError
-from controller.core.fleet import FleetView, PoolView, Replica, ReplicaState
+from controller.core.fleet import FleetView, Pin, PoolView, Replica, ReplicaState
 from controller.core.pools import Pool
-from controller.core.samples import EngineMetrics, GatewayCounters, PoolCounters, PoolSample
+from controller.core.samples import EngineMetrics, GatewayCounters, PoolSample
 from controller.loop.demand import DemandWindow
 from controller.loop.observe import sample_of, with_metrics
 from controller.loop.plan import PoolPlan, PoolState, plan_pool, restored
@@ -22,6 +22,17 @@ from controller.telemetry.controller_metrics import ControllerMetrics
 log = structlog.get_logger()
 
 SCRAPED = frozenset({ReplicaState.READY, ReplicaState.DRAINING})
+START_RETRY_S = 10.0
+
+_Listing = tuple[tuple[Replica, ...], Mapping[str, EngineMetrics]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Word:
+    """What operators have said, as read in this tick."""
+
+    pins: Mapping[str, Pin]
+    ordered: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,31 +75,56 @@ class ControlLoop:
         now_s = self._now_s()
         pools = self._settings.pools
         counters, listings = await asyncio.gather(
-            self._gateway.scrape(), asyncio.gather(*(self._list(pool) for pool in pools.values()))
+            self._gateway.scrape(),
+            asyncio.gather(*(self._list(pool) for pool in pools.values()), return_exceptions=True),
         )
-        pins, ordered = self._spec.pins(), self._spec.drains()
+        word = _Word(pins=self._spec.pins(), ordered=self._spec.drains())
         published = {}
-        for pool, (replicas, engines) in zip(pools.values(), listings, strict=True):
-            seen = self._observe(pool, replicas, engines, counters, now_s)
-            pin = pins.get(pool.name)
-            plan, self._states[pool.name] = plan_pool(
-                pool,
-                seen.replicas,
-                seen.sample,
-                self._states[pool.name],
-                pin=pin,
-                managed=self._platform.manages(pool),
-                drained=_unused(seen, counters),
-                ordered=ordered & {one.replica_id for one in seen.replicas},
-                now_s=now_s,
-            )
-            view = _pool_view(pool, seen, plan, self._states[pool.name])
-            published[pool.name] = replace(view, pin=pin if pin is not None and now_s < pin.until_s else None)
-            self._note(published[pool.name], seen.sample)
-            await self._act(pool, plan, now_s)
+        for pool, listing in zip(pools.values(), listings, strict=True):
+            view = await self._turn(pool, listing, counters, word, now_s)
+            if view is not None:
+                published[pool.name] = view
         self.view = FleetView(revision=self.view.revision + 1, published_at_s=now_s, pools=published)
         self._sink.publish(self.view)
         return self.view
+
+    async def _turn(
+        self, pool: Pool, listing: _Listing | BaseException, counters: GatewayCounters | None, word: _Word, now_s: float
+    ) -> PoolView | None:
+        """One pool's part of a tick. What goes wrong in it stays with this pool: its last view stands."""
+        try:
+            if isinstance(listing, BaseException):
+                raise listing
+            seen = self._observe(pool, *listing, counters, now_s)
+            plan, view = self._decide(pool, seen, counters, word, now_s)
+            self._note(view, seen.sample)
+            await self._act(pool, plan, now_s)
+        except Exception:
+            self.metrics.acted(pool.name, "turn_failed")
+            log.exception("pool_failed", pool=pool.name)
+            return self.view.pools.get(pool.name)
+        return view
+
+    def _decide(
+        self, pool: Pool, seen: _Seen, counters: GatewayCounters | None, word: _Word, now_s: float
+    ) -> tuple[PoolPlan, PoolView]:
+        """What to do with the pool, and the view that says so."""
+        pin = word.pins.get(pool.name)
+        if pin is not None and now_s >= pin.until_s:
+            pin = None
+        plan, state = plan_pool(
+            pool,
+            seen.replicas,
+            seen.sample,
+            self._states[pool.name],
+            pin=pin,
+            managed=self._platform.manages(pool),
+            drained=_unused(seen, counters),
+            ordered=word.ordered & {one.replica_id for one in seen.replicas},
+            now_s=now_s,
+        )
+        self._states[pool.name] = state
+        return plan, replace(_pool_view(pool, seen, plan, state), pin=pin)
 
     async def close(self) -> None:
         """Afterwards no connection is open; every replica goes on running."""
@@ -96,7 +132,7 @@ class ControlLoop:
         await self._engines.close()
         await self._gateway.close()
 
-    async def _list(self, pool: Pool) -> tuple[tuple[Replica, ...], dict[str, EngineMetrics]]:
+    async def _list(self, pool: Pool) -> _Listing:
         replicas = await self._platform.list_replicas(pool)
         asked = [one for one in replicas if one.state in SCRAPED]
         answers = await asyncio.gather(*(self._engines.scrape(one.url) for one in asked))
@@ -117,8 +153,8 @@ class ControlLoop:
             with_metrics(one, engines.get(one.replica_id), before.get(one.replica_id), now_s) for one in replicas
         )
         demand = None
-        if counters is not None:
-            demand = self._windows[pool.name].add(now_s, counters.pools.get(pool.name, PoolCounters()))
+        if counters is not None and pool.name in counters.pools:
+            demand = self._windows[pool.name].add(now_s, counters.pools[pool.name])
         steps = self._settings.step_times.get(pool.name)
         return _Seen(
             replicas=replicas,
@@ -129,22 +165,26 @@ class ControlLoop:
     async def _act(self, pool: Pool, plan: PoolPlan, now_s: float) -> None:
         """Carries out the plan; what fails is tried again by the next tick that still wants it."""
         for replica_id in plan.drain:
-            await self._platform.mark_draining(replica_id)
-            self.metrics.acted(pool.name, "drain")
-            log.info("replica_draining", pool=pool.name, replica=replica_id)
+            if await self._do(pool, "drain", self._platform.mark_draining(replica_id)):
+                log.info("replica_draining", pool=pool.name, replica=replica_id)
         for replica_id in plan.remove:
-            await self._platform.remove(replica_id)
-            self.metrics.acted(pool.name, "remove")
+            await self._do(pool, "remove", self._platform.remove(replica_id))
         for _ in range(plan.start):
-            try:
-                await self._platform.start(pool)
-            except (OSError, SpillwayError) as error:
-                self.metrics.acted(pool.name, "start_failed")
+            if not await self._do(pool, "start", self._platform.start(pool)):
                 state = self._states[pool.name]
-                self._states[pool.name] = replace(state, may_start_at_s=now_s + 10.0)
-                log.exception("replica_start_failed", pool=pool.name, error=str(error))
+                self._states[pool.name] = replace(state, may_start_at_s=now_s + START_RETRY_S)
                 return
-            self.metrics.acted(pool.name, "start")
+
+    async def _do(self, pool: Pool, action: str, work: Awaitable[object]) -> bool:
+        """Whether it was done; a failure is counted and logged, and holds up nothing else."""
+        try:
+            await work
+        except (OSError, SpillwayError) as error:
+            self.metrics.acted(pool.name, f"{action}_failed")
+            log.exception("action_failed", pool=pool.name, action=action, error=str(error))
+            return False
+        self.metrics.acted(pool.name, action)
+        return True
 
     def _note(self, view: PoolView, sample: PoolSample | None) -> None:
         """Metrics, and a log line for what changed."""
@@ -159,10 +199,14 @@ class ControlLoop:
 
 
 def _unused(seen: _Seen, counters: GatewayCounters | None) -> frozenset[str]:
-    """Draining replicas where neither the engine nor the gateway knows of a request; silence is no proof."""
+    """Replicas where neither the engine nor the gateway knows of a request; silence is no proof.
+
+    One that was never ready is known to no gateway, whether it can answer yet or not.
+    """
     if counters is None:
         return frozenset()
-    idle = (name for name, metrics in seen.engines.items() if metrics.running + metrics.waiting == 0)
+    idle = {name for name, metrics in seen.engines.items() if metrics.running + metrics.waiting == 0}
+    idle |= {one.replica_id for one in seen.replicas if one.ready_at_s is None}
     return frozenset(name for name in idle if not counters.replica_in_flight.get(name))
 
 
