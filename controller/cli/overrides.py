@@ -12,6 +12,7 @@ from controller.core.models import Provider
 STANDIN_URL = "SPILLWAY_STANDIN_URL"  # the stand-in provider: answers for every provider without a key
 PORT = "SPILLWAY_PORT"  # the gateway's; the others follow at fixed distances, as the defaults do
 COLD_START = "SPILLWAY_COLD_START_S"  # of simulated engines
+NAMES = (STANDIN_URL, PORT, COLD_START)
 ADMIN_PORT_DISTANCE = 1
 CONTROLLER_PORT_DISTANCE = 2
 STANDIN_PORT_DISTANCE = 10

@@ -15,6 +15,7 @@ from pathlib import Path
 from controller.cli.children import Child, ChildSpec, ending
 from controller.cli.errors import CliError
 from controller.cli.leftovers import identity, stop_replicas, write_record
+from controller.cli.overrides import NAMES as OVERRIDES
 from controller.cli.signals import StopSignals
 from controller.config.settings import Settings
 from controller.core.fleet import FleetView, ReplicaState
@@ -22,6 +23,8 @@ from controller.core.fleet import FleetView, ReplicaState
 POLL_S = 0.1
 WATCH_S = 0.3
 READY_DEADLINE_S = 120.0
+COLD_START_FACTOR = 4.0
+TOLD_EVERY_S = 10.0
 STOP_DEADLINE_S = 10.0
 
 
@@ -115,19 +118,24 @@ class Supervisor:
             "controller_url": self.controller_url,
             "standin_url": self.standin_url,
             "engine": self._engine,
+            "overrides": {name: self._environ[name] for name in OVERRIDES if name in self._environ},
             "ready": ready,
         }
         write_record(self._settings.state_dir / "run" / "up.json", record)
 
-    def wait_ready(self, signals: StopSignals, *, deadline_s: float = READY_DEADLINE_S) -> None:
+    def wait_ready(self, signals: StopSignals) -> None:
         """Returns when all answer and each pool that wants replicas has one ready, telling what comes up."""
-        started_s = time.monotonic()
+        started_s, deadline_s = time.monotonic(), self._ready_deadline_s()
+        told_s = TOLD_EVERY_S
         missing = self._checks()
         while missing:
             for name in [name for name, check in missing.items() if check()]:
                 del missing[name]
                 self._say("ready", f"{name} after {time.monotonic() - started_s:.1f} s")
             self._refuse_dead_children()
+            if missing and time.monotonic() - started_s > told_s:
+                self._say("waiting", f"for {', '.join(missing)}: {told_s:.0f} s so far, {deadline_s:.0f} s at most")
+                told_s += TOLD_EVERY_S
             if missing and time.monotonic() - started_s > deadline_s:
                 raise CliError(
                     f"not ready within {deadline_s:.0f} s: {', '.join(missing)}",
@@ -136,6 +144,13 @@ class Supervisor:
             if missing and signals.wait(POLL_S):
                 raise Interrupted
         self._record_up(ready=True)
+
+    def _ready_deadline_s(self) -> float:
+        """Simulated engines start in seconds; real ones get several times the cold start that their pool expects."""
+        if self._engine == "sim":
+            return READY_DEADLINE_S + self._settings.simulated_cold_start_s
+        cold_starts_s = [pool.scale.cold_start_s for pool in self._settings.pools.values() if pool.model_dir]
+        return READY_DEADLINE_S + COLD_START_FACTOR * max(cold_starts_s, default=0.0)
 
     def _checks(self) -> dict[str, Callable[[], bool]]:
         checks: dict[str, Callable[[], bool]] = {}

@@ -219,9 +219,13 @@ def _print_welcome(system: System, engine: str) -> None:
 
 
 def _command(words: str, settings: Settings) -> str:
-    """A command of ours as it must be typed for this state folder."""
-    if settings.state_dir == Path(".spillway") or settings.state_dir == Path(".spillway").absolute():
-        return f"spillway {words}"
+    """A command of ours as it must be typed here, for this state folder."""
     import shlex
+    import shutil
 
-    return f"spillway {words} --state-dir {shlex.quote(str(settings.state_dir))}"
+    here = Path(sys.argv[0])
+    found = shutil.which("spillway") is not None or here.name != "spillway"
+    program = "spillway" if found else shlex.quote(os.path.relpath(here))
+    if settings.state_dir == Path(".spillway") or settings.state_dir == Path(".spillway").absolute():
+        return f"{program} {words}"
+    return f"{program} {words} --state-dir {shlex.quote(str(settings.state_dir))}"

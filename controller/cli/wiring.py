@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from controller.adapters.fleet_file import FleetFile
     from controller.adapters.local_http import ChatClient, LocalHttp
+    from controller.adapters.spec_files import SpecFiles
     from controller.adapters.sqlite_keys import KeySnapshot, SqliteKeys
     from controller.adapters.sqlite_ledger import SqliteLedger
     from controller.adapters.sqlite_reader import SqliteLedgerReader
@@ -28,17 +30,17 @@ def settings_from(
 ) -> Settings:
     """The configuration that a command works with: the file, the environment, and what a running `up` says."""
     from controller.cli.leftovers import read_record, running_up
-    from controller.cli.overrides import STANDIN_URL, with_overrides
+    from controller.cli.overrides import with_overrides
     from controller.config.load import load_settings
 
     variables = dict(os.environ if environ is None else environ)
     if state_dir is not None:
         variables["SPILLWAY_STATE_DIR"] = str(state_dir)
     settings = load_settings(config_file(config, variables), variables, today=today or datetime.now(UTC).date())
-    if STANDIN_URL not in variables and running_up(settings.state_dir) is not None:
+    if running_up(settings.state_dir) is not None:
         record = read_record(settings.state_dir / "run" / "up.json")
-        url = record.get("standin_url") if isinstance(record, dict) else None
-        variables |= {STANDIN_URL: str(url)} if url else {}
+        said = record.get("overrides") if isinstance(record, dict) else None
+        variables = {**(said if isinstance(said, dict) else {}), **variables}
     return with_overrides(settings, variables)
 
 
@@ -71,7 +73,24 @@ def open_fleet(settings: Settings) -> FleetFile:
     """The published view of the fleet."""
     from controller.adapters.fleet_file import FleetFile
 
+    _warn_on_stderr()
     return FleetFile(settings.state_dir)
+
+
+def open_spec(settings: Settings) -> SpecFiles:
+    """What operators have said about pools."""
+    from controller.adapters.spec_files import SpecFiles
+
+    _warn_on_stderr()
+    return SpecFiles(settings.state_dir)
+
+
+def _warn_on_stderr() -> None:
+    """Commands that keep no log of their own say warnings on stderr: stdout is for data."""
+    import structlog
+
+    if not structlog.is_configured():
+        structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
 
 
 def open_keys(settings: Settings) -> SqliteKeys:
@@ -141,7 +160,6 @@ def build_controller(settings: Settings, engine: str, environ: Mapping[str, str]
     from controller.adapters.engine_scrape import EngineScraper
     from controller.adapters.gateway_scrape import GatewayScraper
     from controller.adapters.processes import LocalProcesses
-    from controller.adapters.spec_files import SpecFiles
     from controller.loop.tick import ControlLoop
 
     timeout_s = settings.controller.scrape_timeout_s
@@ -151,7 +169,7 @@ def build_controller(settings: Settings, engine: str, environ: Mapping[str, str]
         platform=LocalProcesses(settings, engine="vllm" if engine == "vllm" else "sim", environ=environ),
         engines=EngineScraper(timeout_s),
         gateway=GatewayScraper(admin_url, timeout_s),
-        spec=SpecFiles(settings.state_dir),
+        spec=open_spec(settings),
         sink=open_fleet(settings),
         clock=SystemClock(),
     )

@@ -12,7 +12,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -104,8 +104,8 @@ class Stack:
         raise AssertionError("no gateway process")
 
 
-def _await_ready(stack: Stack) -> None:
-    deadline = time.monotonic() + READY_DEADLINE_S
+def _await_ready(stack: Stack, within_s: float) -> None:
+    deadline = time.monotonic() + within_s
     while time.monotonic() < deadline:
         assert stack.process.poll() is None, f"`spillway up` ended: {stack.log.read_text()[-4000:]}"
         with contextlib.suppress(OSError, urllib.error.URLError, KeyError, ValueError):
@@ -113,7 +113,7 @@ def _await_ready(stack: Stack) -> None:
             if record["ready"] and record["pid"] == stack.process.pid:
                 return
         time.sleep(0.05)
-    raise AssertionError(f"not ready within {READY_DEADLINE_S} s: {stack.log.read_text()[-4000:]}")
+    raise AssertionError(f"not ready within {within_s} s: {stack.log.read_text()[-4000:]}")
 
 
 def config_text(config: str, ports: list[int], cold_start_s: float) -> str:
@@ -126,7 +126,15 @@ def config_text(config: str, ports: list[int], cold_start_s: float) -> str:
 
 
 @contextlib.contextmanager
-def running_stack(folder: Path, config: str, *, cold_start_s: float = 0.3) -> Iterator[Stack]:
+def running_stack(
+    folder: Path,
+    config: str,
+    *,
+    cold_start_s: float = 0.3,
+    engine: str = "sim",
+    environ: Mapping[str, str] | None = None,
+    ready_s: float = READY_DEADLINE_S,
+) -> Iterator[Stack]:
     """A ready system; afterwards every process it started is gone."""
     folder.mkdir(parents=True, exist_ok=True)
     ports = free_ports(4)
@@ -134,22 +142,26 @@ def running_stack(folder: Path, config: str, *, cold_start_s: float = 0.3) -> It
     file.write_text(config_text(config, ports, cold_start_s))
     log = folder / "up.log"
     hidden = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GROQ_API_KEY", "TOGETHER_API_KEY", "AI_PHASE")
-    environ = {name: value for name, value in os.environ.items() if name not in hidden}
+    variables = {name: value for name, value in os.environ.items() if name not in hidden}
     command = [
         sys.executable,
         "-m",
         "controller.cli.main",
         "up",
+        "--engine",
+        engine,
         "--config",
         str(file),
         "--state-dir",
         str(folder / "state"),
     ]
     with log.open("wb") as sink:
-        process = subprocess.Popen(command, stdout=sink, stderr=sink, stdin=subprocess.DEVNULL, env=environ)
+        process = subprocess.Popen(
+            command, stdout=sink, stderr=sink, stdin=subprocess.DEVNULL, env={**variables, **(environ or {})}
+        )
     stack = Stack(process, folder / "state", *ports, log)
     try:
-        _await_ready(stack)
+        _await_ready(stack, ready_s)
         yield stack
     finally:
         children = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
