@@ -40,6 +40,8 @@ def error_document(error: SpillwayError) -> dict[str, object]:
     document: dict[str, object] = {"what": str(error), "exit_code": exit_code_of(error)}
     if isinstance(error, CliError):
         document |= {"why": error.why or None, "fix": error.fix or None}
+    if isinstance(error, RequestError):
+        document |= {"status": error.status, "code": error.code, "param": error.param}
     if isinstance(error, ConfigError):
         document["problems"] = [
             {

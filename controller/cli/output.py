@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
 SCHEMA = "spillway.dev/cli/v1"
 STYLES = {"error": "bold red", "warning": "yellow", "fix": "cyan", "next": "cyan", "ok": "green"}
@@ -88,5 +89,25 @@ def grid(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> T
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """The same on stdout."""
-    console().print(grid(title, columns, rows), soft_wrap=False)
+    """The same on stdout; in a pipe no cell is ever folded, so that names can be searched for and cut out."""
+    if console().is_terminal:
+        console().print(grid(title, columns, rows), soft_wrap=False)
+        return
+    if title:
+        console().print(title, markup=False)
+    console().print(aligned(columns, rows))
+
+
+def aligned(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Text:
+    """Columns as wide as their widest cell, two blanks apart, as kubectl has them; a line is never broken."""
+    from rich.cells import cell_len
+    from rich.text import Text
+
+    lines = [list(columns), *(list(row) for row in rows)]
+    widths = [max(cell_len(line[place]) for line in lines) for place in range(len(columns))]
+    padded = [
+        [cell + " " * (width - cell_len(cell)) for cell, width in zip(line, widths, strict=True)] for line in lines
+    ]
+    text = Text("\n".join("  ".join(line).rstrip() for line in padded), no_wrap=True)
+    text.stylize("bold", 0, len("  ".join(padded[0]).rstrip()))
+    return text

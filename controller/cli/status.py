@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,10 +19,17 @@ if TYPE_CHECKING:
     from controller.config.settings import Settings
     from controller.core.fleet import FleetView, PoolView
 
-EPILOG = "Examples: spillway status    spillway status --watch    spillway status --json"
+EPILOG = "Examples: spillway status    spillway status --watch    spillway status -o wide    spillway status --json"
 WATCH_EVERY_S = 1.0
 STALE_AFTER_S = 5.0
 SECONDS_PER_DAY = 86_400.0
+
+
+class Output(StrEnum):
+    """How kubectl users ask for it."""
+
+    WIDE = "wide"
+    JSON = "json"
 
 
 def register(app: typer.Typer) -> None:
@@ -30,7 +38,10 @@ def register(app: typer.Typer) -> None:
 
 
 def status(
+    *,
     watch: bool = typer.Option(False, "--watch", "-w", help="again every second, until Ctrl-C"),
+    output: Output | None = typer.Option(None, "--output", "-o", help="the same as --wide or --json"),
+    wide: bool = typer.Option(False, "--wide", help="also requests in flight and spilled, draining replicas, model"),
     as_json: bool = typer.Option(False, "--json", help="one JSON document; with --watch one per line"),
     config: Path | None = typer.Option(None, "--config", "-c", help="spillway.yaml to use"),
     state_dir: Path | None = typer.Option(None, help="state folder of the system [default: .spillway]"),
@@ -41,11 +52,12 @@ def status(
 
     settings = settings_from(config, state_dir)
     http = open_local_http(1.0)
+    shape = Output.JSON if as_json else Output.WIDE if wide else output
     try:
         if not watch:
-            _show(collect(settings, http), as_json=as_json)
+            _show(collect(settings, http), shape)
             return
-        with stop_signals() as signals, _screen(as_json=as_json) as show:
+        with stop_signals() as signals, _screen(shape) as show:
             while not signals.count:
                 show(collect(settings, http))
                 signals.wait(WATCH_EVERY_S)
@@ -91,19 +103,21 @@ def ordered(view: FleetView, settings: Settings) -> list[PoolView]:
 
 
 def gateway_figures(text: bytes | None) -> dict[tuple[str, str], float] | None:
-    """Counters of the gateway's metrics by (name, pool); None when the gateway does not answer."""
+    """Counters of the gateway's metrics by (name, pool); None when the gateway does not answer, or another one does."""
     if text is None:
         return None
-    from prometheus_client.parser import text_string_to_metric_families
+    from controller.adapters.exposition import samples
 
     wanted = ("spillway_pool_arrivals_total", "spillway_spilled_requests_total", "spillway_in_flight")
     figures: dict[tuple[str, str], float] = {}
-    for family in text_string_to_metric_families(text.decode("utf-8", "replace")):
-        for sample in family.samples:
-            if sample.name in wanted and "pool" in sample.labels:
+    try:
+        for sample in samples(text.decode("utf-8", "replace"), wanted):
+            if "pool" in sample.labels:
                 place = (sample.name, sample.labels["pool"])
                 figures[place] = figures.get(place, 0.0) + sample.value
-    return figures
+    except ValueError:
+        return None
+    return figures or None
 
 
 def pool_row(pool: PoolView, settings: Settings, metrics: dict[tuple[str, str], float] | None) -> dict[str, object]:
@@ -114,16 +128,21 @@ def pool_row(pool: PoolView, settings: Settings, metrics: dict[tuple[str, str], 
         return int(metrics.get((name, pool.name), 0)) if metrics is not None else None
 
     configured = settings.pools.get(pool.name)
-    pin = pool.pin if pool.pin is not None and pool.pin.until_s > time.time() else None
+    now_s = time.time()
+    pin = pool.pin if pool.pin is not None and pool.pin.until_s > now_s else None
+    age_s, age_of = _age(pool, now_s)
     return {
         "name": pool.name,
         "model": configured.model if configured is not None else None,
+        "fixed": configured is not None and bool(configured.endpoints),
         "ready": pool.count(ReplicaState.READY),
         "desired": pool.desired_replicas,
         "warming": pool.count(ReplicaState.WARMING),
         "draining": pool.count(ReplicaState.DRAINING),
         "lost": pool.count(ReplicaState.LOST),
         "routing": pool.mode,
+        "age_s": age_s,
+        "age_of": age_of,
         "spill_ratio": pool.spill_ratio,
         "saturation_ratio": pool.saturation_ratio,
         "arrivals": figure("spillway_pool_arrivals_total"),
@@ -135,6 +154,14 @@ def pool_row(pool: PoolView, settings: Settings, metrics: dict[tuple[str, str], 
         "simulated": any(replica.simulated for replica in pool.replicas),
         "replicas": pool.replicas,
     }
+
+
+def _age(pool: PoolView, now_s: float) -> tuple[float | None, str | None]:
+    """How long the routing has been what it is; for one that never changed, the age of the oldest replica."""
+    if pool.mode_since_s > 0:
+        return round(now_s - pool.mode_since_s, 1), "routing"
+    started_s = [replica.started_at_s for replica in pool.replicas if replica.started_at_s > 0]
+    return (round(now_s - min(started_s), 1), "replica") if started_s else (None, None)
 
 
 def provider_rows(settings: Settings) -> list[dict[str, object]]:
@@ -176,27 +203,27 @@ def spend_today(settings: Settings, now_s: float) -> dict[str, object] | None:
     }
 
 
-def _show(document: dict[str, object], *, as_json: bool) -> None:
+def _show(document: dict[str, object], shape: Output | None) -> None:
     from controller.cli.output import console, emit_json
     from controller.cli.status_tables import status_view
 
-    if as_json:
+    if shape is Output.JSON:
         emit_json("status", document)
     else:
-        console().print(status_view(document), soft_wrap=False)
+        console().print(status_view(document, wide=shape is Output.WIDE), soft_wrap=True)
 
 
 @contextmanager
-def _screen(*, as_json: bool) -> Iterator[Callable[[dict[str, object]], None]]:
+def _screen(shape: Output | None) -> Iterator[Callable[[dict[str, object]], None]]:
     """How a watch shows each document: redrawn in place on a terminal, else one after the other."""
     from controller.cli.output import console
 
-    if as_json or not console().is_terminal:
-        yield lambda document: _show(document, as_json=as_json)
+    if shape is Output.JSON or not console().is_terminal:
+        yield lambda document: _show(document, shape)
         return
     from rich.live import Live
 
     from controller.cli.status_tables import status_view
 
     with Live(console=console(), auto_refresh=False, screen=True) as live:
-        yield lambda document: live.update(status_view(document), refresh=True)
+        yield lambda document: live.update(status_view(document, wide=shape is Output.WIDE), refresh=True)

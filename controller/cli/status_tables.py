@@ -12,22 +12,46 @@ if TYPE_CHECKING:
     from controller.core.fleet import Pin, Replica
 
 Row = Mapping[str, object]
-POOL_COLUMNS = ("NAME", "READY", "DESIRED", "WARMING", "ROUTING", "SPILL%", "SAT%", "IN-FLIGHT", "SPILLED")
+POOL_COLUMNS = ("NAME", "READY", "DESIRED", "WARMING", "ROUTING", "SPILL%", "SAT%", "AGE")  # within 80 characters
+WIDE_COLUMNS = ("IN-FLIGHT", "SPILLED", "DRAINING", "MODEL")
 UNKNOWN = "<unknown>"
+NONE = "<none>"
+AGE_WORDS = "AGE: of the routing; of the oldest replica where the routing never changed"
 
 
-def status_view(document: Row) -> RenderableType:
+def status_view(document: Row, *, wide: bool = False) -> RenderableType:
     """Everything in the status document, for a terminal or a pipe."""
     from rich.console import Group
+    from rich.text import Text
 
-    from controller.cli.output import grid
+    from controller.cli.output import aligned
 
     pools = cast("Sequence[Row]", document["pools"])
-    parts: list[RenderableType] = [*_heading(document), grid("", POOL_COLUMNS, [_pool_cells(row) for row in pools])]
-    parts += [line for row in pools for line in _pool_words(row)]
-    parts.append(grid("\nProviders", ("NAME", "STATE", "ADDRESS"), _provider_cells(document)))
+    columns = (*POOL_COLUMNS, *WIDE_COLUMNS) if wide else POOL_COLUMNS
+    parts: list[RenderableType] = [
+        *_heading(document),
+        aligned(columns, [_pool_cells(row, wide=wide) for row in pools]),
+    ]
+    parts += [Text(line, style="dim") for line in _notes(pools)]
+    parts += [Text(line, style="dim") for row in pools for line in _pool_words(row)]
+    parts += [Text("\nProviders"), aligned(("NAME", "STATE", "ADDRESS"), _provider_cells(document))]
     parts.append(_spend(cast("Row | None", document["spend_today"])))
     return Group(*parts)
+
+
+def age_words(age_s: float) -> str:
+    """A span as kubectl tells it: 45s, 12m, 3h12m, 2d4h."""
+    seconds = max(0, int(age_s))
+    if seconds < 120:
+        return f"{seconds}s"
+    minutes = seconds // 60
+    if minutes < 180:
+        return f"{minutes}m"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 48:
+        return f"{hours}h{minutes}m" if minutes else f"{hours}h"
+    days, hours = divmod(hours, 24)
+    return f"{days}d{hours}h" if hours else f"{days}d"
 
 
 def _heading(document: Row) -> list[RenderableType]:
@@ -46,38 +70,48 @@ def _time_of_day(document: Row) -> str:
     return str(document["at"])[:19]
 
 
-def _pool_cells(row: Row) -> list[str]:
-    return [
-        f"{row['name']}{' (simulated)' if row['simulated'] else ''}",
+def _pool_cells(row: Row, *, wide: bool) -> list[str]:
+    age_s = row["age_s"]
+    cells = [
+        str(row["name"]),
         str(row["ready"]),
-        _or_unknown(row["desired"]),
+        NONE if row["fixed"] else _or_unknown(row["desired"]),
         str(row["warming"]),
         str(row["routing"]),
         _percent(row["spill_ratio"]),
         _percent(row["saturation_ratio"]),
-        _or_unknown(row["in_flight"]),
-        _or_unknown(row["spilled"]),
+        age_words(age_s) if isinstance(age_s, int | float) else UNKNOWN,
     ]
+    if wide:
+        cells += [_or_unknown(row["in_flight"]), _or_unknown(row["spilled"])]
+        cells += [str(row["draining"]), str(row["model"] or NONE)]
+    return cells
 
 
-def _pool_words(row: Row) -> list[RenderableType]:
+def _notes(pools: Sequence[Row]) -> list[str]:
+    """What holds for the table as a whole."""
+    simulated = [str(row["name"]) for row in pools if row["simulated"]]
+    return [f"simulated engines: {', '.join(simulated)}", AGE_WORDS] if simulated else [AGE_WORDS]
+
+
+def _pool_words(row: Row) -> list[str]:
     """Why the pool is as it is: routing, scaling, pin, and replicas that are not simply ready."""
-    from rich.text import Text
-
     words = [f"routing: {row['routing_reason']}"] if row["routing_reason"] else []
     words += [f"scaling: {row['scaling_reason']}"] if row["scaling_reason"] else []
     pin = cast("Pin | None", row["pin"])
     if pin is not None:
-        left_min = max(0.0, pin.until_s - time.time()) / 60
-        words.append(f"pinned by {pin.who} for {left_min:.0f} min more: {pin.reason}")
+        left = age_words(pin.until_s - time.time())
+        told = str(row["routing_reason"]).startswith("pinned by")
+        words.append(f"pin expires in {left}" if told else f"pinned by {pin.who} for {left} more: {pin.reason}")
     lines = [f"  {row['name']}: {'; '.join(words)}"] if words else []
     for replica in cast("Sequence[Replica]", row["replicas"]):
-        said = _replica_words(replica)
+        said = replica_words(replica)
         lines += [f"    {replica.replica_id} {said}"] if said else []
-    return [Text(line, style="dim") for line in lines]
+    return lines
 
 
-def _replica_words(replica: Replica) -> str:
+def replica_words(replica: Replica) -> str:
+    """What there is to say of a replica; nothing of one that is simply ready."""
     state = replica.state.value
     if state == "ready":
         return ""

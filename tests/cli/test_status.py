@@ -1,0 +1,272 @@
+"""`spillway status`: a table for eighty columns, with no name ever broken, and the same as data."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import re
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from published import fleet, publish, replica
+from published import run as run_command
+from typer.testing import Result
+
+from controller.adapters.sqlite_ledger import SqliteLedger
+from controller.cli import status
+from controller.cli.errors import EXIT_FAILED, EXIT_USAGE, CliError
+from controller.cli.output import aligned, console, table
+from controller.cli.status_tables import age_words
+from controller.config.settings import BudgetSettings
+from controller.core.fleet import Pin, PoolView, RoutingMode
+from controller.telemetry.gateway_metrics import GatewayMetrics, registry_of, render
+
+HEADER = ["NAME", "READY", "DESIRED", "WARMING", "ROUTING", "SPILL%", "SAT%", "AGE"]
+WIDE = ["IN-FLIGHT", "SPILLED", "DRAINING", "MODEL"]
+
+
+@pytest.fixture(autouse=True)
+def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Eighty columns, ports that nobody listens on, no configuration file."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("SPILLWAY_PORT", str(free_port()))
+    monkeypatch.delenv("LLAMA_8B_ENDPOINT", raising=False)
+
+
+def free_port() -> int:
+    """One with free neighbours, most likely."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return min(int(probe.getsockname()[1]), 65_000)
+
+
+def run(state_dir: Path, *arguments: str) -> Result:
+    """One `spillway status` on this state folder."""
+    return run_command(status.register, "status", *arguments, "--state-dir", str(state_dir))
+
+
+def cells(line: str) -> list[str]:
+    """A line of the table."""
+    return re.split(r"  +", line)
+
+
+def test_the_table_fits_eighty_columns(tmp_path: Path) -> None:
+    """Names and headers whole, each pool on one line, what is simulated in a note below."""
+    publish(tmp_path, fleet())
+    result = run(tmp_path)
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    at = next(number for number, line in enumerate(lines) if line.startswith("NAME"))
+    table = lines[at : at + 3]
+    assert [cells(line) for line in table] == [
+        HEADER,
+        ["llama-8b", "1", "3", "1", "Spilling", "37", "120", "62m"],
+        ["mixtral-8x7b", "1", "<unknown>", "0", "Local", "0", "<unknown>", "6m"],
+    ]
+    assert max(map(len, table)) <= 80
+    assert lines[at + 3] == "simulated engines: llama-8b"
+    assert lines[at + 4].startswith("AGE: ")
+
+
+def test_a_name_too_long_for_the_width_is_not_broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The line grows instead; so it does in forty columns."""
+    monkeypatch.setenv("COLUMNS", "40")
+    name = "a-pool-with-a-name-of-more-than-forty-characters-in-it"
+    publish(tmp_path, replace(fleet(), pools={name: PoolView(name=name, replicas=(replica(f"{name}-1", pool=name),))}))
+    lines = run(tmp_path).stdout.splitlines()
+    assert any(cells(line)[:2] == [name, "1"] for line in lines)
+    assert any(cells(line) == HEADER for line in lines)
+
+
+@pytest.mark.parametrize("arguments", [("-o", "wide"), ("--wide",), ("--output", "wide")])
+def test_wide_has_the_other_columns(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    """As kubectl asks for it."""
+    publish(tmp_path, fleet())
+    lines = [cells(line) for line in run(tmp_path, *arguments).stdout.splitlines()]
+    assert [*HEADER, *WIDE] in lines
+    assert [*["1", "3", "1", "Spilling", "37", "120", "62m", "<unknown>", "<unknown>", "1", "llama-8b-self"]] in [
+        line[1:] for line in lines
+    ]
+
+
+def test_why_is_told_in_whole_lines(tmp_path: Path) -> None:
+    """Reasons are not wrapped when piped: one line each, to be searched for."""
+    word = Pin(routing=None, replicas=2, who="ada", reason="driver update", until_s=time.time() + 7200.5)
+    publish(tmp_path, fleet(pin=word))
+    lines = run(tmp_path).stdout.splitlines()
+    reason = next(line for line in lines if line.startswith("  llama-8b: "))
+    assert "a reason too long for a line of eighty characters; scaling: demand 2.70" in reason
+    assert reason.endswith("pinned by ada for 120m more: driver update")
+    view = fleet(pin=word)
+    pool = replace(view.pools["llama-8b"], mode_reason="pinned by ada: driver update", decision_reason="")
+    publish(tmp_path, replace(view, pools={"llama-8b": pool}))
+    told_once = "  llama-8b: routing: pinned by ada: driver update; pin expires in 120m"
+    assert told_once in run(tmp_path).stdout.splitlines()
+    publish(tmp_path, view)
+    assert "    llama-8b-bbb222 warming, due in 30 s" in lines
+    assert "    llama-8b-ccc333 draining, 3 open" in lines
+    assert "    llama-8b-ddd444 lost: process ended" in lines
+
+
+def test_fixed_pools_want_no_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody here decides how many endpoints there are: none, not unknown."""
+    monkeypatch.setenv("LLAMA_8B_ENDPOINT", "http://10.0.0.1:8000/v1")
+    view = fleet()
+    fixed = replace(view.pools["llama-8b"], desired_replicas=None)
+    publish(tmp_path, replace(view, pools={"llama-8b": fixed}))
+    assert ["llama-8b", "1", "<none>"] in [cells(line)[:3] for line in run(tmp_path).stdout.splitlines()]
+
+
+@pytest.mark.parametrize("arguments", [("--json",), ("-o", "json")])
+def test_the_same_as_json(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    """One document; ages with what they are of; what is unknown is null."""
+    publish(tmp_path, fleet())
+    found = json.loads(run(tmp_path, *arguments).stdout)
+    assert found["kind"] == "status"
+    data = found["data"]
+    assert (data["stale"], data["controller_up"], data["gateway_up"], data["spend_today"]) == (True, False, False, None)
+    spilling, calm = data["pools"]
+    assert (spilling["routing"], spilling["spill_ratio"], spilling["desired"]) == ("Spilling", 0.37, 3)
+    assert (spilling["age_of"], calm["age_of"]) == ("routing", "replica")
+    assert spilling["age_s"] == pytest.approx(3720.0, abs=5.0)
+    assert calm["age_s"] == pytest.approx(400.0, abs=5.0)
+    assert (spilling["simulated"], calm["simulated"], spilling["in_flight"]) == (True, False, None)
+    assert (spilling["draining"], spilling["lost"]) == (1, 1)
+
+
+def test_a_pool_nobody_knows_the_age_of(tmp_path: Path) -> None:
+    """No routing change and no replica: unknown, not zero."""
+    publish(tmp_path, replace(fleet(), pools={"llama-8b": PoolView(name="llama-8b")}))
+    rows = [cells(line) for line in run(tmp_path).stdout.splitlines()]
+    assert ["llama-8b", "0", "<unknown>", "0", "Local", "0", "<unknown>", "<unknown>"] in rows
+    assert json.loads(run(tmp_path, "--json").stdout)["data"]["pools"][0]["age_s"] is None
+
+
+def test_nothing_published_is_one_clear_line(tmp_path: Path) -> None:
+    """With the command that starts a system."""
+    error = run(tmp_path).exception
+    assert isinstance(error, CliError)
+    assert (error.exit_code, error.fix) == (EXIT_FAILED, "start one: spillway up")
+
+
+def test_a_garbled_view_leaves_stdout_to_data(tmp_path: Path) -> None:
+    """The warning goes to stderr, and the command says that there is nothing."""
+    publish(tmp_path, fleet())
+    (tmp_path / "run" / "fleet.json").write_text("{")
+    result = run(tmp_path, "--json")
+    assert isinstance(result.exception, CliError)
+    assert result.stdout == ""
+
+
+def test_an_unknown_shape_is_wrong_usage(tmp_path: Path) -> None:
+    """-o takes wide or json."""
+    assert run(tmp_path, "-o", "yaml").exit_code == EXIT_USAGE
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    """The gateway's admin port."""
+
+    body = b""
+
+    def do_GET(self) -> None:
+        """Metrics, whatever was asked."""
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(self.body)
+
+    def log_message(self, *_: object) -> None:
+        """Quiet."""
+
+
+@pytest.fixture
+def admin(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Handler]]:
+    """A server where the gateway's admin port should be."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as made:
+        monkeypatch.setenv("SPILLWAY_PORT", str(made.server_port - 1))
+        thread = threading.Thread(target=made.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        yield Handler
+        made.shutdown()
+        thread.join()
+
+
+def test_counters_come_from_the_gateway(tmp_path: Path, admin: type[Handler]) -> None:
+    """In flight and spilled per pool, zero when it says nothing about one."""
+    metrics = GatewayMetrics()
+    pool = metrics.target("llama-8b", is_own=True)
+    pool.in_flight, pool.arrivals, pool.spilled = 4, 10, {"saturated": 2, "spilling": 3}
+    admin.body = render(registry_of(metrics))
+    publish(tmp_path, fleet())
+    data = json.loads(run(tmp_path, "--json").stdout)["data"]
+    assert data["gateway_up"]
+    assert [(row["in_flight"], row["spilled"], row["arrivals"]) for row in data["pools"]] == [(4, 5, 10), (0, 0, 0)]
+    assert "the gateway does not answer" not in run(tmp_path).stdout
+
+
+@pytest.mark.parametrize("body", [b"<html>not a gateway</html>", b"spillway_in_flight{ 1\n", b""])
+def test_something_else_on_the_gateways_port_is_no_gateway(tmp_path: Path, admin: type[Handler], body: bytes) -> None:
+    """No traceback, no zeros: the gateway does not answer."""
+    admin.body = body
+    publish(tmp_path, fleet())
+    assert "the gateway does not answer" in run(tmp_path).stdout
+    assert json.loads(run(tmp_path, "--json").stdout)["data"]["pools"][0]["in_flight"] is None
+
+
+def test_an_empty_ledger_is_no_spend(tmp_path: Path) -> None:
+    """Zero is told once there are books."""
+    publish(tmp_path, fleet())
+    assert "Spend today: no ledger yet" in run(tmp_path).stdout
+    SqliteLedger(tmp_path / "spillway.db", BudgetSettings()).close()
+    assert "0 requests, 0 spilled, 0 simulated; bought $0.0000" in run(tmp_path).stdout
+
+
+def test_pools_come_in_the_order_of_the_configuration(tmp_path: Path) -> None:
+    """Then those that are only published."""
+    view = fleet()
+    pools = {"zeta": PoolView(name="zeta", mode=RoutingMode.LOCAL), **dict(reversed(view.pools.items()))}
+    publish(tmp_path, replace(view, pools=pools))
+    names = [row["name"] for row in json.loads(run(tmp_path, "--json").stdout)["data"]["pools"]]
+    assert names == ["llama-8b", "mixtral-8x7b", "zeta"]
+
+
+@pytest.mark.parametrize(
+    ("age_s", "words"),
+    [
+        (-3.0, "0s"), (0.4, "0s"), (119.9, "119s"), (120, "2m"), (179 * 60 + 59, "179m"), (3 * 3600, "3h"),
+        (3 * 3600 + 720, "3h12m"), (47 * 3600 + 3540, "47h59m"), (48 * 3600, "2d"), (52 * 3600, "2d4h"),
+    ],
+)  # fmt: skip
+def test_ages_read_as_kubectl_has_them(age_s: float, words: str) -> None:
+    """The two largest units at most."""
+    assert age_words(age_s) == words
+
+
+def test_wide_characters_keep_columns_straight() -> None:
+    """Cells are measured as a terminal shows them."""
+    assert aligned(("NAME", "N"), [("日本", "1"), ("abcde", "2")]).plain == "NAME   N\n日本   1\nabcde  2"
+
+
+def test_help_shows_an_example() -> None:
+    """And the shapes."""
+    result = run_command(status.register, "status", "--help")
+    assert "Examples" in result.stdout
+    assert "wide" in result.stdout
+
+
+def test_tables_in_a_pipe_break_no_cell(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whatever the width: an ID that is cut in two can be neither searched for nor pasted."""
+    monkeypatch.setenv("COLUMNS", "20")
+    console.cache_clear()
+    table("[Title]", ("ID", "WHY"), [("req-0123456789-0000001", "a long reason in many words")])
+    assert capsys.readouterr().out.splitlines() == [
+        "[Title]",
+        "ID                      WHY",
+        "req-0123456789-0000001  a long reason in many words",
+    ]
