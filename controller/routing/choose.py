@@ -68,15 +68,7 @@ def plan_chain(profile: RequestProfile, table: RoutingTable) -> tuple[Target, ..
 
     Raises RequestError 404 for a name nobody knows, and 400 when nothing in the chain can do what is asked.
     """
-    chain: dict[str, Target] = {}
-    dropped: dict[str, str] = {}
-    for wanted in (_wanted, _last_resort):
-        for key, reason in () if chain else wanted(profile, table):
-            found = _target(key, reason, profile, table)
-            if isinstance(found, str):
-                dropped[key] = found
-            else:
-                chain.setdefault(found.model.key, found)
+    chain, dropped = _considered(profile, table)
     if not chain:
         why = "; ".join(f"{key}: {lack}" for key, lack in dropped.items()) or "no model is configured for it"
         raise RequestError(
@@ -87,6 +79,11 @@ def plan_chain(profile: RequestProfile, table: RoutingTable) -> tuple[Target, ..
             should_retry=False,
         )
     return tuple(chain.values())
+
+
+def passed_over(profile: RequestProfile, table: RoutingTable) -> Mapping[str, str]:
+    """Catalogue keys that `plan_chain` wanted but left out, each with the reason: for explanations only."""
+    return _considered(profile, table)[1]
 
 
 def choose(
@@ -124,6 +121,20 @@ def choose(
         return ordered
     explained = Target(model=head.model, pool=None, provider=head.provider, reason=f"{words}; {head.reason}")
     return (explained, *ordered[1:])
+
+
+def _considered(profile: RequestProfile, table: RoutingTable) -> tuple[dict[str, Target], dict[str, str]]:
+    """What can serve the request, in order, and what cannot and why."""
+    chain: dict[str, Target] = {}
+    dropped: dict[str, str] = {}
+    for wanted in (_wanted, _last_resort):
+        for key, reason in () if chain else wanted(profile, table):
+            found = _target(key, reason, profile, table)
+            if isinstance(found, str):
+                dropped[key] = found
+            else:
+                chain.setdefault(found.model.key, found)
+    return chain, dropped
 
 
 def _own_only(chain: tuple[Target, ...]) -> tuple[Target, ...]:
