@@ -74,23 +74,22 @@ def plan_pool(
     if not managed:
         return PoolPlan(spill=spill, scale=None), state
     state = _after_deaths(replicas, state, now_s)
-    going = {one.replica_id for one in replicas if one.state is ReplicaState.DRAINING}
-    going |= {one.replica_id for one in replicas if one.state in _ALIVE and one.replica_id in ordered}
+    ordered &= {one.replica_id for one in replicas if one.state in _ALIVE}
+    going = {one.replica_id for one in replicas if one.state is ReplicaState.DRAINING} | ordered
     staying = [one for one in replicas if one.state in _ALIVE and one.replica_id not in going]
     pinned = None if pin is None else pin.replicas
     scale, scaled = decide(sample, state.scale, pool.scale, replicas_now=len(staying), pin_replicas=pinned, now_s=now_s)
     missing = scale.replicas - len(staying)
-    drain = [one.replica_id for one in replicas if one.state in _ALIVE and one.replica_id in going]
+    drain = sorted(ordered)
     if missing < 0:
         drain += [one.replica_id for one in sorted(staying, key=_least_missed)[:-missing]]
     since_s = {name: state.draining_since_s.get(name, now_s) for name in (*going, *drain)}
-    lost = [one.replica_id for one in replicas if one.state is ReplicaState.LOST]
     plan = PoolPlan(
         spill=spill,
         scale=scale,
         start=missing if missing > 0 and now_s >= state.may_start_at_s else 0,
         drain=tuple(drain),
-        remove=(*lost, *_finished(pool, since_s, drained, now_s)),
+        remove=(*_lost(replicas), *_finished(pool, since_s, drained, now_s)),
     )
     return plan, replace(state, scale=scaled, draining_since_s=since_s)
 
@@ -124,6 +123,11 @@ def _least_missed(replica: Replica) -> tuple[bool, int, float, str]:
     return (replica.state is ReplicaState.READY, work, -replica.started_at_s, replica.replica_id)
 
 
+def _lost(replicas: Sequence[Replica]) -> dict[str, Replica]:
+    """What runs no more, by id."""
+    return {one.replica_id: one for one in replicas if one.state is ReplicaState.LOST}
+
+
 def _finished(pool: Pool, since_s: Mapping[str, float], drained: frozenset[str], now_s: float) -> tuple[str, ...]:
     """Draining replicas that may be stopped: unused for sure, or out of patience."""
     return tuple(
@@ -135,7 +139,7 @@ def _finished(pool: Pool, since_s: Mapping[str, float], drained: frozenset[str],
 
 def _after_deaths(replicas: Sequence[Replica], state: PoolState, now_s: float) -> PoolState:
     """The state with a later next start when replicas die young, and none once a later one has lived."""
-    dead = {one.replica_id: one for one in replicas if one.state is ReplicaState.LOST}
+    dead = _lost(replicas)
     young = [
         name
         for name, one in dead.items()
