@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 from dataclasses import dataclass
 
@@ -23,7 +22,7 @@ class KeyRecord:
 
 def key_digest(pepper: bytes, secret: str) -> bytes:
     """HMAC-SHA256(pepper, secret): a stolen table is useless without the pepper."""
-    return hmac.new(pepper, secret.encode("utf-8", "surrogatepass"), hashlib.sha256).digest()
+    return hmac.digest(pepper, secret.encode("utf-8", "surrogatepass"), "sha256")
 
 
 def split_key(key: str) -> tuple[str, str] | None:

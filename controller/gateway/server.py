@@ -76,6 +76,7 @@ def _server(app: Any, drain_s: float) -> _Server:  # Any: uvicorn's own type for
             access_log=False,
             server_header=False,
             date_header=False,
+            proxy_headers=False,  # who calls is told by the key alone
             timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=int(drain_s + GRACE_S + 1),
             backlog=BACKLOG,
