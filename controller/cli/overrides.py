@@ -12,7 +12,8 @@ from controller.core.models import Provider
 STANDIN_URL = "SPILLWAY_STANDIN_URL"  # the stand-in provider: answers for every provider without a key
 PORT = "SPILLWAY_PORT"  # the gateway's; the others follow at fixed distances, as the defaults do
 COLD_START = "SPILLWAY_COLD_START_S"  # of simulated engines
-NAMES = (STANDIN_URL, PORT, COLD_START)
+STANDIN_FOR = "SPILLWAY_STANDIN_FOR"  # the providers it answers for, with commas: those whose key `up` did not have
+NAMES = (STANDIN_URL, STANDIN_FOR, PORT, COLD_START)
 ADMIN_PORT_DISTANCE = 1
 CONTROLLER_PORT_DISTANCE = 2
 STANDIN_PORT_DISTANCE = 10
@@ -30,13 +31,20 @@ def with_overrides(settings: Settings, environ: Mapping[str, str]) -> Settings:
 
 def with_standin(settings: Settings, url: str, environ: Mapping[str, str]) -> Settings:
     """Every provider that lacks a key points to the stand-in and is marked as simulated."""
+    replaced = standin_for(settings, environ)
     providers = {
-        name: replace(provider, base_url=f"{url}/{name}/v1", simulated=True)
-        if lacks_key(provider, environ)
-        else provider
+        name: replace(provider, base_url=f"{url}/{name}/v1", simulated=True) if name in replaced else provider
         for name, provider in settings.providers.items()
     }
     return replace(settings, providers=providers)
+
+
+def standin_for(settings: Settings, environ: Mapping[str, str]) -> tuple[str, ...]:
+    """The providers that the stand-in answers for: as `up` has said, else those without a key here."""
+    if STANDIN_FOR in environ:
+        named = environ[STANDIN_FOR].split(",")
+        return tuple(name for name in settings.providers if name in named)
+    return tuple(name for name, provider in settings.providers.items() if lacks_key(provider, environ))
 
 
 def lacks_key(provider: Provider, environ: Mapping[str, str]) -> bool:

@@ -168,9 +168,11 @@ def provider_rows(settings: Settings) -> list[dict[str, object]]:
     """The external providers as data."""
     import os
 
+    from controller.cli.leftovers import running_up
     from controller.cli.overrides import usable_providers
 
-    usable = usable_providers(settings, os.environ)
+    up_has_keys = running_up(settings.state_dir) is not None  # what it has none for, the stand-in answers
+    usable = frozenset(settings.providers) if up_has_keys else usable_providers(settings, os.environ)
     return [
         {
             "name": provider.name,

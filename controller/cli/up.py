@@ -117,13 +117,15 @@ def running_system(
 def _settings_with_standin(
     config: Path | None, state_dir: Path | None, environ: Mapping[str, str]
 ) -> tuple[Settings, Mapping[str, str]]:
-    from controller.cli.overrides import STANDIN_URL, lacks_key, with_standin
+    from controller.cli.overrides import STANDIN_FOR, STANDIN_URL, standin_for, with_standin
     from controller.cli.wiring import settings_from
 
     settings = settings_from(config, state_dir, environ=environ)
-    if any(lacks_key(provider, environ) for provider in settings.providers.values()):
+    replaced = standin_for(settings, environ)
+    if replaced:
         url = f"http://127.0.0.1:{settings.standin_port}"
-        return with_standin(settings, url, environ), {**environ, STANDIN_URL: url}
+        environ = {**environ, STANDIN_URL: url, STANDIN_FOR: ",".join(replaced)}
+        return with_standin(settings, url, environ), environ
     return settings, environ
 
 
