@@ -32,8 +32,9 @@ def controller(
 
     from controller.cli.errors import CliError
     from controller.cli.wiring import build_controller, settings_from
-    from controller.loop.serve import listen, run
+    from controller.loop.serve import run
     from controller.telemetry.logs import configure_logs
+    from controller.web.server import listen
 
     settings = settings_from(config, state_dir)
     configure_logs(process="controller")

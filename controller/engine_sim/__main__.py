@@ -12,7 +12,7 @@ from controller.engine_sim.app import EngineApp
 from controller.engine_sim.arguments import EngineOptions, read
 from controller.engine_sim.engine import Engine
 from controller.engine_sim.faults import Faults
-from controller.engine_sim.serving import cold_start, every, listen, serve
+from controller.engine_sim.serving import cold_start, every, listen_or_exit, serve
 from controller.engine_sim.usage import UsageBook
 from controller.telemetry.logs import configure_logs
 
@@ -33,7 +33,7 @@ async def run(options: EngineOptions) -> None:
         if options.usage_file is not None:
             book.write(options.usage_file)
 
-    listener = listen(options.host, options.port)
+    listener = listen_or_exit(options.host, options.port)
     log.info("ready", simulated=True, model=options.setup.model_name, port=options.port, estimated=options.scaled)
     try:
         async with asyncio.TaskGroup() as tasks:

@@ -15,7 +15,7 @@ from controller.engine_sim.arguments import known_catalogue
 from controller.engine_sim.faults import Faults
 from controller.engine_sim.limits import RateLimit
 from controller.engine_sim.provider_app import Account, ProviderApp
-from controller.engine_sim.serving import listen, serve
+from controller.engine_sim.serving import listen_or_exit, serve
 from controller.telemetry.logs import configure_logs
 
 log = structlog.get_logger(__name__)
@@ -52,7 +52,7 @@ def accounts(
 async def run(host: str, port: int, served: Mapping[str, Account], drain_s: float) -> None:
     """Serve until told to stop."""
     app = ProviderApp(served, Faults())
-    listener = listen(host, port)
+    listener = listen_or_exit(host, port)
     log.info("ready", simulated=True, port=port)
     await serve(app, listener, drain_s=drain_s)
 

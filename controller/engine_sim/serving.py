@@ -12,22 +12,18 @@ from typing import Any
 
 import uvicorn
 
+from controller.web.server import BACKLOG, Server, listen
+
 EXIT_FAILED = 1
-BACKLOG = 2048
 
 
-def listen(host: str, port: int) -> socket.socket:
+def listen_or_exit(host: str, port: int) -> socket.socket:
     """A listening socket; ends the process with one clear line when the port cannot be had."""
-    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind((host, port))
-        listener.listen(BACKLOG)
+        return listen(host, port)
     except OSError as error:
-        listener.close()
         sys.stderr.write(f"error: cannot listen on {host}:{port}: {error.strerror}\n")
         sys.exit(EXIT_FAILED)
-    return listener
 
 
 async def serve(app: Any, listener: socket.socket, *, drain_s: float) -> None:
@@ -44,12 +40,12 @@ async def serve(app: Any, listener: socket.socket, *, drain_s: float) -> None:
         timeout_graceful_shutdown=max(1, int(drain_s)),
         backlog=BACKLOG,
     )
-    server = uvicorn.Server(config)
+    server = Server(config)
 
     def stop(*_: object) -> None:
         server.should_exit = True
 
-    for number in (signal.SIGTERM, signal.SIGINT):  # uvicorn raises the signal again after the drain: still only `stop`
+    for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
     with suppress(asyncio.CancelledError):
         await server.serve(sockets=[listener])

@@ -11,7 +11,6 @@ import gc
 import signal
 import socket
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,10 +22,10 @@ from controller.config.settings import Settings
 from controller.gateway.admin import Admin
 from controller.gateway.app import Gateway
 from controller.gateway.ports import Clock
+from controller.web.server import BACKLOG, Server, listen
 
 log = structlog.get_logger()
 
-BACKLOG = 2048
 KEEP_ALIVE_S = 75
 GRACE_S = 2.0  # after the deadline: for error events to leave
 GC_THRESHOLDS = (50_000, 25, 50)  # fewer passes than by default: the heap at rest is frozen anyway
@@ -43,29 +42,8 @@ class Service:
     close: Callable[[], None]
 
 
-class _Server(uvicorn.Server):
-    """uvicorn without its signal handling: the drain is ours."""
-
-    def capture_signals(self) -> AbstractContextManager[None]:  # type: ignore[override]  # it is used as one
-        return nullcontext()
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A listening socket; OSError when the port cannot be had."""
-    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-        listener.listen(BACKLOG)
-        listener.setblocking(False)
-    except OSError:
-        listener.close()
-        raise
-    return listener
-
-
-def _server(app: Any, drain_s: float) -> _Server:  # Any: uvicorn's own type for an ASGI app
-    return _Server(
+def _server(app: Any, drain_s: float) -> Server:  # Any: uvicorn's own type for an ASGI app
+    return Server(
         uvicorn.Config(
             app,
             http="httptools",
@@ -87,7 +65,7 @@ def _server(app: Any, drain_s: float) -> _Server:  # Any: uvicorn's own type for
 class _Drain:
     """What signals do."""
 
-    def __init__(self, gateway: Gateway, data: _Server, drain_s: float) -> None:
+    def __init__(self, gateway: Gateway, data: Server, drain_s: float) -> None:
         self._gateway = gateway
         self._data = data
         self._drain_s = drain_s

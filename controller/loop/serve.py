@@ -7,7 +7,6 @@ import signal
 import socket
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import orjson
@@ -17,6 +16,7 @@ import uvicorn
 from controller.config.settings import Settings
 from controller.loop.tick import ControlLoop
 from controller.telemetry.gateway_metrics import registry_of, render
+from controller.web.server import Server
 
 log = structlog.get_logger()
 
@@ -94,31 +94,10 @@ class Status:
         return 404, _TEXT, b"not found; see /healthz /readyz /metrics /v1/status\n"
 
 
-class _Server(uvicorn.Server):
-    """uvicorn without its signal handling."""
-
-    def capture_signals(self) -> AbstractContextManager[None]:  # type: ignore[override]  # it is used as one
-        return nullcontext()
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A listening socket; OSError when the port cannot be had."""
-    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-        listener.listen()
-        listener.setblocking(False)
-    except OSError:
-        listener.close()
-        raise
-    return listener
-
-
 async def run(loop: ControlLoop, settings: Settings, listener: socket.socket) -> None:
     """Ticks and answers until SIGTERM or SIGINT; replicas go on running."""
     pace = Pace(loop, settings.controller.tick_s)
-    server = _Server(
+    server = Server(
         uvicorn.Config(
             Status(pace), lifespan="off", ws="none", log_config=None, access_log=False, timeout_graceful_shutdown=1
         )

@@ -17,7 +17,8 @@ from loop_values import POOL, replica, settings
 from loop_world import World
 
 from controller.loop import serve
-from controller.loop.serve import Pace, listen
+from controller.loop.serve import Pace
+from controller.web.server import listen
 
 
 class Counting(Pace):
