@@ -98,7 +98,7 @@ def test_wide_has_the_other_columns(tmp_path: Path, arguments: tuple[str, ...]) 
 
 def test_why_is_told_in_whole_lines(tmp_path: Path) -> None:
     """Reasons are not wrapped when piped: one line each, to be searched for."""
-    word = Pin(routing=None, replicas=2, who="ada", reason="driver update", until_s=time.time() + 7200.5)
+    word = Pin(routing=None, replicas=2, who="ada", reason="driver update", until_s=time.time() + 7230.0)
     publish(tmp_path, fleet(pin=word))
     lines = run(tmp_path).stdout.splitlines()
     reason = next(line for line in lines if line.startswith("  llama-8b: "))
