@@ -39,21 +39,18 @@ def _tell(text: str) -> None:
 
 async def _targets(names: Sequence[str], effort: Effort) -> tuple[dict[str, dict[str, float]], list[str]]:
     results: dict[str, dict[str, float]] = {}
-    notes: list[str] = []
     with tempfile.TemporaryDirectory(prefix="spillway-bench-") as folder:
         async with target_list.mock(Path(folder), core=LOAD_CORE) as upstream:
-            figures, errors = await measure(upstream, upstream, effort, _tell)
-            results["direct"] = figures
+            results["direct"], notes = await measure(upstream, upstream, effort, _tell)
             for name in [name for name in names if name in target_list.TARGETS]:
                 _tell(f"{name}: starting")
                 try:
                     async with target_list.TARGETS[name](Path(folder), upstream, core=TARGET_CORE) as target:
-                        results[name], errors = await measure(target, upstream, effort, _tell)
+                        results[name], failures = await measure(target, upstream, effort, _tell)
                 except target_list.TargetDown as error:
                     notes.append(f"{name} was not measured: {error}")
                     continue
-                if errors:
-                    notes.append(f"{name}: {errors} requests failed")
+                notes += failures
     return results, notes
 
 

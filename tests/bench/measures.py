@@ -28,6 +28,8 @@ class Effort:
     settle_s: float = 2.0
 
 
+Measured = tuple[dict[str, float], Counts]
+
 QUICK = Effort(warm_up_s=0.5, run_s=2.0, settle_s=0.5)
 
 
@@ -44,7 +46,7 @@ async def _loaded(target: Target, request: bytes, connections: int, effort: Effo
     return counts, took_s, target.cpu_s() - cpu_s
 
 
-async def _unary(target: Target, effort: Effort) -> dict[str, float]:
+async def _unary(target: Target, effort: Effort) -> Measured:
     request = _request(target, "What is the capital of France?")
     counts, took_s, cpu_s = await _loaded(target, request, UNARY_CONNECTIONS, effort)
     return {
@@ -52,24 +54,23 @@ async def _unary(target: Target, effort: Effort) -> dict[str, float]:
         "unary_p50_ms": counts.latency_ms(50),
         "unary_p99_ms": counts.latency_ms(99),
         "cpu_us_per_request": cpu_s / max(1, counts.answers) * 1e6,
-        "errors": counts.errors,
-    }
+    }, counts
 
 
-async def _single(target: Target, effort: Effort) -> dict[str, float]:
+async def _single(target: Target, effort: Effort) -> Measured:
     counts, _, _ = await _loaded(target, _request(target, "What is the capital of France?"), 1, effort)
-    return {"single_p50_ms": counts.latency_ms(50), "errors": counts.errors}
+    return {"single_p50_ms": counts.latency_ms(50)}, counts
 
 
-async def _paced(target: Target, effort: Effort) -> dict[str, float]:
+async def _paced(target: Target, effort: Effort) -> Measured:
     request = _request(target, "Count.", stream=True, max_tokens=STREAM_EVENTS)
     counts, _, cpu_s = await _loaded(target, request, STREAMS, effort)
-    return {"cpu_us_per_event": cpu_s / max(1, counts.events) * 1e6, "errors": counts.errors}
+    return {"cpu_us_per_event": cpu_s / max(1, counts.events) * 1e6}, counts
 
 
-async def _large(target: Target, effort: Effort) -> dict[str, float]:
+async def _large(target: Target, effort: Effort) -> Measured:
     counts, took_s, _ = await _loaded(target, _request(target, LARGE_PROMPT), LARGE_CONNECTIONS, effort)
-    return {"large_per_s": counts.answers / took_s, "errors": counts.errors}
+    return {"large_per_s": counts.answers / took_s}, counts
 
 
 async def _left(target: Target, upstream: Target, effort: Effort) -> dict[str, float]:
@@ -87,18 +88,19 @@ async def _left(target: Target, upstream: Target, effort: Effort) -> dict[str, f
 
 async def measure(
     target: Target, upstream: Target, effort: Effort, tell: Callable[[str], None]
-) -> tuple[dict[str, float], int]:
-    """Every figure of one target by name, and how many requests failed on the way."""
+) -> tuple[dict[str, float], list[str]]:
+    """Every figure of one target by name, and in words which requests failed on the way."""
     await asyncio.sleep(effort.settle_s)
     figures: dict[str, float] = {"idle_rss_mb": target.rss_mb()}
     if target.ready_s is not None:
         figures["ready_s"] = target.ready_s
-    errors = 0
+    failures: list[str] = []
     for name, run in (("unary", _unary), ("single", _single), ("paced streams", _paced), ("large prompts", _large)):
         tell(f"{target.name}: {name}")
-        found = await run(target, effort)
-        errors += int(found.pop("errors"))
+        found, counts = await run(target, effort)
+        if counts.errors:
+            failures.append(f"{target.name}: {name}: {counts.errors} requests failed, the first: {counts.first_error}")
         figures |= found
     tell(f"{target.name}: clients leave")
     figures |= await _left(target, upstream, effort)
-    return figures, errors
+    return figures, failures

@@ -138,9 +138,10 @@ async def spillway(folder: Path, upstream: Target, *, core: int) -> AsyncIterato
     config, state_dir = folder / "spillway.yaml", folder / "state"
     config.write_text(
         f"gateway: {{port: {port}, admin_port: {admin_port}}}\n"
-        f"pools:\n  - {{name: {POOL}, model: llama-8b-self, instance_type: g7e.2xlarge,\n"
-        # A saturation test that never fires: the mock has no queue, and what is measured is the gateway.
-        "     engine: {max_model_len_tokens: 131072, max_num_seqs: 1024, max_num_batched_tokens: 262144},\n"
+        f"pools:\n  - {{name: {POOL}, model: llama-8b-self, instance_type: p4de.24xlarge,\n"
+        # A saturation test that never fires: the mock has no queue and no KV cache; what is measured is the gateway.
+        "     engine: {tensor_parallel: 2, max_model_len_tokens: 131072, max_num_seqs: 1024,\n"
+        "              max_num_batched_tokens: 262144},\n"
         "     slo: {ttft_p95_s: 600, tpot_p95_s: 1}, replicas: {min: 1, max: 1}, spill: {to: []}}\n"
     )
     key = _make_key(config, state_dir)
