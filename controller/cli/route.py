@@ -92,8 +92,8 @@ def explained(
     settings: Settings, operation: Operation, headers: HeaderMap, body: bytes, notes: Sequence[str] = ()
 ) -> Explanation:
     """What the gateway would make of the request; RequestError when it would refuse it."""
-    from controller.gateway.app import routing_table
     from controller.gateway.decode import decode, too_large
+    from controller.gateway.tables import routing_table
     from controller.routing.choose import choose, passed_over, plan_chain
     from controller.routing.classify import classify, known_tasks
 

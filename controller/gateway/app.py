@@ -33,7 +33,8 @@ from controller.gateway.model_list import ModelList
 from controller.gateway.own_pools import OwnPools
 from controller.gateway.ports import Clock, FleetFeed, KeyStore, Ledger, Upstream
 from controller.gateway.refusals import gateway_full, internal, slow_body
-from controller.routing.choose import RoutingTable, chain_key, plan_chain, pools_by_model
+from controller.gateway.tables import routing_table
+from controller.routing.choose import chain_key, plan_chain
 from controller.routing.classify import classify, known_tasks
 from controller.telemetry.gateway_metrics import GatewayMetrics
 
@@ -51,21 +52,6 @@ ROUTES: Mapping[bytes, Operation] = {
     b"/v1/embeddings": Operation.EMBEDDINGS,
 }
 MODELS = b"/v1/models"
-
-
-def routing_table(settings: Settings, usable_providers: frozenset[str]) -> RoutingTable:
-    """The settings as routing wants them."""
-    return RoutingTable(
-        phase=settings.phase,
-        rules=settings.rules,
-        models=settings.models,
-        providers=settings.providers,
-        pools=settings.pools,
-        pool_by_model=pools_by_model(settings.pools.values()),
-        fallbacks=settings.fallbacks,
-        today=settings.today,
-        usable_providers=usable_providers,
-    )
 
 
 class Gateway:
@@ -165,12 +151,13 @@ class Gateway:
         else:
             await self._elsewhere(scope, path, send, known=operation is not None)
 
-    def _request_id(self) -> str:
+    def request_id(self) -> str:
+        """A new one; never a caller's."""
         return f"{self._id_prefix}{next(self._ids):07x}"
 
     async def _elsewhere(self, scope: Scope, path: bytes, send: Send, *, known: bool) -> None:
         """Everything that is not an inference call: the model list, or a refusal."""
-        header_id = self._request_id().encode()
+        header_id = self.request_id().encode()
         try:
             headers: HeaderMap = dict(scope["headers"])
             if path == MODELS or path.startswith(MODELS + b"/"):
@@ -194,7 +181,7 @@ class Gateway:
 
     async def _serve(self, operation: Operation, scope: Scope, receive: Receive, send: Send) -> None:
         clock, headers = self._clock, dict(scope["headers"])
-        request_id = self._request_id()
+        request_id = self.request_id()
         exchange = Exchange(
             request_id=request_id,
             header_id=request_id.encode(),

@@ -76,6 +76,11 @@ def gateway_full(limit: int) -> RequestError:
     )
 
 
+def malformed(status: int, why: str) -> RequestError:
+    """What came is no request that HTTP/1.1 allows here."""
+    return RequestError(f"the request was refused: {why}", status=status, code="malformed_http", should_retry=False)
+
+
 def slow_body(limit_s: float) -> RequestError:
     """The body did not arrive."""
     return RequestError(

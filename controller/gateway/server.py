@@ -12,21 +12,22 @@ import signal
 import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
 
 import structlog
-import uvicorn
 import uvloop
 
 from controller.config.settings import Settings
 from controller.gateway.admin import Admin
+from controller.gateway.answers import Headers, error_body, error_headers
 from controller.gateway.app import Gateway
 from controller.gateway.ports import Clock
-from controller.web.server import BACKLOG, Server, listen
+from controller.gateway.refusals import malformed
+from controller.web.h1_connection import App
+from controller.web.h1_server import H1Server
+from controller.web.server import listen
 
 log = structlog.get_logger()
 
-KEEP_ALIVE_S = 75
 GRACE_S = 2.0  # after the deadline: for error events to leave
 GC_THRESHOLDS = (50_000, 25, 50)  # fewer passes than by default: the heap at rest is frozen anyway
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -42,30 +43,21 @@ class Service:
     close: Callable[[], None]
 
 
-def _server(app: Any, drain_s: float) -> Server:  # Any: uvicorn's own type for an ASGI app
-    return Server(
-        uvicorn.Config(
-            app,
-            http="httptools",
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            log_level="critical",
-            access_log=False,
-            server_header=False,
-            date_header=False,
-            proxy_headers=False,  # who calls is told by the key alone
-            timeout_keep_alive=KEEP_ALIVE_S,
-            timeout_graceful_shutdown=int(drain_s + GRACE_S + 1),
-            backlog=BACKLOG,
-        )
-    )
+def _server(gateway: Gateway, app: App) -> H1Server:
+    """A server that refuses what is no request in the words of the gateway."""
+
+    def refusal(status: int, why: str) -> tuple[Headers, bytes]:
+        error = malformed(status, why)
+        gateway.metrics.refused[status] = gateway.metrics.refused.get(status, 0) + 1
+        return error_headers(error, gateway.request_id().encode()), error_body(error)
+
+    return H1Server(app, refusal)
 
 
 class _Drain:
     """What signals do."""
 
-    def __init__(self, gateway: Gateway, data: Server, drain_s: float) -> None:
+    def __init__(self, gateway: Gateway, data: H1Server, drain_s: float) -> None:
         self._gateway = gateway
         self._data = data
         self._drain_s = drain_s
@@ -77,7 +69,7 @@ class _Drain:
             self._cut()
             return
         self._gateway.drain()
-        self._data.should_exit = True
+        self._data.stop()
         log.info("draining", in_flight=self._gateway.metrics.in_flight, deadline_s=self._drain_s)
         self._deadline = asyncio.get_running_loop().call_later(self._drain_s, self._cut)
 
@@ -92,7 +84,7 @@ class _Drain:
 
 async def _run(service: Service, settings: Settings, listeners: tuple[socket.socket, socket.socket]) -> None:
     gateway, drain_s = service.gateway, settings.gateway.drain_s
-    data, admin = _server(gateway, drain_s), _server(Admin(gateway, now_s=service.clock.monotonic_s), 0.0)
+    data, admin = _server(gateway, gateway), _server(gateway, Admin(gateway, now_s=service.clock.monotonic_s))
     drain, loop = _Drain(gateway, data, drain_s), asyncio.get_running_loop()
     for number in SIGNALS:
         loop.add_signal_handler(number, drain.on_signal)
@@ -103,9 +95,9 @@ async def _run(service: Service, settings: Settings, listeners: tuple[socket.soc
     try:
         async with asyncio.TaskGroup() as group:
             watching = group.create_task(_forever(service.watch), name="fleet-watch")
-            answering = group.create_task(admin.serve([listeners[1]]), name="admin-server")
-            await data.serve([listeners[0]])
-            admin.should_exit = True
+            answering = group.create_task(admin.serve(listeners[1], grace_s=GRACE_S), name="admin-server")
+            await data.serve(listeners[0], grace_s=drain_s + GRACE_S)
+            admin.stop()
             watching.cancel()
             await answering
     finally:
