@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from controller.core.money import Usage
+from controller.core.records import record
 from controller.core.requests import TargetKind
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class AttemptRecord:
     """One try. `outcome` is "answered", "broken" or the error in words; `status` the upstream's, if it answered."""
 
@@ -22,7 +21,7 @@ class AttemptRecord:
     took_s: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class LedgerEntry:
     """One finished request. `cost_nanousd` of own targets is the planning price, and never counts against a budget."""
 

@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from controller.core.models import Model, Provider
 from controller.core.pools import Pool
+from controller.core.records import record
 
 
 class Complexity(StrEnum):
@@ -35,7 +36,7 @@ class Operation(StrEnum):
     EMBEDDINGS = "embeddings"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class RequestProfile:
     """Everything routing needs; built by `routing.classify`."""
 

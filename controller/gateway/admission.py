@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from controller.config.settings import Timeouts
 from controller.core.fleet import Replica, RoutingMode
 from controller.core.models import Provider
 from controller.core.pools import Pool
+from controller.core.records import record
 from controller.core.requests import Target
 from controller.gateway.breakers import Breakers
 from controller.gateway.destinations import Destination
@@ -23,7 +23,7 @@ BUDGET = "budget"
 BREAKER_MIN_RETRY_S = 1.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Admitted:
     """A place at an upstream. `breaker` names it to the circuit breakers."""
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
 from controller.config.settings import Caps
 from controller.core.errors import RequestError
+from controller.core.records import record
 from controller.core.requests import Operation
 from controller.routing.classify import RequestFacts
 
@@ -27,7 +27,7 @@ _NUMBERS = {
 _ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Decoded:
     """A checked request. `wants_usage`: the caller asked for the usage chunk of a stream."""
 

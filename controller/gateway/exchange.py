@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from controller.core.keys import KeyRecord
 from controller.core.ledger import AttemptRecord
 from controller.core.money import Usage
+from controller.core.records import record
 from controller.core.requests import Operation, RequestProfile, Target
 from controller.gateway.decode import Decoded
 
 CALLER_LEFT = 499  # nginx's number for it; nobody sees it but the books
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Skip:
     """A target that was not tried, and when it may be worth it. `code` is a label of metrics."""
 

@@ -6,16 +6,16 @@ After the first byte has gone out, or an answer has been given, nothing is ever 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
 
 from controller.core.errors import EngineUnavailable, UpstreamError, UpstreamRejected, UpstreamTimeout
+from controller.core.records import record
 from controller.core.requests import Target, TargetKind
 
 # The request itself is at fault: another target would say the same, and the caller must hear it.
 CALLERS_FAULT_STATUSES = frozenset({400, 404, 413, 422})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Attempt:
     """One try. `ordinal` starts at 1 and does not count skipped targets."""
 
@@ -24,7 +24,7 @@ class Attempt:
     tried_replicas: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Outcome:
     """What became of a try. `skipped`: it was not made at all, and why (no ready replica, breaker open, no budget)."""
 

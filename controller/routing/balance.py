@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from controller.core.fleet import Replica, ReplicaState
+from controller.core.records import record
 from controller.routing.predict import ReplicaLoad
 
 RAMP_S = 15.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Candidate:
     """A replica, the work it has from us, and the predicted TTFT there."""
 

@@ -8,10 +8,10 @@ says otherwise, which keeps them on external models in every phase.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 
 from controller.core.errors import RequestError
+from controller.core.records import record
 from controller.core.requests import Complexity, Operation, RequestProfile
 from controller.routing.phases import RuleTable
 
@@ -56,7 +56,7 @@ _COMPLEX_TOOLS = 8
 _LONG_ANSWER_TOKENS = 4000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class RequestFacts:
     """What decoding saw of a request: counts and the caller's own words, never its text."""
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import inf
 
 from controller.core.models import StepTimes
 from controller.core.pools import EngineArgs
+from controller.core.records import record
 
 # How many tokens a running answer still has to go, when nothing better is known.
 REMAINING_TOKENS = 128
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class ReplicaLoad:
     """Work on one replica: requests in flight, prompt tokens not yet computed, answers under way and their context."""
 
