@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 import orjson
@@ -37,8 +37,16 @@ _UNSTORABLE = (OverflowError, UnicodeEncodeError, TypeError)  # a number over 64
 _COLUMNS = tuple(column.name for column in ledger.columns)
 
 
-def _insert_sql(dialect: Dialect) -> str:
-    return str(insert(ledger).prefix_with("OR IGNORE").compile(dialect=dialect, column_keys=list(_COLUMNS)))
+# Rows per statement: a statement lets go of the interpreter's lock once, however many rows it has, so fewer of them
+# disturb the event loop less; few sizes, so that SQLite compiles each once.
+_STATEMENT_ROWS = (64, 8, 1)
+
+
+def _insert_sql(dialect: Dialect) -> dict[int, str]:
+    """The statements by number of rows."""
+    single = str(insert(ledger).prefix_with("OR IGNORE").compile(dialect=dialect, column_keys=list(_COLUMNS)))
+    head, _, values = single.partition(" VALUES ")
+    return {rows: f"{head} VALUES {', '.join([values] * rows)}" for rows in _STATEMENT_ROWS}
 
 
 def _attempt_row(attempt: AttemptRecord) -> dict[str, object]:
@@ -209,17 +217,22 @@ class SqliteLedger:
 
     def _write_batch(self, connection: Connection) -> int:
         rows = [entry_row(entry) for entry in islice(self._queue.copy(), BATCH_ENTRIES)]
-        try:
-            connection.exec_driver_sql(self._sql, rows)
-        except _UNSTORABLE:
-            self._write_singly(connection, rows)
-        return len(rows)
+        written = 0
+        while written < len(rows):
+            size = next(size for size in _STATEMENT_ROWS if size <= len(rows) - written)
+            group = rows[written : written + size]
+            try:
+                connection.exec_driver_sql(self._sql[size], tuple(chain.from_iterable(group)))
+            except _UNSTORABLE:
+                self._write_singly(connection, group)
+            written += size
+        return written
 
     def _write_singly(self, connection: Connection, rows: list[tuple[object, ...]]) -> None:
         """Keep every row but those that SQLite cannot hold: one bad value must not stop the others."""
         for row in rows:
             try:
-                connection.exec_driver_sql(self._sql, row)
+                connection.exec_driver_sql(self._sql[1], row)
             except _UNSTORABLE as error:
                 log.error("ledger_row_refused", error=type(error).__name__, request_id=ascii(row[0]))
                 self._lost += 1
