@@ -17,17 +17,19 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.bench import targets as target_list
-from tests.bench.figures import ROWS, Row, with_ratios
+from tests.bench.figures import ROWS, Figures, Row, medians, with_ratios
 from tests.bench.measures import QUICK, Effort, measure
 
 TARGET_CORE, LOAD_CORE = 0, 1
 DECISIONS_REACH_MS = 50.0
+ROUNDS = 3
+PIPE_WIDTH = 120
 NAMES = ("direct", "spillway", "litellm", "decisions")
 
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="2 s per measurement instead of 8: noisier")
+    parser.add_argument("--quick", action="store_true", help="one round of 2 s per measurement: noisier")
     parser.add_argument("--only", action="append", choices=NAMES, help="measure only this; may be repeated")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE, too")
     return parser.parse_args()
@@ -37,21 +39,33 @@ def _tell(text: str) -> None:
     print(f"  {text}", file=sys.stderr, flush=True)
 
 
-async def _targets(names: Sequence[str], effort: Effort) -> tuple[dict[str, dict[str, float]], list[str]]:
-    results: dict[str, dict[str, float]] = {}
+async def _round(names: Sequence[str], effort: Effort) -> tuple[dict[str, Figures], list[str]]:
+    """Every target once, one after the other on the same mock."""
+    found: dict[str, Figures] = {}
     with tempfile.TemporaryDirectory(prefix="spillway-bench-") as folder:
         async with target_list.mock(Path(folder), core=LOAD_CORE) as upstream:
-            results["direct"], notes = await measure(upstream, upstream, effort, _tell)
+            found["direct"], notes = await measure(upstream, upstream, effort, _tell)
             for name in [name for name in names if name in target_list.TARGETS]:
                 _tell(f"{name}: starting")
                 try:
                     async with target_list.TARGETS[name](Path(folder), upstream, core=TARGET_CORE) as target:
-                        results[name], failures = await measure(target, upstream, effort, _tell)
+                        found[name], failures = await measure(target, upstream, effort, _tell)
                 except target_list.TargetDown as error:
                     notes.append(f"{name} was not measured: {error}")
                     continue
                 notes += failures
-    return results, notes
+    return found, notes
+
+
+def _rounds(names: Sequence[str], effort: Effort, count: int) -> tuple[dict[str, Figures], list[str]]:
+    """The median of each figure over interleaved rounds: a machine that slows down for a while slows all targets."""
+    rounds, notes = [], []
+    for number in range(1, count + 1):
+        _tell(f"round {number} of {count}")
+        found, told = uvloop.run(_round(names, effort))
+        rounds.append(found)
+        notes += told
+    return medians(rounds), notes
 
 
 def _cell(row: Row, value: float | None, direct: float | None) -> str:
@@ -67,7 +81,7 @@ def _verdict(row: Row, value: float | None) -> tuple[str, str]:
     return "" if row.reach is None else f"{sign} {row.reach:g}", {None: "", True: "yes", False: "NO"}[reached]
 
 
-def _table(results: dict[str, dict[str, float]], decided_ms: float | None) -> Table:
+def _table(results: dict[str, Figures], decided_ms: float | None) -> Table:
     table = Table(title="Gateway on one core, mock upstream and load on the other (x: ratio to direct)")
     table.add_column("figure")
     for name in results:
@@ -105,13 +119,15 @@ def main() -> int:
     decided_ms = _decisions_ms() if "decisions" in names else None
     started_s = time.monotonic()
     wanted = set(names) - {"decisions"}
-    results, notes = uvloop.run(_targets(names, QUICK if options.quick else Effort())) if wanted else ({}, [])
+    count = 1 if options.quick else ROUNDS
+    results, notes = _rounds(names, QUICK if options.quick else Effort(), count) if wanted else ({}, [])
     results = with_ratios(results)
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else PIPE_WIDTH)
     console.print(_table(results, decided_ms))
     when = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     load = os.getloadavg()[0]
-    foot = f"{when}, {target_list.machine()}; took {time.monotonic() - started_s:.0f} s, load average {load:.1f}"
+    took = f"took {time.monotonic() - started_s:.0f} s, load average {load:.1f}"
+    foot = f"{when}, {target_list.machine()}; median of {count} interleaved rounds; {took}"
     console.print(foot, *notes, sep="\n", markup=False)
     if options.json:
         document = {"at": when, "machine": target_list.machine(), "figures": results, "decisions_ms": decided_ms}

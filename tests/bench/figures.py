@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isnan
+from statistics import median
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,10 +40,21 @@ ROWS = (
     Row(name="ready_s", title="ready, s", reach=2.0),
 )
 
-Results = Mapping[str, Mapping[str, float]]
+Figures = dict[str, float]  # by name of the figure
+Results = Mapping[str, Figures]
 
 
-def with_ratios(results: Results) -> dict[str, dict[str, float]]:
+def medians(rounds: Sequence[Results]) -> dict[str, Figures]:
+    """The median of each figure of each target over the rounds that have it."""
+    found: dict[str, Figures] = {}
+    for target in dict.fromkeys(name for one in rounds for name in one):
+        seen = [one[target] for one in rounds if target in one]
+        names = dict.fromkeys(name for figures in seen for name in figures)
+        found[target] = {name: median(figures[name] for figures in seen if name in figures) for name in names}
+    return found
+
+
+def with_ratios(results: Results) -> dict[str, Figures]:
     """The results and what follows from comparing targets."""
     full = {target: dict(figures) for target, figures in results.items()}
     direct = full.get("direct", {})

@@ -23,9 +23,9 @@ LARGE_PROMPT = "the quick brown fox jumps over the lazy dog " * 5_000  # 220 KB
 class Effort:
     """How long each measurement runs."""
 
-    warm_up_s: float = 2.0
-    run_s: float = 8.0
-    settle_s: float = 2.0
+    warm_up_s: float = 1.5
+    run_s: float = 5.0
+    settle_s: float = 1.0
 
 
 Measured = tuple[dict[str, float], Counts]
