@@ -16,6 +16,8 @@ import orjson
 import psutil
 import structlog
 
+from controller.core.errors import SpillwayError
+
 log = structlog.get_logger()
 
 START_TIME_TOLERANCE_S = 2.0  # psutil derives start times from the wall clock, which may be stepped
@@ -38,19 +40,25 @@ class ReplicaRecord:
     stopping_since_s: float | None = None
 
 
+class StateLost(SpillwayError):
+    """The records of running replicas were removed under a running controller."""
+
+
 class ReplicaRecords:
     """The folder of records; each write swaps one file whole."""
 
     def __init__(self, state_dir: Path) -> None:
         self._folder = state_dir / "run" / "replicas"
+        self._folder.mkdir(parents=True, exist_ok=True)
 
     def load(self) -> tuple[ReplicaRecord, ...]:
-        """Every readable record, by id."""
+        """Every readable record, by id; StateLost when the folder is gone, for that is not the same as no replica."""
+        if not self._folder.is_dir():
+            raise StateLost(f"{self._folder} is gone: what runs is unknown, so nothing is started or stopped")
         return tuple(record for path in sorted(self._folder.glob("*.json")) if (record := _read(path)) is not None)
 
     def save(self, record: ReplicaRecord) -> None:
         """Afterwards the record is on disk."""
-        self._folder.mkdir(parents=True, exist_ok=True)
         draft = self._folder / f"{record.replica_id}.tmp"
         draft.write_bytes(orjson.dumps(record))
         draft.replace(self._folder / f"{record.replica_id}.json")
