@@ -42,8 +42,7 @@ class _Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self.lost = False
         self._cleanup: asyncio.TimerHandle | None = None
-        self._reset(whole=False)
-        self.whole = True
+        self._reset(whole=True)
         self.complete = True
         self._parser = httptools.HttpResponseParser(self)
 
@@ -76,9 +75,6 @@ class _Connection(asyncio.Protocol):
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self.drop(f"not HTTP/1.1: {type(error).__name__}")
 
-    def eof_received(self) -> None:
-        return None
-
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost = True
         if self._cleanup is not None:
@@ -94,6 +90,10 @@ class _Connection(asyncio.Protocol):
         self._wake()
 
     # httptools
+    def on_message_begin(self) -> None:
+        if self.complete:  # raised, or the parser would mix it into the answer
+            raise httptools.HttpParserError("a second answer")
+
     def on_header(self, name: bytes, value: bytes) -> None:
         self._header_bytes += len(name) + len(value)
         if self._header_bytes > MAX_HEADER_BYTES:
@@ -135,11 +135,9 @@ class _Connection(asyncio.Protocol):
 
     # exchange
     def _wake(self) -> None:
-        waiter = self._waiter
-        if waiter is not None:
-            self._waiter = None
-            if not waiter.done():
-                waiter.set_result(None)
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
 
     async def wait(self) -> None:
         """Return when something has happened since."""
@@ -173,7 +171,7 @@ class _Connection(asyncio.Protocol):
     def drop(self, reason: str) -> None:
         """Afterwards the socket is closed at once."""
         self.failure = self.failure or reason
-        if self.transport is not None:
+        if self.transport is not None and not self.lost:
             self.transport.abort()
 
     def finish(self) -> None:

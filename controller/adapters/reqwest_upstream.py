@@ -2,17 +2,18 @@
 
 The same contract as `h1_upstream`: `gateway.ports.Upstream`. Redirects are not followed, since they would carry a
 provider's key elsewhere, and nothing is retried here, since `routing.attempts` decides that. Deadlines on the answer
-are the caller's.
+are the caller's. A call cancelled before its head has come ends at the provider no sooner than that: a limit of the
+library, which costs a whole answer its price.
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Awaitable, Generator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import timedelta
-from typing import Protocol
+from typing import Protocol, TypeVar
 from urllib.parse import urlsplit
 
 from pyreqwest.client import Client, ClientBuilder
@@ -23,13 +24,18 @@ from pyreqwest.response import Response
 from controller.core.errors import EngineUnavailable, UpstreamTimeout
 
 MAX_UNARY_BYTES = 64 * 1024 * 1024
-STREAM_BUFFER_BYTES = 64 * 1024  # a slow caller stops the provider's stream above this
+# reqwest's reader gives nothing away before so many bytes have come. A stream gets each piece as it comes, and a slow
+# caller stops the provider's socket after one more.
+UNARY_BUFFER_BYTES = 64 * 1024
+STREAM_BUFFER_BYTES = 0
 READ_TIMEOUT_S = 600.0  # a backstop; the gateway's own idle limit is far below
 IDLE_S = 30.0  # providers close idle connections after a minute or so
 IDLE_PER_HOST = 256
 PING_S = 20.0
 FINISH_S = 0.5  # how long an answer that was read to its end marker may take to end on the wire
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+
+Result = TypeVar("Result")
 
 
 class Call(Protocol):
@@ -61,6 +67,16 @@ def _translated(connect_timeout_s: float) -> Generator[None, None, None]:
         raise EngineUnavailable(f"connection broke: {_words(error)}") from error
 
 
+async def _cancellable(awaitable: Awaitable[Result]) -> Result:
+    """Its result; the library's coroutines swallow a cancellation that comes together with it, so it is looked for."""
+    task = asyncio.current_task()
+    before = 0 if task is None else task.cancelling()
+    result = await awaitable
+    if task is not None and task.cancelling() > before:
+        raise asyncio.CancelledError
+    return result
+
+
 class ReqwestResponse:
     """An answer of `ReqwestUpstream`."""
 
@@ -83,7 +99,7 @@ class ReqwestResponse:
             return chunk
         while not self._complete:
             with _translated(self._timeout_s):
-                data = await self._response.body_reader.read_chunk()
+                data = await _cancellable(self._response.body_reader.read_chunk())
             if data is None:
                 self._complete = True
             elif data:
@@ -164,10 +180,15 @@ class ReqwestUpstream:
                 client.post(call.base_url.rstrip("/") + call.path)
                 .headers(list(call.headers))
                 .body_bytes(call.body)
-                .streamed_read_buffer_limit(STREAM_BUFFER_BYTES)
+                .streamed_read_buffer_limit(STREAM_BUFFER_BYTES if call.stream else UNARY_BUFFER_BYTES)
                 .build_streamed()
             )
-            answer = await request.__aenter__()
+            try:
+                answer = await _cancellable(request.__aenter__())
+            except asyncio.CancelledError:  # the answer may have begun all the same
+                with suppress(RuntimeError):
+                    await request.__aexit__(None, None, None)
+                raise
         response = ReqwestResponse(request, answer, timeout_s)
         if not call.stream:
             try:

@@ -1,0 +1,282 @@
+"""How both clients of the gateway make, keep, reuse and cut connections."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from controller.adapters import h1_upstream, reqwest_upstream
+from controller.adapters.h1_upstream import H1Upstream
+from controller.core.errors import EngineUnavailable, UpstreamTimeout
+from controller.gateway.ports import Upstream
+from tests.contract.scripted_server import Peer, Scripted, always, chunk, deaf_port, once, refusing_port
+from tests.contract.upstream_clients import Kind, asked, call, each_kind, exchange
+
+pytestmark = each_kind
+CHUNKED = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+END = b"0\r\n\r\n"
+OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+
+
+def test_nobody_listens(kind: Kind) -> None:
+    """EngineUnavailable at once."""
+
+    async def talk(upstream: Upstream, server: Scripted) -> None:
+        with pytest.raises(EngineUnavailable):
+            await upstream.open(call(f"http://127.0.0.1:{refusing_port()}"))
+
+    exchange(kind, talk, always(OK))
+
+
+def test_a_connection_that_is_not_accepted_in_time(kind: Kind) -> None:
+    """UpstreamTimeout of the phase connect, after the time set."""
+
+    async def talk(upstream: Upstream, server: Scripted) -> None:
+        loop = asyncio.get_running_loop()
+        with deaf_port() as port:
+            began_s = loop.time()
+            with pytest.raises(UpstreamTimeout) as caught:
+                await upstream.open(call(f"http://127.0.0.1:{port}", connect_timeout_s=0.2))
+        assert (caught.value.phase, caught.value.after_s) == ("connect", 0.2)
+        assert 0.15 < loop.time() - began_s < 1.0
+
+    exchange(kind, talk, always(OK))
+
+
+def test_an_idle_connection_that_the_server_has_closed(kind: Kind) -> None:
+    """The next call uses a new one, and nobody notices."""
+
+    async def talk(upstream: Upstream, server: Scripted) -> None:
+        for _ in range(3):
+            assert await asked(upstream, server) == b"ok"
+            await asyncio.sleep(0.05)
+
+    server = exchange(kind, talk, once(OK, Peer.close))
+    assert [request.connection for request in server.requests] == [1, 2, 3]
+
+
+def test_an_idle_connection_that_closes_under_the_request(kind: Kind) -> None:
+    """Nothing was answered: our own client asks again on a new one, that of providers leaves that to the gateway."""
+
+    async def talk(upstream: Upstream, server: Scripted) -> None:
+        assert await asked(upstream, server) == b"ok"
+        if isinstance(upstream, H1Upstream):
+            assert await asked(upstream, server) == b"ok"
+        else:
+            with pytest.raises(EngineUnavailable):
+                await asked(upstream, server)
+
+    async def unwilling(peer: Peer) -> None:
+        await peer.answer(OK)
+        await peer.request()
+        peer.close()
+
+    exchange(kind, talk, unwilling, always(OK))
+
+
+@pytest.mark.parametrize("begun", [b"HTTP/1.1 200 OK\r\n", OK[:-1]], ids=["the head", "the body"])
+def test_a_reused_connection_that_breaks_in_the_answer(kind: Kind, begun: bytes) -> None:
+    """Something was answered: the request has been seen and is not sent again."""
+
+    async def talk(upstream: Upstream, server: Scripted) -> None:
+        assert await asked(upstream, server) == b"ok"
+        with pytest.raises(EngineUnavailable):
+            await asked(upstream, server)
+
+    async def halfway(peer: Peer) -> None:
+        await peer.answer(OK)
+        await peer.answer(begun)
+        peer.close()
+
+    assert len(exchange(kind, talk, halfway, always(OK)).requests) == 2
+
+
+async def _endless(peer: Peer) -> None:
+    await peer.answer(CHUNKED + chunk(b"data: x\n\n"))
+    await peer.gone()
+
+
+def test_closing_cuts_the_upstream(kind: Kind) -> None:
+    """An engine stops computing within a second once nobody listens, and the connection is not used again."""
+    gone = asyncio.Event()
+
+    async def endless(peer: Peer) -> None:
+        await _endless(peer)
+        gone.set()
+
+    async def talk(upstream: Upstream, server: Scripted) -> None:
+        response = await upstream.open(call(server.url, stream=True))
+        assert await response.read() == b"data: x\n\n"
+        await response.close()
+        async with asyncio.timeout(1):
+            await gone.wait()
+        assert await asked(upstream, server) == b"ok"
+
+    assert [request.connection for request in exchange(kind, talk, endless, always(OK)).requests] == [1, 2]
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["unary", "stream"])
+def test_cancelling_cuts_the_upstream(kind: Kind, stream: bool) -> None:
+    """Our own client ends a call at once; that of providers lets go of it, and ends a stream as soon as some comes."""
+    is_own = kind.make is H1Upstream
+    gone = asyncio.Event()
+
+    async def silent(peer: Peer) -> None:
+        await peer.request()
+        asking.cancel()
+        try:
+            if not is_own:
+                await peer.send(CHUNKED)
+                while not peer.reader.at_eof():
+                    await peer.send(chunk(b"data: x\n\n"))
+                    await asyncio.sleep(0.02)
+            await peer.gone()
+        finally:
+            gone.set()
+
+    async def talk(upstream: Upstream, server: Scripted) -> None:
+        nonlocal asking
+        asking = asyncio.ensure_future(upstream.open(call(server.url, stream=stream)))
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        if is_own or stream:
+            async with asyncio.timeout(1):
+                await gone.wait()
+
+    asking: asyncio.Future[object]
+    exchange(kind, talk, silent)
+
+
+@pytest.mark.parametrize("ends", [True, False], ids=["the answer ends", "it does not"])
+def test_an_answer_read_to_its_end_marker(kind: Kind, ends: bool) -> None:
+    """`finished` keeps the connection when the answer ends on the wire soon, and cuts it when it does not."""
+    gone = asyncio.Event()
+
+    async def late(peer: Peer) -> None:
+        await peer.answer(CHUNKED + chunk(b"data: [DONE]\n\n"))
+        await asyncio.sleep(0.05)
+        if ends:
+            await peer.send(END)
+            await peer.answer(OK)
+        await peer.gone()
+        gone.set()
+
+    async def talk(upstream: Upstream, server: Scripted) -> None:
+        response = await upstream.open(call(server.url, stream=True))
+        assert await response.read() == b"data: [DONE]\n\n"
+        await response.close(finished=True)
+        if ends:
+            await asyncio.sleep(0.1)
+        else:
+            async with asyncio.timeout(1):
+                await gone.wait()
+        assert await asked(upstream, server) == b"ok"
+
+    server = exchange(kind, talk, late, always(OK))
+    assert [request.connection for request in server.requests] == ([1, 1] if ends else [1, 2])
+
+
+@pytest.mark.parametrize("size_bytes", [65_535, 65_536, 150_000, 3_000_000])
+def test_large_requests(kind: Kind, size_bytes: int) -> None:
+    """Whole, and counted right."""
+    body = bytes(range(256)) * (size_bytes // 256) + b"x" * (size_bytes % 256)
+
+    async def talk(upstream: Upstream, server: Scripted) -> None:
+        assert await asked(upstream, server, body=body) == b"ok"
+
+    request = exchange(kind, talk, always(OK)).requests[0]
+    assert request.body == body
+
+
+def test_many_at_once(kind: Kind) -> None:
+    """Each call has a connection to itself, and each gets its own answer."""
+
+    async def echo(peer: Peer) -> None:
+        while True:
+            body = (await peer.request()).body
+            await asyncio.sleep(0.02)
+            await peer.send(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
+
+    async def talk(upstream: Upstream, server: Scripted) -> None:
+        for _ in range(2):
+            bodies = [b"%d" % number for number in range(20)]
+            assert await asyncio.gather(*(asked(upstream, server, body=body) for body in bodies)) == bodies
+
+    assert len(exchange(kind, talk, echo).peers) == 20
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["unary", "stream"])
+def test_bytes_after_the_answer(kind: Kind, stream: bool) -> None:
+    """A second answer that nobody asked for reaches nobody, and the connection is not used again."""
+
+    async def talk(upstream: Upstream, server: Scripted) -> None:
+        assert await asked(upstream, server, stream=stream) == b"ok"
+        await asyncio.sleep(0.02)
+        assert await asked(upstream, server, stream=stream) == b"ok"
+
+    evil = b"HTTP/1.1 500 Evil\r\nx-evil: 1\r\ncontent-length: 4\r\n\r\nevil"
+    server = exchange(kind, talk, once(OK + evil, lambda peer: None), always(OK))
+    assert [request.connection for request in server.requests] == [1, 2]
+
+
+def test_bytes_on_an_idle_connection(kind: Kind) -> None:
+    """They are not taken for the answer to the next call."""
+
+    async def talk(upstream: Upstream, server: Scripted) -> None:
+        assert await asked(upstream, server) == b"ok"
+        await asyncio.sleep(0.1)
+        assert await asked(upstream, server) == b"ok"
+
+    async def chatty(peer: Peer) -> None:
+        await peer.answer(OK)
+        await asyncio.sleep(0.02)
+        await peer.send(b"HTTP/1.1 500 Evil\r\ncontent-length: 4\r\n\r\nevil")
+        await peer.gone()
+
+    assert [request.connection for request in exchange(kind, talk, chatty, always(OK)).requests] == [1, 2]
+
+
+def test_redirects_are_not_followed(kind: Kind) -> None:
+    """They would carry a key elsewhere: the caller sees the 302."""
+
+    async def talk(upstream: Upstream, server: Scripted) -> None:
+        response = await upstream.open(call(server.url))
+        assert (response.status, response.headers["location"]) == (302, "/elsewhere")
+        await response.close()
+
+    answer = b"HTTP/1.1 302 Found\r\nlocation: /elsewhere\r\ncontent-length: 0\r\n\r\n"
+    assert len(exchange(kind, talk, always(answer)).requests) == 1
+
+
+def test_answers_that_are_too_large(kind: Kind, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A whole answer over the limit, and a head of a megabyte, are failures rather than memory."""
+    for module in (h1_upstream, reqwest_upstream):
+        monkeypatch.setattr(module, "MAX_UNARY_BYTES", 100_000)
+
+    async def talk(upstream: Upstream, server: Scripted) -> None:
+        for _ in range(2):
+            with pytest.raises(EngineUnavailable):
+                await asked(upstream, server)
+
+    body = b"HTTP/1.1 200 OK\r\ncontent-length: 200000\r\n\r\n" + b"x" * 200_000
+    head = b"HTTP/1.1 200 OK\r\nx: " + b"x" * 1_000_000 + b"\r\n\r\n"
+    exchange(kind, talk, once(body, Peer.close), once(head, Peer.close))
+
+
+def test_closing_the_client(kind: Kind) -> None:
+    """Afterwards no idle connection is left."""
+    gone = asyncio.Event()
+
+    async def script(peer: Peer) -> None:
+        await peer.answer(OK)
+        await peer.gone()
+        gone.set()
+
+    async def talk(upstream: Upstream, server: Scripted) -> None:
+        assert await asked(upstream, server) == b"ok"
+        await upstream.aclose()
+        async with asyncio.timeout(1):
+            await gone.wait()
+
+    exchange(kind, talk, script)
