@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import Protocol
+from typing import Any, Protocol
 
 import orjson
 from hypothesis import strategies as st
@@ -19,9 +19,11 @@ from controller.core.models import Capability, Dialect, Model, Provider
 from controller.core.money import Usage
 from controller.core.requests import Operation, Target
 from controller.gateway.decode import Decoded, decode
+from controller.gateway.destinations import Destinations
 from controller.gateway.exchange import Exchange
 from controller.gateway.ports import UpstreamCall
 from controller.routing.classify import classify
+from controller.telemetry.gateway_metrics import GatewayMetrics
 from tests.routing.builders import model, pool, provider
 
 HELLO: dict[str, object] = {"model": "auto", "messages": [{"role": "user", "content": "Hi"}]}
@@ -112,6 +114,12 @@ class NoUpstream:
 
     async def aclose(self) -> None:
         """Nothing is open."""
+
+
+def destinations(metrics: GatewayMetrics | None = None) -> Destinations:
+    """Where calls would go."""
+    nowhere: Any = NoUpstream()  # it has no answers
+    return Destinations(own=nowhere, external=nowhere, provider_keys={}, metrics=metrics or GatewayMetrics())
 
 
 def replica(replica_id: str, state: ReplicaState = ReplicaState.READY, **changes: object) -> Replica:

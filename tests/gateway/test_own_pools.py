@@ -1,0 +1,125 @@
+"""Which replica of an own pool is asked, and what is said when there is none."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from controller.core.fleet import FleetView, PoolView, Replica, ReplicaState
+from controller.gateway.own_pools import queue_limit_s
+from controller.routing.balance import Candidate
+from tests.gateway.gateway_builders import POOL, SetClock, replica
+from tests.gateway.own_pools_world import World
+
+READY_SINCE_S = 1_000_000_000.0  # long ago: no ramp
+
+
+def ready(name: str) -> Replica:
+    """A replica that has been ready for long."""
+    return replica(name, ready_at_s=READY_SINCE_S)
+
+
+def test_the_least_loaded_ready_replica() -> None:
+    """The one that will answer first; warming, draining and lost ones are not asked."""
+    others = [replica(state.value, state) for state in ReplicaState if state is not ReplicaState.READY]
+    world = World(ready("busy"), ready("idle"), *others)
+    world.loads.of("busy").start(4000, 1e9, stream=True)
+    assert world.found() == "idle"
+    world.loads.of("idle").start(8000, 1e9, stream=True)
+    assert world.found() == "busy"
+
+
+def test_replicas_tried_or_failing_are_left_out() -> None:
+    """A request does not meet the same dead engine twice, and no request meets one that keeps failing."""
+    world = World(ready("a"), ready("b"))
+    assert world.found(frozenset({"a"})) == "b"
+    world.breaks("a")
+    assert world.found() == "b"
+    world.clock.now_s += 10.0
+    assert world.found(frozenset({"b"})) == "a"
+
+
+def test_the_prediction_grows_with_the_load() -> None:
+    """With measured step times: prompts ahead count. Without: a full engine is late by twice its SLO."""
+    measured = World(ready("a"))
+    before = measured.find()
+    measured.loads.of("a").start(4000, 1e9, stream=True)
+    after = measured.find()
+    assert isinstance(before, Candidate)
+    assert isinstance(after, Candidate)
+    assert 0.0 < before.predicted_ttft_s < after.predicted_ttft_s
+    unmeasured = World(ready("a"), steps=None)
+    for wanted_s in [0.0] * POOL.engine.max_num_seqs + [2 * POOL.slo.ttft_p95_s]:
+        candidate = unmeasured.find()
+        assert isinstance(candidate, Candidate)
+        assert candidate.predicted_ttft_s == wanted_s
+        unmeasured.loads.of("a").start(10, 1e9, stream=True)
+
+
+def test_a_pool_that_nobody_has_published() -> None:
+    """Its fixed addresses are its replicas, ready at once; a published view goes before them."""
+    pool = replace(POOL, endpoints=("http://10.0.0.1:8000",))
+    world = World(pool=pool)
+    assert world.skipped().code == "no_replica"
+    world.feed.now = FleetView()
+    assert world.found() == "http://10.0.0.1:8000"
+
+
+def warming(name: str, ready_at_s: float | None) -> Replica:
+    """A replica that will be ready at a second of `SetClock`, if it is known."""
+    at_s = None if ready_at_s is None else SetClock(ready_at_s).unix_s()
+    return replica(name, ReplicaState.WARMING, ready_at_s=at_s)
+
+
+ABSENT = {
+    # what: replicas, failing, tried, code, seconds to wait
+    "none at all": ((), (), (), "no_replica", 2.0),
+    "only draining": ((replica("d", ReplicaState.DRAINING),), (), (), "no_replica", 2.0),
+    "all failing": ((ready("a"), ready("b")), ("a", "b"), (), "breaker", 10.0),
+    "the other one failing": ((ready("a"), ready("b")), ("b",), ("a",), "breaker", 10.0),
+    "all tried": ((ready("a"),), (), ("a",), "failed", 2.0),
+    "warming": ((warming("w", 1012.0),), (), (), "warming", 12.0),
+    "the soonest of two": ((warming("w", 1040.0), warming("v", 1012.0)), (), (), "warming", 12.0),
+    "overdue": ((warming("w", 900.0),), (), (), "warming", 1.0),
+    "warming for nobody knows how long": ((warming("w", None),), (), (), "warming", 5.0),
+    "failing goes before warming": ((ready("a"), warming("w", 1012.0)), ("a",), (), "breaker", 10.0),
+}
+
+
+@pytest.mark.parametrize(("replicas", "failing", "tried", "code", "wait_s"), ABSENT.values(), ids=ABSENT.keys())
+def test_when_there_is_none(
+    replicas: tuple[Replica, ...], failing: tuple[str, ...], tried: tuple[str, ...], code: str, wait_s: float
+) -> None:
+    """Why, and when it may be worth another try: never sooner than a second."""
+    world = World(*replicas)
+    world.pools.view()
+    for name in failing:
+        world.breaks(name)
+    skip = world.skipped(frozenset(tried))
+    assert (skip.target, skip.code, skip.retry_after_s) == ("llama-8b", code, pytest.approx(wait_s))
+    assert skip.reason
+
+
+def test_a_new_view_is_adopted_whole() -> None:
+    """State of replicas that are gone is dropped; that of providers and of busy replicas stays."""
+    world = World(ready("a"), ready("b"))
+    assert world.pools.view() is world.pools.view()
+    world.breaks("a")
+    world.breaks("openai")
+    world.loads.of("a")
+    ticket = world.loads.of("b").start(10, 1e9, stream=True)
+    world.feed.now = FleetView(pools={POOL.name: PoolView(name=POOL.name, replicas=(ready("c"),))})
+    assert world.found() == "c"
+    assert set(world.loads.in_flight()) == {"b", "c"}
+    now_s = world.clock.monotonic_s()
+    assert (world.breakers.allows("a", now_s), world.breakers.allows("openai", now_s)) == (True, False)
+    ticket.end()
+
+
+@pytest.mark.parametrize(
+    ("slo_s", "timeout_s", "limit_s"), [(2.0, 60.0, 20.0), (0.1, 60.0, 5.0), (2.0, 3.0, 3.0), (30.0, 60.0, 60.0)]
+)
+def test_how_long_a_queue_may_be(slo_s: float, timeout_s: float, limit_s: float) -> None:
+    """Ten SLOs, at least five seconds, never more than the TTFT timeout."""
+    assert queue_limit_s(replace(POOL, slo=replace(POOL.slo, ttft_p95_s=slo_s)), timeout_s) == limit_s
