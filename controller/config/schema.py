@@ -42,7 +42,7 @@ class CapsSection(Section):
     """Limits on what a caller may send."""
 
     body_bytes: Annotated[int, Field(strict=True, ge=1024, le=1024**3)] = 10 * 1024 * 1024
-    json_depth: Annotated[int, Field(strict=True, ge=4, le=500)] = 64
+    json_depth: Annotated[int, Field(strict=True, ge=4, le=250)] = 64  # orjson writes 254 levels
     choices: Annotated[int, Field(strict=True, ge=1, le=128)] = 8
     in_flight: Annotated[int, Field(strict=True, ge=1, le=1_000_000)] = 4096
 

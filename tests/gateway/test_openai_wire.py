@@ -8,11 +8,14 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
+from controller.config.schema import CapsSection
+from controller.config.settings import Caps
 from controller.core.errors import EngineUnavailable, UpstreamRejected
 from controller.core.money import Usage
 from controller.core.requests import Operation
-from controller.gateway.decode import Decoded
+from controller.gateway.decode import Decoded, decode
 from controller.gateway.openai_wire import read_unary, request_body, usage_of
 from tests.gateway.gateway_builders import GPT, HELLO, LLAMA, chat_model, decoded
 
@@ -171,3 +174,14 @@ def test_an_error_in_a_200(body: bytes, status: int) -> None:
     with pytest.raises(UpstreamRejected) as caught:
         read_unary(body, Operation.CHAT)
     assert (caught.value.status, caught.value.body) == (status, body)
+
+
+def test_the_deepest_body_that_may_come_is_written_again() -> None:
+    """At the highest depth that the configuration allows, encoding still has room."""
+    depth = 250
+    nested = b"[" * (depth - 3) + b"]" * (depth - 3)
+    body = b'{"model":"auto","messages":[{"role":"user","content":"Hi"}],"tools":[{"function":' + nested + b"}]}"
+    request = decode(Operation.CHAT, {}, body, "acme", Caps(json_depth=depth))
+    assert nested in request_body(request, GPT, is_own=False, temperature=None)
+    with pytest.raises(ValidationError):
+        CapsSection(json_depth=depth + 1)
