@@ -1,0 +1,84 @@
+"""The door sign of the gateway tells the truth: every header, code, reason, limit and file, and nothing else."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from controller.adapters import h1_upstream
+from controller.config.settings import Caps, GatewaySettings, Timeouts
+from controller.gateway import app, decode, sse
+from controller.web.h1_connection import Limits
+from tests.gateway import spoken_words
+
+README = (spoken_words.CONTROLLER / "gateway" / "README.md").read_text()
+
+
+def section(title: str) -> str:
+    """The text under a heading."""
+    return README.split(f"## {title}\n", 1)[1].split("\n## ", 1)[0]
+
+
+def first_cells(text: str) -> list[str]:
+    """The names in the first column of all tables in a text."""
+    cells = [line.split("|")[1] for line in text.splitlines() if line.startswith("|")]
+    return [name for cell in cells for name in re.findall(r"`([^`]+)`", cell)]
+
+
+def test_every_header_is_documented() -> None:
+    """Every header name in the gateway's source stands in one of the tables, and the tables have no others."""
+    titles = ("Request headers", "Response headers", "Headers towards upstreams")
+    response, reasons = section("Response headers").split("| why it left its pool", 1)
+    tables = first_cells(section(titles[0])) + first_cells(response) + first_cells(section(titles[2]))
+    read = re.findall(r"`([a-z-]+)`", section(titles[2]).split("Read from their answers:")[1])
+    assert set(tables) | set(read) == spoken_words.headers()
+    assert sorted(first_cells("|" + reasons)) == sorted(spoken_words.spill_reasons())
+
+
+def test_response_headers_stand_once() -> None:
+    """One table of them, without repetition."""
+    names = first_cells(section("Response headers").split("| why it left its pool", 1)[0])
+    assert len(names) == len(set(names))
+    assert {"x-request-id", "retry-after", "x-should-retry", "x-spillway-cost-usd"} <= set(names)
+
+
+def test_every_error_code_is_documented() -> None:
+    """Every code that a refusal of the gateway or of routing may have stands in the table once, and no other."""
+    assert sorted(first_cells(section("Error codes"))) == sorted(spoken_words.codes())
+
+
+def test_every_file_is_on_the_door_sign() -> None:
+    """The file table is the folder."""
+    files = {file.name for file in spoken_words.GATEWAY} - {"__init__.py"}
+    assert set(first_cells(README.split("## ", 1)[0])) == files
+
+
+CAPS, TIMEOUTS, HEAD = Caps(), Timeouts(), Limits()
+LIMITS = {
+    "body": f"{CAPS.body_bytes // 2**20} MiB",
+    "nesting of its JSON": f"{CAPS.json_depth} levels",
+    "messages; `n`; `max_tokens`": f"{decode.MAX_MESSAGES}; {CAPS.choices}; {decode.MAX_TOKENS_LIMIT}",
+    "requests in flight": f"{CAPS.in_flight}",
+    "head of a request": f"{HEAD.header_bytes // 1024} KiB, {HEAD.header_count} headers, {HEAD.header_s:g} s",
+    "body of a request": f"{app.BODY_S:g} s to arrive",
+    "connection to an upstream": f"{TIMEOUTS.connect_s:g} s",
+    "first token of a stream": f"{TIMEOUTS.ttft_s:g} s",
+    "gap within a stream, either side": f"{TIMEOUTS.idle_s:g} s",
+    "whole request": f"{TIMEOUTS.total_s:g} s",
+    "drain on SIGTERM": f"{GatewaySettings().drain_s:g} s",
+    "whole answer of an upstream": f"{h1_upstream.MAX_UNARY_BYTES // 2**20} MiB",
+    "one event of a stream": f"{sse.MAX_EVENT_BYTES // 2**20} MiB",
+}
+
+
+@pytest.mark.parametrize(("what", "limit"), LIMITS.items(), ids=LIMITS.keys())
+def test_limits(what: str, limit: str) -> None:
+    """As the code has them."""
+    assert f"| {what} | {limit} |" in section("Limits")
+
+
+@pytest.mark.parametrize("found", [spoken_words.headers(), spoken_words.codes()], ids=["headers", "codes"])
+def test_the_search_finds_something(found: set[str]) -> None:
+    """A search that finds nothing would make every table true."""
+    assert len(found) > 20
