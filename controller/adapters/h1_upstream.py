@@ -161,8 +161,7 @@ class _Connection(asyncio.Protocol):
         if not chunks:
             return b""
         data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-        self.chunks = []
-        self.buffered_bytes = 0
+        self.chunks, self.buffered_bytes = [], 0
         if self._paused and self.transport is not None:
             self._paused = False
             self.transport.resume_reading()

@@ -7,6 +7,7 @@ import re
 
 import orjson
 import pytest
+from structlog.testing import capture_logs
 
 from controller.config.settings import Caps
 from controller.core.errors import EngineUnavailable, UpstreamTimeout
@@ -154,10 +155,12 @@ def test_no_budget() -> None:
 
 
 def test_a_defect_of_ours() -> None:
-    """500 without any detail; the gateway goes on, and the ledger has the request."""
+    """500 without any detail, which is in the log under the id; the gateway goes on, the ledger has the request."""
     world = World()
     world.own.script = [ValueError("secret detail")]
-    heard = world.heard()
+    with capture_logs() as logs:
+        heard = world.heard()
+    assert [(line["event"], line["request_id"]) for line in logs] == [("request_failed", heard.headers["x-request-id"])]
     assert (heard.status, heard.error["code"]) == (500, "internal_error")
     assert b"secret" not in heard.body
     assert world.gateway.metrics.in_flight == 0
