@@ -56,8 +56,11 @@ def _counts(stack: Stack) -> str:
     return " ".join(f"{state}={states.count(state)}" for state in sorted(set(states)))
 
 
-async def _stream(client: openai.AsyncOpenAI, tokens: int) -> tuple[int, str]:
-    """(tokens that came, how it ended: done | error); a simulated token is one word, and a chunk may hold several."""
+async def _stream(client: openai.AsyncOpenAI, tokens: int, begun: asyncio.Semaphore) -> tuple[int, str]:
+    """(tokens that came, how it ended: done | error); a simulated token is one word, and a chunk may hold several.
+
+    `begun` is released once, with the first token.
+    """
     words = 0
     try:
         stream = await client.chat.completions.create(
@@ -69,10 +72,17 @@ async def _stream(client: openai.AsyncOpenAI, tokens: int) -> tuple[int, str]:
         )
         async for chunk in stream:
             if chunk.choices and chunk.choices[0].delta.content:
+                if not words:
+                    begun.release()
                 words += len(chunk.choices[0].delta.content.split())
     except openai.APIError:
         return words, "error"
     return words, "done"
+
+
+async def _all(begun: asyncio.Semaphore, count: int) -> None:
+    for _ in range(count):
+        await begun.acquire()
 
 
 @pytest.mark.slow
@@ -81,8 +91,9 @@ def test_kill_one_engine_with_fifty_streams(two: Stack) -> None:
 
     async def scene() -> list[tuple[int, str]]:
         async with openai.AsyncOpenAI(base_url=two.base_url, api_key=two.key, max_retries=0, timeout=60) as client:
-            streams = [asyncio.create_task(_stream(client, 60)) for _ in range(50)]
-            await asyncio.sleep(1.5)
+            begun = asyncio.Semaphore(0)
+            streams = [asyncio.create_task(_stream(client, 150, begun)) for _ in range(50)]
+            await asyncio.wait_for(_all(begun, 50), 30)
             victim = two.replicas()[0]
             os.kill(int(str(victim["pid"])), signal.SIGKILL)
             return list(await asyncio.wait_for(asyncio.gather(*streams), 60))
@@ -91,7 +102,7 @@ def test_kill_one_engine_with_fifty_streams(two: Stack) -> None:
     broken = [words for words, end in ends if end == "error"]
     whole = [words for words, end in ends if end == "done"]
     assert len(broken) + len(whole) == 50
-    assert all(words == 60 for words in whole)
+    assert all(words == 150 for words in whole)
     assert 0 < len(broken) < 50
     eventually(lambda: two.gateway_metric("spillway_in_flight") == 0, within_s=3)
     eventually(lambda: "ready=2" in _counts(two), within_s=20)
@@ -201,13 +212,14 @@ def test_sigterm_lets_open_streams_finish(two: Stack) -> None:
 
     async def scene() -> list[tuple[int, str]]:
         async with openai.AsyncOpenAI(base_url=two.base_url, api_key=two.key, max_retries=0, timeout=60) as client:
-            streams = [asyncio.create_task(_stream(client, 60)) for _ in range(20)]
-            await asyncio.sleep(1.0)
+            begun = asyncio.Semaphore(0)
+            streams = [asyncio.create_task(_stream(client, 150, begun)) for _ in range(20)]
+            await asyncio.wait_for(_all(begun, 20), 30)
             two.gateway_process().send_signal(signal.SIGTERM)
             return list(await asyncio.wait_for(asyncio.gather(*streams), 60))
 
     before = two.gateway_process().pid
-    assert asyncio.run(scene()) == [(60, "done")] * 20
+    assert asyncio.run(scene()) == [(150, "done")] * 20
     eventually(lambda: not psutil.pid_exists(before), within_s=10)
 
     def serves_again() -> bool:
