@@ -10,6 +10,7 @@ from controller.gateway.exchange import Exchange, Skip
 
 DEFAULT_RETRY_S = 1.0
 _FULL = frozenset({"saturated", "breaker"})
+_LASTING = frozenset({BUDGET, "dialect", "no_replica"})  # a second try would hear the same
 
 
 def give_up(exchange: Exchange, failure: tuple[UpstreamError, Target] | None) -> RequestError:
@@ -23,7 +24,8 @@ def give_up(exchange: Exchange, failure: tuple[UpstreamError, Target] | None) ->
             refusal.message = f"{refusal.message} ({_words(exchange.skips)})"
         return refusal
     skips = exchange.skips
-    if any(skip.code == BUDGET for skip in skips) and all(skip.code != "saturated" for skip in skips):
+    codes = {skip.code for skip in skips}
+    if BUDGET in codes and codes <= _LASTING:
         return RequestError(
             f"the day's budget for external models does not cover this request ({_words(skips)})",
             status=429,

@@ -32,6 +32,7 @@ SKIPS = {
     "left alone": ([skip("breaker", 9.0)], 429, "overloaded", 9.0, None, POOL),
     "saturated, and no budget": ([skip("saturated", 7.0), skip("budget")], 429, "overloaded", 7.0, None, POOL),
     "no budget": ([skip("no_replica", 2.0), skip("budget")], 429, "insufficient_quota", None, False, GATEWAY),
+    "no budget, but warming": ([skip("warming", 9.0), skip("budget")], 503, "no_target_available", 9.0, None, POOL),
     "no replica": ([skip("no_replica", 2.0)], 503, "no_target_available", 2.0, None, POOL),
     "warming": ([skip("warming", 30.0), skip("dialect")], 503, "no_target_available", 30.0, None, POOL),
     "nothing known": ([], 503, "no_target_available", 1.0, None, POOL),
