@@ -6,6 +6,7 @@ the replicas, the stand-in provider; each with a deadline.
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import time
@@ -168,9 +169,13 @@ class Supervisor:
         return checks
 
     def _pool_ready(self, name: str) -> bool:
-        view = self.view()
-        pool = view.pools.get(name) if view is not None else None
-        return pool is not None and pool.count(ReplicaState.READY) > 0
+        """Whether the gateway itself knows of a ready replica: it reads a new view a moment after it was published."""
+        try:
+            loads = json.loads(self._get(f"{self.admin_url}/v1/loads") or b"{}")
+        except ValueError:
+            return False
+        pool = loads.get("pools", {}).get(name, {})
+        return bool(pool.get(ReplicaState.READY.value))
 
     def _refuse_dead_children(self) -> None:
         for child in self.children:
