@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from importlib import import_module
-from importlib.util import find_spec
 
 import typer
 
@@ -49,7 +48,7 @@ HELP_TOPICS = {
 
 
 def build_app() -> typer.Typer:
-    """The command tree with every subcommand that is installed."""
+    """The command tree."""
     app = typer.Typer(
         name="spillway",
         help="Self-host what you can, spill what you can't.",
@@ -62,9 +61,7 @@ def build_app() -> typer.Typer:
     )
     app.callback()(_root)
     for name in COMMANDS:
-        module = f"controller.cli.{name}"
-        if find_spec(module) is not None:
-            import_module(module).register(app)
+        import_module(f"controller.cli.{name}").register(app)
     app.command("help", help="Explain exit-codes, environment or formatting.")(_help)
     return app
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -170,8 +171,8 @@ def test_a_caller_who_leaves_frees_the_engine(stack: Stack, *, stream: bool, aft
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
     connection.close()
     time.sleep(0.05)
-    eventually(lambda: stack.gateway_metric("spillway_in_flight") == 0, within_s=1.5)
-    eventually(lambda: _engine_running(stack) == 0, within_s=1.5)
+    eventually(lambda: stack.gateway_metric("spillway_in_flight") == 0, within_s=3)
+    eventually(lambda: _engine_running(stack) == 0, within_s=3)
 
 
 def test_a_nearly_spent_budget_is_never_overshot(tmp_path: Path) -> None:
@@ -195,9 +196,14 @@ def test_a_nearly_spent_budget_is_never_overshot(tmp_path: Path) -> None:
         statuses = asyncio.run(scene())
         assert 0 < statuses.count(200) < 40
         assert 0 not in statuses
-        time.sleep(0.2)
-        with sqlite3.connect(stack.state_dir / "spillway.db") as db:
-            (spent,) = db.execute("SELECT SUM(cost_nanousd) FROM ledger WHERE target_kind = 'external'").fetchone()
+
+        def bought() -> tuple[int, int]:
+            with contextlib.closing(sqlite3.connect(stack.state_dir / "spillway.db")) as db:
+                query = "SELECT COUNT(*), SUM(cost_nanousd) FROM ledger WHERE target_kind = 'external'"
+                return tuple(db.execute(query).fetchone())
+
+        eventually(lambda: bought()[0] == statuses.count(200), within_s=5)
+        _, spent = bought()
         assert 0 < spent <= 100_000
         assert sum(row["cost_nanousd"] for row in stack.standin_usage().values()) == spent
         own = stack.client().chat.completions.with_raw_response.create(

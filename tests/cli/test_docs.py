@@ -1,0 +1,67 @@
+"""What the pages say can be typed: every command, option and make target in them exists."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from controller.cli.main import COMMANDS, build_app
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted(ROOT.glob("controller/*/README.md")), *sorted(ROOT.glob("tests/**/README.md"))]
+COMMAND = re.compile(r"(?:\.venv/bin/)?spillway ((?:[a-z][a-z-]*)(?: [a-z][a-z-]*)?)([^`\n#]*)")
+TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+GROUPS = {"route": ("explain",), "pool": ("list", "pin", "unpin", "drain"), "keys": ("create", "list", "revoke"),
+          "ledger": ("report", "export"), "config": ("validate", "show", "schema")}  # fmt: skip
+
+
+def _code(page: Path) -> str:
+    text = page.read_text(encoding="utf-8")
+    return "\n".join([*re.findall(r"```(?:sh)?\n(.*?)```", text, re.DOTALL), *re.findall(r"`([^`\n]+)`", text)])
+
+
+def _commands() -> list[tuple[str, str, str]]:
+    return [(page.parent.name, *found) for page in PAGES for found in COMMAND.findall(_code(page))]
+
+
+@pytest.mark.parametrize(("page", "words", "rest"), _commands(), ids=lambda value: str(value).strip()[:40])
+def test_every_command_of_the_pages_exists(page: str, words: str, rest: str) -> None:
+    """The subcommand answers --help, and each option stands in it."""
+    name, _, second = words.partition(" ")
+    assert name.replace("-", "_") in (*COMMANDS, "help"), page
+    if name == "help":
+        return
+    path = [name, second] if second in GROUPS.get(name, ()) else [name]
+    if name in GROUPS:
+        assert len(path) == 2 or not second, f"{words} in {page}"
+    shown = CliRunner().invoke(build_app(), [*path, "--help"], env={"COLUMNS": "200"})
+    assert shown.exit_code == 0, f"{words} in {page}"
+    for option in re.findall(r"(?<![\w-])--[a-z][a-z-]*", rest):
+        assert option in shown.output, f"{option} of spillway {words} in {page}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.parent.name)
+def test_every_make_target_of_the_pages_exists(page: Path) -> None:
+    """`make X` is in the Makefile."""
+    named = set(re.findall(r"\bmake ([a-z][a-z-]*)", _code(page)))
+    assert named <= TARGETS
+
+
+def test_the_first_commands_of_the_readme_are_up_and_test() -> None:
+    """A newcomer finds both at the top, in this order."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    first = re.search(r"```sh\n(.*?)```", text, re.DOTALL)
+    assert first is not None
+    assert text.index(first[0]) < 900
+    assert re.findall(r"^make (\w+)", first[1], re.MULTILINE) == ["up", "test"]
+
+
+def test_every_folder_of_the_product_has_a_door_sign() -> None:
+    """Each package of the controller has a README that names each of its modules, or says what they do together."""
+    folders = [path for path in (ROOT / "controller").iterdir() if (path / "__init__.py").exists()]
+    assert len(folders) >= 13
+    for folder in folders:
+        assert (folder / "README.md").is_file(), folder.name
