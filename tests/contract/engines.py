@@ -20,7 +20,7 @@ from controller.core.pools import EngineArgs
 from tests.engine_sim.sim_servers import Server, free_port, running
 
 REPOSITORY = Path(__file__).parents[2]
-VLLM_PYTHON = REPOSITORY / ".venv-vllm" / "bin" / "python"
+VLLM_PYTHON = (REPOSITORY / ".venv-vllm").resolve() / "bin" / "python"  # vLLM cannot bear a space in its path
 READY_DEADLINE_S = 300.0
 # block size: the CPU attention takes multiples of 32 only; the last flag of a kind wins
 CPU_ARGS = (
