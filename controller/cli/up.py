@@ -8,11 +8,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
+
+from controller.cli.controller import Engine
 
 if TYPE_CHECKING:
     from controller.cli.signals import StopSignals
@@ -22,13 +23,6 @@ if TYPE_CHECKING:
 EPILOG = (
     "Examples: spillway up    spillway up --port 9080 --cold-start-s 10    spillway up --engine vllm -c spillway.yaml"
 )
-
-
-class Engine(StrEnum):
-    """What serves the own pools."""
-
-    SIM = "sim"
-    VLLM = "vllm"
 
 
 def register(app: typer.Typer) -> None:
