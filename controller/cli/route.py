@@ -200,7 +200,8 @@ def _spill(first: Target, view: FleetView | None) -> tuple[list[str], bool]:
 def _skip(target: Target, decoded: Decoded, settings: Settings, view: FleetView | None) -> str | None:
     """Why the gateway would pass this link over now, as far as that can be told from outside."""
     from controller.core.models import Dialect
-    from controller.gateway.anthropic_wire import NotTranslatable, request_body
+    from controller.gateway.anthropic_wire import request_body
+    from controller.gateway.decode import NotTranslatable
 
     if target.pool is not None and view is not None:
         seen = view.pools.get(target.pool.name)

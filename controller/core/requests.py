@@ -34,6 +34,7 @@ class Operation(StrEnum):
     CHAT = "chat"
     COMPLETION = "completion"
     EMBEDDINGS = "embeddings"
+    COUNT_TOKENS = "count_tokens"
 
 
 @record

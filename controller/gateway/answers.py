@@ -17,6 +17,7 @@ from controller.core.errors import (
     UpstreamTimeout,
 )
 from controller.core.requests import Target, TargetKind
+from controller.gateway.dialects.caller import Caller
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]  # Any: the ASGI specification's own type
 Headers = list[tuple[bytes, bytes]]
@@ -50,9 +51,9 @@ def header_text(text: str) -> bytes:
     return "".join(char if " " <= char <= "~" else "?" for char in text[:200]).encode("ascii")
 
 
-def error_headers(error: RequestError, request_id: bytes) -> Headers:
-    """Headers of a refusal, with what the SDKs' retry logic reads."""
-    headers = [JSON, *base_headers(request_id), (b"x-spillway-error-source", error.source.value.encode())]
+def error_headers(error: RequestError, ids: Headers) -> Headers:
+    """Headers of a refusal, with what the SDKs' retry logic reads. `ids`: those that name the request."""
+    headers = [JSON, *ids, (b"x-spillway-error-source", error.source.value.encode())]
     if error.retry_after_s is not None:
         headers.append((b"retry-after", b"%d" % max(1, math.ceil(min(error.retry_after_s, RETRY_AFTER_MAX_S)))))
     if error.should_retry is not None:
@@ -69,12 +70,14 @@ async def send_whole(send: Send, status: int, headers: Headers, body: bytes) -> 
     await send({"type": "http.response.body", "body": body, "more_body": False})
 
 
-async def send_error(send: Send, error: RequestError, request_id: bytes, extra: Headers | None = None) -> None:
-    """A refusal."""
-    headers = error_headers(error, request_id)
+async def send_error(
+    send: Send, error: RequestError, caller: Caller, request_id: bytes, extra: Headers | None = None
+) -> None:
+    """A refusal in the caller's words."""
+    headers = error_headers(error, caller.id_headers(request_id))
     if extra:
         headers.extend(extra)
-    await send_whole(send, error.status, headers, error_body(error))
+    await send_whole(send, caller.status(error), headers, caller.error_body(error, request_id))
 
 
 def _source(target: Target) -> ErrorSource:

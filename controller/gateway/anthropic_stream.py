@@ -28,22 +28,28 @@ def _object(value: object) -> Document:
     return value if isinstance(value, dict) else {}
 
 
-def _in_band(error: object, data: bytes) -> UpstreamRejected:
+def in_band(error: object, data: bytes) -> UpstreamRejected:
+    """An error event, or a body that is one."""
     kind = error.get("type") if isinstance(error, dict) else None
     return UpstreamRejected(_STATUSES.get(str(kind), 502), data[:4096])
 
 
-def read_unary(body: bytes, created_s: int) -> tuple[bytes, Usage | None]:
-    """The answer as a chat completion and its usage; EngineUnavailable when a 200 holds none."""
+def message_of(body: bytes) -> Document:
+    """The message in a whole answer; EngineUnavailable when a 200 holds none."""
     try:
         answer = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise EngineUnavailable("answered 200 with something that is not JSON") from error
     if not isinstance(answer, dict) or not isinstance(answer.get("content"), list):
         if isinstance(answer, dict) and answer.get("type") == "error":
-            raise _in_band(answer.get("error"), body)
+            raise in_band(answer.get("error"), body)
         raise EngineUnavailable("answered 200 without `content`")
-    return unary(answer, created_s)
+    return answer
+
+
+def read_unary(body: bytes, created_s: int) -> tuple[bytes, Usage | None]:
+    """The answer as a chat completion and its usage."""
+    return unary(message_of(body), created_s)
 
 
 class AnthropicStream:
@@ -127,7 +133,7 @@ class AnthropicStream:
             if self._wants_usage and self.usage is not None:
                 out.append(encode(orjson.dumps({**self._head, "choices": [], "usage": openai_usage(self.usage)})))
         elif kind == "error":
-            self.error = _in_band(event.get("error"), data)
+            self.error = in_band(event.get("error"), data)
 
     def _block(self, block: Document, out: list[bytes]) -> None:
         if block.get("type") != "tool_use":

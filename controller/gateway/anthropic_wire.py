@@ -6,7 +6,7 @@ import orjson
 
 from controller.core.models import Model
 from controller.core.money import Usage
-from controller.gateway.decode import Decoded, Document
+from controller.gateway.decode import Decoded, Document, NotTranslatable
 
 VERSION = "2023-06-01"
 PATH = "/messages"
@@ -20,10 +20,6 @@ FINISH_REASONS = {
     "refusal": "content_filter",
     "pause_turn": "stop",
 }
-
-
-class NotTranslatable(Exception):
-    """The request asks for something that Anthropic's API has no word for; another target may do."""
 
 
 def request_body(decoded: Decoded, model: Model, *, temperature: float | None) -> bytes:

@@ -15,14 +15,16 @@ import structlog
 
 from controller.config.settings import Settings
 from controller.core.errors import RequestError, UpstreamTimeout
-from controller.core.requests import Operation, Target
+from controller.core.requests import Target
 from controller.gateway.admission import Admission
-from controller.gateway.answers import JSON, Send, base_headers, send_error, send_whole
-from controller.gateway.auth import authenticate
+from controller.gateway.answers import JSON, Send, send_error, send_whole
+from controller.gateway.auth import authenticate, credential
 from controller.gateway.breakers import Breakers
 from controller.gateway.calls import Calls
-from controller.gateway.decode import HeaderMap, decode, too_large
+from controller.gateway.decode import HeaderMap, too_large
 from controller.gateway.destinations import Destinations
+from controller.gateway.dialects.messages_caller import MESSAGES_CALLER
+from controller.gateway.dialects.openai_caller import OPENAI_CALLER
 from controller.gateway.dispatch import Dispatcher
 from controller.gateway.exchange import CALLER_LEFT, Exchange
 from controller.gateway.guard import CallerLeft, Guard, Receive
@@ -33,6 +35,7 @@ from controller.gateway.model_list import ModelList
 from controller.gateway.own_pools import OwnPools
 from controller.gateway.ports import Clock, FleetFeed, KeyStore, Ledger, Upstream
 from controller.gateway.refusals import gateway_full, internal, slow_body
+from controller.gateway.routes import MODELS, ROUTES, Route
 from controller.gateway.tables import routing_table
 from controller.routing.choose import chain_key, plan_chain
 from controller.routing.classify import classify, known_tasks
@@ -46,12 +49,6 @@ BODY_S = 30.0
 CHAINS_CACHED = 4096
 DEADLINE_SLACK_S = 1.0  # the caller gives up first; ours is for departures that nobody tells us about
 DISCARD_BYTES = 64 * 1024 * 1024  # a longer body is not read to its end: the connection is closed
-ROUTES: Mapping[bytes, Operation] = {
-    b"/v1/chat/completions": Operation.CHAT,
-    b"/v1/completions": Operation.COMPLETION,
-    b"/v1/embeddings": Operation.EMBEDDINGS,
-}
-MODELS = b"/v1/models"
 
 
 class Gateway:
@@ -145,41 +142,42 @@ class Gateway:
         if scope["type"] != "http":
             return
         path: bytes = scope["raw_path"]
-        operation = ROUTES.get(path)
-        if operation is not None and scope["method"] == "POST":
-            await self._serve(operation, scope, receive, send)
+        route = ROUTES.get(path)
+        if route is not None and scope["method"] == "POST":
+            await self._serve(route, scope, receive, send)
         else:
-            await self._elsewhere(scope, path, send, known=operation is not None)
+            await self._elsewhere(scope, path, send, route)
 
     def request_id(self) -> str:
         """A new one; never a caller's."""
         return f"{self._id_prefix}{next(self._ids):07x}"
 
-    async def _elsewhere(self, scope: Scope, path: bytes, send: Send, *, known: bool) -> None:
+    async def _elsewhere(self, scope: Scope, path: bytes, send: Send, route: Route | None) -> None:
         """Everything that is not an inference call: the model list, or a refusal."""
         header_id = self.request_id().encode()
+        headers: HeaderMap = dict(scope["headers"])
+        caller = MESSAGES_CALLER if b"anthropic-version" in headers else OPENAI_CALLER
         try:
-            headers: HeaderMap = dict(scope["headers"])
             if path == MODELS or path.startswith(MODELS + b"/"):
-                authenticate(headers.get(b"authorization"), self._keys)
+                authenticate(credential(headers), self._keys)
                 if scope["method"] != "GET":
                     raise _wrong_method("GET")
-                body = self._models.answer(path[len(MODELS) + 1 :])
-                await send_whole(send, 200, [JSON, *base_headers(header_id)], body)
+                body = self._models.answer(path[len(MODELS) + 1 :], caller.dialect)
+                await send_whole(send, 200, [JSON, *caller.id_headers(header_id)], body)
                 return
-            if known:
+            if route is not None:
                 raise _wrong_method("POST")
             raise RequestError(
-                "no such route; see /v1/models, /v1/chat/completions, /v1/completions, /v1/embeddings",
+                f"no such route; there are {MODELS.decode()}, {', '.join(path.decode() for path in ROUTES)}",
                 status=404,
                 code="unknown_route",
                 should_retry=False,
             )
         except RequestError as error:
             self.metrics.refused[error.status] = self.metrics.refused.get(error.status, 0) + 1
-            await send_error(send, error, header_id)
+            await send_error(send, error, caller, header_id)
 
-    async def _serve(self, operation: Operation, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _serve(self, route: Route, scope: Scope, receive: Receive, send: Send) -> None:
         clock, headers = self._clock, dict(scope["headers"])
         request_id = self.request_id()
         exchange = Exchange(
@@ -187,7 +185,8 @@ class Gateway:
             header_id=request_id.encode(),
             accepted_s=clock.monotonic_s(),
             at_s=clock.unix_s(),
-            operation=operation,
+            operation=route.operation,
+            caller=route.caller,
         )
         metrics = self.metrics
         metrics.in_flight += 1
@@ -201,7 +200,7 @@ class Gateway:
                 extra = refusal_headers(exchange)
                 if error.status == 413 and not 0 < _declared_bytes(headers) <= DISCARD_BYTES:
                     extra.append((b"connection", b"close"))
-                await send_error(send, error, exchange.header_id, extra)
+                await send_error(send, error, exchange.caller, exchange.header_id, extra)
         except CallerLeft:
             self._left(exchange)
         except Exception:
@@ -209,7 +208,7 @@ class Gateway:
             exchange.status, exchange.error = 500, "internal error"
             if not exchange.started:
                 exchange.usage = None
-                await send_error(send, internal(), exchange.header_id)
+                await send_error(send, internal(), exchange.caller, exchange.header_id)
         finally:
             metrics.in_flight -= 1
             self._meter.finish(exchange)
@@ -223,7 +222,7 @@ class Gateway:
             self._meter.price_target(exchange)
 
     async def _answer(self, exchange: Exchange, headers: HeaderMap, receive: Receive, send: Send) -> None:
-        exchange.key = key = authenticate(headers.get(b"authorization"), self._keys)
+        exchange.key = key = authenticate(credential(headers), self._keys)
         caps = self._caps
         if self.metrics.in_flight > caps.in_flight:
             raise gateway_full(caps.in_flight)
@@ -234,7 +233,7 @@ class Gateway:
             body = await self._body(headers, receive)
             guard.settle()
             guard.watch(receive)
-            decoded = exchange.decoded = decode(exchange.operation, headers, body, key.tenant, caps)
+            decoded = exchange.decoded = exchange.caller.decode(exchange.operation, headers, body, key.tenant, caps)
             exchange.profile = classify(decoded.facts, self._tasks)
             exchange.classified = True
             if decoded.facts.deadline_s is not None and not decoded.facts.stream:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from controller.core.errors import RequestError
 from controller.core.keys import KeyRecord, key_matches, split_key
 from controller.gateway.ports import KeyStore
@@ -9,6 +11,15 @@ from controller.gateway.ports import KeyStore
 
 def _refusal(message: str) -> RequestError:
     return RequestError(message, status=401, code="invalid_api_key", should_retry=False)
+
+
+def credential(headers: Mapping[bytes, bytes]) -> bytes | None:
+    """The key as a bearer: OpenAI's clients send it so, Anthropic's in `x-api-key`."""
+    header = headers.get(b"authorization")
+    if header is None:
+        key = headers.get(b"x-api-key")
+        return None if key is None else b"Bearer " + key
+    return header
 
 
 def authenticate(header: bytes | None, keys: KeyStore) -> KeyRecord:

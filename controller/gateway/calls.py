@@ -11,7 +11,7 @@ from controller.core.errors import UpstreamError, UpstreamRejected, UpstreamTime
 from controller.core.ledger import AttemptRecord
 from controller.core.requests import Target
 from controller.gateway.admission import Admitted
-from controller.gateway.answers import Send, error_event, from_upstream, send_whole
+from controller.gateway.answers import Send, from_upstream, send_whole
 from controller.gateway.breakers import Breakers
 from controller.gateway.destinations import Destination, Stream
 from controller.gateway.exchange import Exchange
@@ -123,7 +123,9 @@ class Calls:
         try:
             if response.status != 200:
                 await refuse_errors(response, self._clock.unix_s())
-            body, usage = destination.read_unary(await read_whole(response), exchange.operation, int(exchange.at_s))
+            body, usage = destination.read_unary(
+                await read_whole(response), exchange.decoded, exchange.caller, int(exchange.at_s)
+            )
         finally:
             await response.close()
         exchange.usage = usage
@@ -136,7 +138,7 @@ class Calls:
         """None when all of it went through; the error when it broke after its first byte."""
         exchange, destination = call.exchange, call.destination
         response = await destination.upstream.open(call.request)
-        stream = destination.stream(exchange.decoded, int(exchange.at_s))
+        stream = destination.stream(exchange.decoded, exchange.caller, int(exchange.at_s))
         try:
             if response.status != 200:
                 await refuse_errors(response, self._clock.unix_s())
@@ -144,7 +146,11 @@ class Calls:
             if call.ticket is not None:
                 call.ticket.first_token()
             relay = StreamRelay(
-                response, stream, call.guard, call.send, lambda error: error_event(from_upstream(error, call.target))
+                response,
+                stream,
+                call.guard,
+                call.send,
+                lambda error: exchange.caller.error_event(from_upstream(error, call.target), exchange.header_id),
             )
             exchange.started, exchange.status = True, 200
             await relay.begin(answer_headers(exchange, destination, stream=True), first)

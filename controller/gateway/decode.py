@@ -27,9 +27,17 @@ _NUMBERS = {
 _ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
 
 
+class NotTranslatable(Exception):
+    """The request asks for something that a target's API has no word for; another target may do."""
+
+
 @record
 class Decoded:
-    """A checked request. `wants_usage`: the caller asked for the usage chunk of a stream."""
+    """A checked request, in chat words whatever the caller's. `wants_usage`: the caller gets the usage of a stream.
+
+    `body`: the caller's bytes when they are `document` itself, else empty. `native`: the caller's own document in
+    another dialect; `native_only`: what of it no other dialect can carry; `dropped`: fields chat targets do not get.
+    """
 
     operation: Operation
     document: Document
@@ -37,9 +45,13 @@ class Decoded:
     facts: RequestFacts
     wants_usage: bool
     n: int
+    native: Document | None = None
+    native_only: str | None = None
+    dropped: tuple[str, ...] = ()
 
 
-def _wrong(param: str, message: str, code: str = "invalid_value") -> RequestError:
+def wrong(param: str, message: str, code: str = "invalid_value") -> RequestError:
+    """The refusal of one field."""
     return RequestError(message, status=400, code=code, param=param, should_retry=False)
 
 
@@ -73,11 +85,11 @@ def parse(body: bytes, caps: Caps) -> Document:
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise _wrong("body", f"the body is not valid JSON: {error}", "invalid_json") from error
+        raise wrong("body", f"the body is not valid JSON: {error}", "invalid_json") from error
     if not isinstance(document, dict):
-        raise _wrong("body", "the body must be a JSON object", "invalid_json")
+        raise wrong("body", "the body must be a JSON object", "invalid_json")
     if body.count(b"[") + body.count(b"{") > caps.json_depth and not _depth_within(document, caps.json_depth):
-        raise _wrong("body", f"the body is nested deeper than {caps.json_depth} levels", "invalid_json")
+        raise wrong("body", f"the body is nested deeper than {caps.json_depth} levels", "invalid_json")
     return document
 
 
@@ -90,7 +102,7 @@ def _check_int(document: Document, name: str, low: int, high: int) -> int | None
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise _wrong(name, f"`{name}` must be an integer between {low} and {high}")
+        raise wrong(name, f"`{name}` must be an integer between {low} and {high}")
     return value
 
 
@@ -98,16 +110,16 @@ def _check_common(document: Document, caps: Caps) -> tuple[bool, bool, int]:
     """(stream, wants_usage, n)."""
     stream = document.get("stream")
     if stream is not None and not isinstance(stream, bool):
-        raise _wrong("stream", "`stream` must be true or false")
+        raise wrong("stream", "`stream` must be true or false")
     options = document.get("stream_options")
     if options is not None and not isinstance(options, dict):
-        raise _wrong("stream_options", "`stream_options` must be an object")
+        raise wrong("stream_options", "`stream_options` must be an object")
     for name, (low, high) in _NUMBERS.items():
         value = document.get(name)
         if value is not None and (
             isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high
         ):
-            raise _wrong(name, f"`{name}` must be a number between {low:g} and {high:g}")
+            raise wrong(name, f"`{name}` must be a number between {low:g} and {high:g}")
     n = _check_int(document, "n", 1, caps.choices) or 1
     return bool(stream), bool(options and options.get("include_usage")), n
 
@@ -131,7 +143,7 @@ class _Counter:
     def part(self, part: object, where: str) -> None:
         """Count one content part."""
         if not isinstance(part, dict):
-            raise _wrong(where, f"`{where}` must be a list of objects")
+            raise wrong(where, f"`{where}` must be a list of objects")
         kind = part.get("type")
         text = part.get("text")
         if kind in ("image_url", "input_image", "image"):
@@ -139,21 +151,21 @@ class _Counter:
         elif isinstance(text, str):
             self.text(text)
         elif kind == "text":
-            raise _wrong(where, f"`{where}.text` must be a string")
+            raise wrong(where, f"`{where}.text` must be a string")
 
 
 def _count_messages(messages: object) -> _Counter:
     if not isinstance(messages, list) or not messages:
-        raise _wrong("messages", "`messages` must be a non-empty list")
+        raise wrong("messages", "`messages` must be a non-empty list")
     if len(messages) > MAX_MESSAGES:
-        raise _wrong("messages", f"`messages` must have at most {MAX_MESSAGES} entries")
+        raise wrong("messages", f"`messages` must have at most {MAX_MESSAGES} entries")
     counter = _Counter()
     for index, message in enumerate(messages):
         if not isinstance(message, dict):
-            raise _wrong(f"messages[{index}]", f"`messages[{index}]` must be an object")
+            raise wrong(f"messages[{index}]", f"`messages[{index}]` must be an object")
         role = message.get("role")
         if not isinstance(role, str) or role not in _ROLES:
-            raise _wrong(f"messages[{index}].role", f"`role` must be one of {', '.join(sorted(_ROLES))}")
+            raise wrong(f"messages[{index}].role", f"`role` must be one of {', '.join(sorted(_ROLES))}")
         content = message.get("content")
         if isinstance(content, str):
             counter.text(content)
@@ -161,7 +173,7 @@ def _count_messages(messages: object) -> _Counter:
             for part in content:
                 counter.part(part, f"messages[{index}].content")
         elif content is not None:
-            raise _wrong(f"messages[{index}].content", "`content` must be a string or a list")
+            raise wrong(f"messages[{index}].content", "`content` must be a string or a list")
     return counter
 
 
@@ -170,7 +182,7 @@ def _count_prompt(prompt: object, name: str) -> _Counter:
     counter = _Counter()
     items = prompt if isinstance(prompt, list) else [prompt]
     if not items:
-        raise _wrong(name, f"`{name}` must not be empty")
+        raise wrong(name, f"`{name}` must not be empty")
     for item in items:
         if isinstance(item, str):
             counter.text(item)
@@ -179,7 +191,7 @@ def _count_prompt(prompt: object, name: str) -> _Counter:
         elif isinstance(item, list) and item and all(type(token) is int for token in item):
             counter.text_bytes += 4 * len(item)
         else:
-            raise _wrong(name, f"`{name}` must be a string, a list of strings or token ids")
+            raise wrong(name, f"`{name}` must be a string, a list of strings or token ids")
     return counter
 
 
@@ -189,7 +201,7 @@ def _tools(document: Document) -> tuple[int, int]:
     if tools is None:
         return 0, 0
     if not isinstance(tools, list) or not all(isinstance(tool, dict) for tool in tools):
-        raise _wrong("tools", "`tools` must be a list of objects")
+        raise wrong("tools", "`tools` must be a list of objects")
     return len(tools), len(orjson.dumps(tools)) if tools else 0
 
 
@@ -198,7 +210,7 @@ def _wants_json(document: Document) -> bool:
     if wanted is None:
         return False
     if not isinstance(wanted, dict):
-        raise _wrong("response_format", "`response_format` must be an object")
+        raise wrong("response_format", "`response_format` must be an object")
     return wanted.get("type") in ("json_object", "json_schema")
 
 
@@ -211,10 +223,10 @@ def _word(headers: HeaderMap, header_name: bytes, document: Document, name: str)
     if metadata is None:
         return None
     if not isinstance(metadata, dict):
-        raise _wrong("metadata", "`metadata` must be an object")
+        raise wrong("metadata", "`metadata` must be an object")
     value = metadata.get(name)
     if value is not None and not isinstance(value, str):
-        raise _wrong(f"metadata.{name}", f"`metadata.{name}` must be a string")
+        raise wrong(f"metadata.{name}", f"`metadata.{name}` must be a string")
     return None if value is None else value.strip().lower()
 
 
@@ -224,7 +236,7 @@ def _spill_allowed(headers: HeaderMap) -> bool:
         return True
     if value.lower() == b"never":
         return False
-    raise _wrong("x-spillway-spill", "`x-spillway-spill` must be 'auto' or 'never'")
+    raise wrong("x-spillway-spill", "`x-spillway-spill` must be 'auto' or 'never'")
 
 
 def _deadline_s(headers: HeaderMap) -> float | None:
@@ -240,14 +252,29 @@ def _deadline_s(headers: HeaderMap) -> float | None:
 
 
 def decode(operation: Operation, headers: HeaderMap, body: bytes, tenant: str, caps: Caps) -> Decoded:
-    """The request, checked, with its facts."""
-    document = parse(body, caps)
+    """A request in OpenAI's words, checked, with its facts."""
+    return with_facts(operation, parse(body, caps), headers, tenant, caps, body=body)
+
+
+def with_facts(
+    operation: Operation,
+    document: Document,
+    headers: HeaderMap,
+    tenant: str,
+    caps: Caps,
+    *,
+    body: bytes = b"",
+    native: Document | None = None,
+    native_only: str | None = None,
+    dropped: tuple[str, ...] = (),
+) -> Decoded:
+    """The document, checked, with its facts; a caller of another dialect is always told the usage."""
     model = document.get("model")
     if not isinstance(model, str) or not 0 < len(model) <= 256:
-        raise _wrong("model", "`model` must be a string of 1 to 256 characters")
+        raise wrong("model", "`model` must be a string of 1 to 256 characters")
     stream, wants_usage, n = _check_common(document, caps)
     max_tokens, tool_count, tool_bytes, messages = None, 0, 0, 1
-    if operation is Operation.CHAT:
+    if operation is Operation.CHAT or operation is Operation.COUNT_TOKENS:
         counter = _count_messages(document.get("messages"))
         messages = len(document["messages"])
         tool_count, tool_bytes = _tools(document)
@@ -258,7 +285,7 @@ def decode(operation: Operation, headers: HeaderMap, body: bytes, tenant: str, c
     if max_tokens is None:
         max_tokens = _check_int(document, "max_tokens", 1, MAX_TOKENS_LIMIT)
     if stream and operation is Operation.EMBEDDINGS:
-        raise _wrong("stream", "`stream` must not be set for embeddings")
+        raise wrong("stream", "`stream` must not be set for embeddings")
     facts = RequestFacts(
         operation=operation,
         requested_model=model,
@@ -276,4 +303,14 @@ def decode(operation: Operation, headers: HeaderMap, body: bytes, tenant: str, c
         spill_allowed=_spill_allowed(headers),
         deadline_s=_deadline_s(headers),
     )
-    return Decoded(operation=operation, document=document, body=body, facts=facts, wants_usage=wants_usage, n=n)
+    return Decoded(
+        operation=operation,
+        document=document,
+        body=body,
+        facts=facts,
+        wants_usage=wants_usage or native is not None,
+        n=n,
+        native=native,
+        native_only=native_only,
+        dropped=dropped,
+    )

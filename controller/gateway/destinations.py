@@ -10,14 +10,18 @@ from controller.core.money import Price, Usage, cost_nanousd
 from controller.core.requests import Operation, Target
 from controller.gateway import anthropic_wire, openai_wire
 from controller.gateway.answers import Headers, header_text
-from controller.gateway.anthropic_stream import AnthropicStream
+from controller.gateway.anthropic_stream import AnthropicStream, message_of
 from controller.gateway.anthropic_stream import read_unary as read_anthropic
 from controller.gateway.decode import Decoded
+from controller.gateway.dialects import count_tokens, messages_native
+from controller.gateway.dialects.caller import Caller
+from controller.gateway.dialects.messages_native import MessagesRelay
+from controller.gateway.dialects.translated_stream import TranslatedStream
 from controller.gateway.openai_wire import OpenAIStream
 from controller.gateway.ports import Upstream
 from controller.telemetry.gateway_metrics import GatewayMetrics, TargetMetrics
 
-Stream = OpenAIStream | AnthropicStream
+Stream = OpenAIStream | AnthropicStream | MessagesRelay | TranslatedStream
 OWN_PREFIX = "/v1"
 _ROLE_TOKENS = 16  # what a chat template adds per message, generously
 
@@ -59,32 +63,60 @@ class Destination:
 
     def body(self, decoded: Decoded, temperature: float | None) -> bytes:
         """The request in this target's words; NotTranslatable when it has none for it."""
+        if decoded.operation is Operation.COUNT_TOKENS:
+            return count_tokens.request_body(decoded, self.model, is_own=self.is_own, is_anthropic=self.is_anthropic)
         wanted = temperature if self.model.accepts_temperature else None
         if self.is_anthropic:
+            if decoded.native is not None:
+                return messages_native.request_body(decoded, decoded.native, self.model, temperature=wanted)
             return anthropic_wire.request_body(decoded, self.model, temperature=wanted)
         return openai_wire.request_body(decoded, self.model, is_own=self.is_own, temperature=wanted)
 
-    def stream(self, decoded: Decoded, created_s: int) -> Stream:
-        """What reads its event streams."""
-        if self.is_anthropic:
-            return AnthropicStream(wants_usage=decoded.wants_usage, created_s=created_s)
-        return OpenAIStream(wants_usage=decoded.wants_usage)
+    def carries_natively(self, caller: Caller) -> bool:
+        """Whether it speaks the caller's own dialect."""
+        return self.is_anthropic == (caller.dialect is Dialect.ANTHROPIC)
 
-    def read_unary(self, body: bytes, operation: Operation, created_s: int) -> tuple[bytes, Usage | None]:
-        """The answer to relay and its usage."""
+    def stream(self, decoded: Decoded, caller: Caller, created_s: int) -> Stream:
+        """What reads its event streams and says them in the caller's words."""
+        if self.is_anthropic and caller.dialect is Dialect.ANTHROPIC:
+            return MessagesRelay()
+        inner: OpenAIStream | AnthropicStream = OpenAIStream(wants_usage=decoded.wants_usage)
         if self.is_anthropic:
-            return read_anthropic(body, created_s)
-        return openai_wire.read_unary(body, operation)
+            inner = AnthropicStream(wants_usage=decoded.wants_usage, created_s=created_s)
+        writer = caller.writer(decoded, created_s)
+        return inner if writer is None else TranslatedStream(inner, writer)
+
+    def read_unary(self, body: bytes, decoded: Decoded, caller: Caller, created_s: int) -> tuple[bytes, Usage | None]:
+        """The answer in the caller's words, and its usage."""
+        if decoded.operation is Operation.COUNT_TOKENS:
+            return count_tokens.read(body, is_anthropic=self.is_anthropic), count_tokens.NO_USAGE
+        if not self.is_anthropic:
+            chat, usage = openai_wire.read_unary(body, decoded.operation)
+            return caller.answer(chat, decoded), usage
+        if caller.dialect is Dialect.ANTHROPIC:
+            return body, anthropic_wire.usage_of(message_of(body).get("usage"))
+        chat, usage = read_anthropic(body, created_s)
+        return caller.answer(chat, decoded), usage
 
     def most_nanousd(self, decoded: Decoded) -> int:
         """The most that one call can cost: a token per byte, and as many out as asked for or as the model can write."""
         facts = decoded.facts
+        if decoded.operation is Operation.COUNT_TOKENS:
+            return 0
         input_tokens = facts.text_bytes + facts.message_count * _ROLE_TOKENS + facts.image_count * 2000
         output_tokens = 0
         if decoded.operation is not Operation.EMBEDDINGS:
             limit = anthropic_wire.DEFAULT_MAX_TOKENS if self.is_anthropic else self.model.max_output_tokens
             output_tokens = (facts.max_tokens or min(limit, self.model.max_output_tokens)) * decoded.n
         return self.price.cost(Usage(input_tokens=input_tokens, output_tokens=output_tokens))
+
+
+def _path(operation: Operation, *, is_own: bool, is_anthropic: bool) -> str:
+    """Below the address of a provider, which has the version in it, or of a replica, which has not."""
+    if operation is Operation.COUNT_TOKENS:
+        return count_tokens.ANTHROPIC_PATH if is_anthropic else count_tokens.OWN_PATH
+    path = anthropic_wire.PATH if is_anthropic else openai_wire.PATHS[operation]
+    return OWN_PREFIX + path if is_own else path
 
 
 class Destinations:
@@ -109,7 +141,7 @@ class Destinations:
     def _make(self, target: Target, operation: Operation) -> Destination:
         provider = target.provider
         is_anthropic = provider is not None and provider.dialect is Dialect.ANTHROPIC
-        path = anthropic_wire.PATH if is_anthropic else openai_wire.PATHS[operation]
+        path = _path(operation, is_own=provider is None, is_anthropic=is_anthropic)
         labels: Headers = [
             (b"x-spillway-model", header_text(target.model.key)),
             (b"x-spillway-target", header_text(target.name)),
@@ -119,7 +151,7 @@ class Destinations:
             model=target.model,
             upstream=self._own if provider is None else self._external,
             base_url=None if provider is None else provider.base_url,
-            path=OWN_PREFIX + path if provider is None else path,
+            path=path,
             headers=(("content-type", "application/json"), *self._credentials(target)),
             is_own=provider is None,
             is_anthropic=is_anthropic,

@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 
 from controller.config.settings import Timeouts
 from controller.core.errors import UpstreamError, UpstreamRejected
-from controller.core.requests import Complexity, Target
+from controller.core.requests import Complexity, Operation, Target
 from controller.gateway.admission import Admission, Admitted
-from controller.gateway.answers import Send
-from controller.gateway.anthropic_wire import NotTranslatable
+from controller.gateway.answers import JSON, Send, send_whole
 from controller.gateway.calls import Call, Calls
+from controller.gateway.decode import NotTranslatable
 from controller.gateway.destinations import Destination, Destinations
+from controller.gateway.dialects import count_tokens
 from controller.gateway.exchange import Exchange, Skip
 from controller.gateway.guard import Guard
 from controller.gateway.ports import Clock, Ledger, UpstreamCall
@@ -44,6 +45,14 @@ def _next(tries: Generator[Attempt, Outcome, None], outcome: Outcome) -> Attempt
         return tries.send(outcome)
     except StopIteration:
         return None
+
+
+async def _send_estimate(exchange: Exchange, send: Send) -> None:
+    """Nobody could count the tokens: what routing reckons with, and the answer says so."""
+    exchange.status, exchange.error = 200, None
+    ids = exchange.caller.id_headers(exchange.header_id)
+    body = count_tokens.counted(exchange.profile.input_tokens_estimate)
+    await send_whole(send, 200, [JSON, *ids, (b"x-spillway-estimated", b"true")], body)
 
 
 class Dispatcher:
@@ -88,6 +97,9 @@ class Dispatcher:
         finally:
             if exchange.retries:
                 self._retries.give_back(exchange.retries)
+        if exchange.operation is Operation.COUNT_TOKENS:
+            await _send_estimate(exchange, send)
+            return
         raise give_up(exchange, None if run.error is None or run.failed is None else (run.error, run.failed))
 
     def _may_retry(self, run: _Run) -> bool:

@@ -10,6 +10,7 @@ from controller.core.money import Usage
 from controller.core.records import record
 from controller.core.requests import Operation, RequestProfile, Target
 from controller.gateway.decode import Decoded
+from controller.gateway.dialects.caller import Caller
 
 CALLER_LEFT = 499  # nginx's number for it; nobody sees it but the books
 
@@ -33,6 +34,7 @@ class Exchange:
     accepted_s: float  # monotonic
     at_s: float  # unix
     operation: Operation
+    caller: Caller
     key: KeyRecord = field(init=False)  # these three are there once `classified` is true
     decoded: Decoded = field(init=False)
     profile: RequestProfile = field(init=False)

@@ -35,8 +35,7 @@ def answer_headers(exchange: Exchange, destination: Destination, *, stream: bool
     cost = _estimate_nanousd(exchange, destination) if stream else exchange.cost_nanousd
     headers: Headers = [
         SSE if stream else JSON,
-        (b"x-request-id", exchange.header_id),
-        (b"x-spillway-request-id", exchange.header_id),
+        *exchange.caller.id_headers(exchange.header_id),
         *destination.labels,
         (b"x-spillway-reason", _cached_text(target.reason if target is not None else "")),
         (b"x-spillway-requested-model", _cached_text(profile.requested_model)),
@@ -47,6 +46,8 @@ def answer_headers(exchange: Exchange, destination: Destination, *, stream: bool
         headers.append(NO_CACHE)
     if exchange.simulated:
         headers.append(SIMULATED)
+    if exchange.decoded.dropped and not destination.carries_natively(exchange.caller):
+        headers.append((b"x-spillway-dropped", header_text(", ".join(exchange.decoded.dropped))))
     if exchange.spilled:
         headers.append((b"x-spillway-spilled", _cached_text(exchange.spill_reason or "failed")))
     return headers

@@ -7,11 +7,16 @@ from urllib.parse import unquote_to_bytes
 import orjson
 
 from controller.core.errors import RequestError
+from controller.core.models import Dialect
 from controller.routing.choose import AUTO, RoutingTable
 
 
 def _entry(name: str, owner: str) -> dict[str, object]:
     return {"id": name, "object": "model", "created": 0, "owned_by": owner}
+
+
+def _card(name: str) -> dict[str, object]:
+    return {"type": "model", "id": name, "display_name": name, "created_at": "1970-01-01T00:00:00Z"}
 
 
 class ModelList:
@@ -28,12 +33,17 @@ class ModelList:
                     entries.setdefault(name, _entry(name, model.provider))
         self._whole = orjson.dumps({"object": "list", "data": list(entries.values())})
         self._single = {name.encode(): orjson.dumps(entry) for name, entry in entries.items()}
+        cards = [_card(name) for name in entries]
+        ends = {"has_more": False, "first_id": cards[0]["id"], "last_id": cards[-1]["id"]}
+        self._cards = orjson.dumps({"data": cards, **ends})
+        self._card = {str(card["id"]).encode(): orjson.dumps(card) for card in cards}
 
-    def answer(self, name: bytes) -> bytes:
-        """The whole list for an empty name, else that entry."""
+    def answer(self, name: bytes, dialect: Dialect = Dialect.OPENAI) -> bytes:
+        """The whole list for an empty name, else that entry; in Anthropic's shape for its callers."""
+        is_anthropic = dialect is Dialect.ANTHROPIC
         if not name:
-            return self._whole
-        found = self._single.get(unquote_to_bytes(name))
+            return self._cards if is_anthropic else self._whole
+        found = (self._card if is_anthropic else self._single).get(unquote_to_bytes(name))
         if found is None:
             raise RequestError(
                 "there is no such model; GET /v1/models lists what there is",

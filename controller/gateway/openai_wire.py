@@ -15,7 +15,7 @@ from controller.core.models import Model
 from controller.core.money import Usage
 from controller.core.requests import Operation
 from controller.gateway.answers import DONE
-from controller.gateway.decode import Decoded, Document
+from controller.gateway.decode import Decoded, Document, NotTranslatable
 from controller.gateway.sse import EventTooLarge, Splitter, encode
 
 PATHS = {
@@ -106,6 +106,10 @@ _NO_STREAM_USAGE = frozenset({Operation.EMBEDDINGS})
 def request_body(decoded: Decoded, model: Model, *, is_own: bool, temperature: float | None) -> bytes:
     """The body for this model; the caller's own bytes when nothing has to change."""
     document = decoded.document
+    if decoded.native_only is not None:
+        raise NotTranslatable(decoded.native_only)
+    if not is_own and document.get("continue_final_message"):
+        raise NotTranslatable("an answer begun by the caller")
     allowed = _ENGINE_FIELDS if is_own else _OPENAI_FIELDS
     changes: Document = {}
     if not is_own and not model.accepts_temperature:
@@ -118,7 +122,7 @@ def request_body(decoded: Decoded, model: Model, *, is_own: bool, temperature: f
         changes["stream_options"] = {**(document.get("stream_options") or {}), "include_usage": True}
     if temperature is not None and document.get("temperature") is None:
         changes["temperature"] = temperature
-    if not changes and document.keys() <= allowed:
+    if not changes and decoded.body and document.keys() <= allowed:
         return decoded.body
     kept = {name: value for name, value in document.items() if name in allowed}
     kept.update(changes)

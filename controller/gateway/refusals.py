@@ -10,7 +10,8 @@ from controller.gateway.exchange import Exchange, Skip
 
 DEFAULT_RETRY_S = 1.0
 _FULL = frozenset({"saturated", "breaker"})
-_LASTING = frozenset({BUDGET, "dialect", "no_replica"})  # a second try would hear the same
+DIALECT = "dialect"
+_LASTING = frozenset({BUDGET, DIALECT, "no_replica"})  # a second try would hear the same
 
 
 def give_up(exchange: Exchange, failure: tuple[UpstreamError, Target] | None) -> RequestError:
@@ -25,6 +26,13 @@ def give_up(exchange: Exchange, failure: tuple[UpstreamError, Target] | None) ->
         return refusal
     skips = exchange.skips
     codes = {skip.code for skip in skips}
+    if codes == {DIALECT}:
+        return RequestError(
+            f"no target that may serve this request has words for it ({_words(skips)})",
+            status=400,
+            code="not_translatable",
+            should_retry=False,
+        )
     if BUDGET in codes and codes <= _LASTING:
         return RequestError(
             f"the day's budget for external models does not cover this request ({_words(skips)})",

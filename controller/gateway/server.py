@@ -18,7 +18,7 @@ import uvloop
 
 from controller.config.settings import Settings
 from controller.gateway.admin import Admin
-from controller.gateway.answers import Headers, error_body, error_headers
+from controller.gateway.answers import Headers, base_headers, error_body, error_headers
 from controller.gateway.app import Gateway
 from controller.gateway.ports import Clock
 from controller.gateway.refusals import malformed
@@ -49,7 +49,7 @@ def _server(gateway: Gateway, app: App) -> H1Server:
     def refusal(status: int, why: str) -> tuple[Headers, bytes]:
         error = malformed(status, why)
         gateway.metrics.refused[status] = gateway.metrics.refused.get(status, 0) + 1
-        return error_headers(error, gateway.request_id().encode()), error_body(error)
+        return error_headers(error, base_headers(gateway.request_id().encode())), error_body(error)
 
     return H1Server(app, refusal)
 

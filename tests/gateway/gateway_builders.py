@@ -20,6 +20,7 @@ from controller.core.money import Usage
 from controller.core.requests import Operation, Target
 from controller.gateway.decode import Decoded, decode
 from controller.gateway.destinations import Destinations
+from controller.gateway.dialects.openai_caller import OPENAI_CALLER
 from controller.gateway.exchange import Exchange
 from controller.gateway.ports import UpstreamCall
 from controller.routing.classify import classify
@@ -146,7 +147,14 @@ def decoded(
 
 def exchange(*, plan: Sequence[Target] = (OWN, BOUGHT), target: Target | None = None, **fields: object) -> Exchange:
     """A request that has been classified and planned."""
-    made = Exchange(request_id="req-1", header_id=b"req-1", accepted_s=1000.0, at_s=5.0, operation=Operation.CHAT)
+    made = Exchange(
+        request_id="req-1",
+        header_id=b"req-1",
+        accepted_s=1000.0,
+        at_s=5.0,
+        operation=Operation.CHAT,
+        caller=OPENAI_CALLER,
+    )
     made.key = KEY
     made.decoded = decoded(**fields)
     made.profile = classify(made.decoded.facts)

@@ -13,7 +13,9 @@ from controller.gateway.metering import FAILED
 
 CONTROLLER = Path(__file__).parents[2] / "controller"
 GATEWAY = sorted((CONTROLLER / "gateway").glob("*.py"))
-REFUSING = [*GATEWAY, *sorted((CONTROLLER / "routing").glob("*.py"))]  # routing's refusals go out as they are
+DIALECTS = sorted((CONTROLLER / "gateway" / "dialects").glob("*.py"))
+SPEAKING = [*GATEWAY, *DIALECTS]
+REFUSING = [*SPEAKING, *sorted((CONTROLLER / "routing").glob("*.py"))]  # routing's refusals go out as they are
 HEADER = re.compile(r"[a-z]+(-[a-z]+)*")
 
 
@@ -48,7 +50,7 @@ def _word(node: ast.AST) -> object:
 
 def headers() -> set[str]:
     """Every header name in the gateway."""
-    found = {_text(name) for node in _nodes(GATEWAY) for name in _header_nodes(node)}
+    found = {_text(name) for node in _nodes(SPEAKING) for name in _header_nodes(node)}
     return {name for name in found if name is not None and HEADER.fullmatch(name)}
 
 

@@ -21,6 +21,7 @@ from controller.core.errors import (
 )
 from controller.core.requests import Target
 from controller.gateway.answers import (
+    base_headers,
     error_body,
     error_event,
     error_headers,
@@ -36,7 +37,7 @@ REFUSED = RequestError("no", status=400, code="invalid_value", param="n")
 
 def headers_of(error: RequestError) -> dict[str, str]:
     """The headers of a refusal."""
-    return {name.decode(): value.decode() for name, value in error_headers(error, b"req-1")}
+    return {name.decode(): value.decode() for name, value in error_headers(error, base_headers(b"req-1"))}
 
 
 def test_error_bodies_have_all_four_keys() -> None:
@@ -100,7 +101,7 @@ def test_nothing_a_caller_or_an_upstream_says_breaks_a_header(model: str, reason
     error = RequestError(message, status=400, code="x")
     for stream in (False, True):
         headers = answer_headers(asked, destination, stream=stream) + refusal_headers(asked)
-        for name, value in headers + error_headers(error, b"req-1"):
+        for name, value in headers + error_headers(error, base_headers(b"req-1")):
             assert all(0x20 <= byte <= 0x7E for byte in name + value)
 
 

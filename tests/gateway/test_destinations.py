@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from controller.core.money import Price, Usage, cost_nanousd
 from controller.core.requests import Operation, Target
 from controller.gateway.destinations import Destination, Destinations, TokenPrice
+from controller.gateway.dialects.openai_caller import OPENAI_CALLER
 from controller.telemetry.gateway_metrics import GatewayMetrics
 from tests.gateway.gateway_builders import ANTHROPIC, BOUGHT, CLAUDE, GPT, OPENAI, OWN, decoded, destinations, named
 from tests.gateway.gateway_world import ScriptedUpstream
@@ -68,9 +69,11 @@ def test_the_dialect_of_the_target() -> None:
     fixed = replace(BOUGHT, model=replace(GPT, accepts_temperature=False))
     assert "temperature" not in orjson.loads(of(fixed).body(request, 0.2))
     assert orjson.loads(of(CLAUDE_TARGET).body(request, None)).keys() == {"model", "max_tokens", "messages"}
-    assert type(of(BOUGHT).stream(request, 7)) is not type(of(CLAUDE_TARGET).stream(request, 7))
+    assert type(of(BOUGHT).stream(request, OPENAI_CALLER, 7)) is not type(
+        of(CLAUDE_TARGET).stream(request, OPENAI_CALLER, 7)
+    )
     answer = b'{"content":[{"type":"text","text":"Hi"}],"usage":{"input_tokens":1,"output_tokens":1}}'
-    assert b'"chat.completion"' in of(CLAUDE_TARGET).read_unary(answer, Operation.CHAT, 7)[0]
+    assert b'"chat.completion"' in of(CLAUDE_TARGET).read_unary(answer, request, OPENAI_CALLER, 7)[0]
 
 
 def price(fresh: Decimal, cached: Decimal, output: Decimal) -> Price:

@@ -52,6 +52,8 @@ def test_every_file_is_on_the_door_sign() -> None:
     """The file table is the folder."""
     files = {file.name for file in spoken_words.GATEWAY} - {"__init__.py"}
     assert set(first_cells(README.split("## ", 1)[0])) == files
+    sign = (spoken_words.CONTROLLER / "gateway" / "dialects" / "README.md").read_text()
+    assert set(first_cells(sign.split("## ", 1)[0])) == {file.name for file in spoken_words.DIALECTS} - {"__init__.py"}
 
 
 CAPS, TIMEOUTS, HEAD = Caps(), Timeouts(), Limits()

@@ -1,0 +1,108 @@
+"""An Anthropic caller at an Anthropic target: the caller's own words go through, and so does the answer."""
+
+from __future__ import annotations
+
+import orjson
+
+from controller.core.errors import StreamBroken, UpstreamError
+from controller.core.models import Model
+from controller.core.money import Usage
+from controller.gateway.anthropic_stream import in_band
+from controller.gateway.anthropic_wire import usage_of
+from controller.gateway.decode import Decoded, Document
+from controller.gateway.sse import EventTooLarge, Splitter
+
+# Only fields known here go on: whatever else the API understands is not for callers to reach.
+FIELDS = frozenset(
+    [
+        "model",
+        "max_tokens",
+        "messages",
+        "system",
+        "stream",
+        "temperature",
+        "top_p",
+        "top_k",
+        "stop_sequences",
+        "metadata",
+        "tools",
+        "tool_choice",
+        "thinking",
+        "output_config",
+        "service_tier",
+        "cache_control",
+    ]
+)
+_SAMPLING = frozenset({"temperature", "top_p", "top_k"})
+
+
+def request_body(decoded: Decoded, asked: Document, model: Model, *, temperature: float | None) -> bytes:
+    """The caller's own request for this model."""
+    allowed = FIELDS if model.accepts_temperature else FIELDS - _SAMPLING
+    body = {name: value for name, value in asked.items() if name in allowed}
+    body["model"] = model.model_id
+    if temperature is not None and not _SAMPLING & body.keys() and not asked.get("thinking"):
+        body["temperature"] = temperature
+    if decoded.facts.max_tokens is not None:
+        body["max_tokens"] = min(decoded.facts.max_tokens, model.max_output_tokens)
+    return orjson.dumps(body)
+
+
+class MessagesRelay:
+    """Relays a stream as it is, learning from it what metering needs; the surface of `openai_wire.OpenAIStream`."""
+
+    __slots__ = ("_splitter", "content_events", "content_seen", "done", "error", "usage")
+
+    def __init__(self) -> None:
+        self._splitter = Splitter()
+        self.usage: Usage | None = None
+        self.content_seen = False
+        self.content_events = 0
+        self.done = False
+        self.error: UpstreamError | None = None
+
+    def feed(self, chunk: bytes) -> bytes:
+        """What the caller gets for these bytes; after `done` or `error` nothing more."""
+        try:
+            events = self._splitter.feed(chunk)
+        except EventTooLarge as error:
+            self.error = StreamBroken(str(error))
+            return b""
+        out: list[bytes] = []
+        for data in events:
+            self._event(data, out)
+            if self.done or self.error is not None:
+                break
+        return b"".join(out)
+
+    def _event(self, data: bytes, out: list[bytes]) -> None:
+        try:
+            event = orjson.loads(data)
+        except orjson.JSONDecodeError:
+            self.error = StreamBroken("an event is not JSON")
+            return
+        kind = event.get("type") if isinstance(event, dict) else None
+        if not isinstance(kind, str) or "\n" in kind or "\r" in kind:
+            self.error = StreamBroken("an event without a type")
+            return
+        if kind == "error":
+            self.error = in_band(event.get("error"), data)
+            return
+        if kind == "content_block_delta":
+            self.content_seen = True
+            self.content_events += 1
+        elif kind == "message_start":
+            message = event.get("message")
+            self.usage = usage_of(message.get("usage") if isinstance(message, dict) else None)
+        elif kind == "message_delta":
+            self.content_seen = True
+            self.usage = usage_of(event.get("usage"), self.usage)
+        elif kind == "message_stop":
+            self.done = True
+        out.append(b"event: " + kind.encode() + b"\ndata: " + data.replace(b"\n", b"\ndata: ") + b"\n\n")
+
+    def end(self) -> bytes:
+        """The upstream ended its body: nothing more to say when the answer is whole, else `error` is set."""
+        if not self.done:
+            self.error = self.error or StreamBroken("the stream ended before message_stop")
+        return b""

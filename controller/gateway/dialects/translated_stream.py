@@ -1,0 +1,68 @@
+"""A stream whose chunks are rewritten in the caller's dialect on their way; the same surface as the stream within."""
+
+from __future__ import annotations
+
+import orjson
+
+from controller.core.errors import UpstreamError
+from controller.core.money import Usage
+from controller.gateway.anthropic_stream import AnthropicStream
+from controller.gateway.dialects.caller import StreamWriter
+from controller.gateway.openai_wire import OpenAIStream
+from controller.gateway.sse import Splitter
+
+
+class TranslatedStream:
+    """Reads an upstream through `inner`, which speaks chat chunks, and writes through `writer`."""
+
+    __slots__ = ("_inner", "_splitter", "_writer")
+
+    def __init__(self, inner: OpenAIStream | AnthropicStream, writer: StreamWriter) -> None:
+        self._inner = inner
+        self._writer = writer
+        self._splitter = Splitter()
+
+    @property
+    def usage(self) -> Usage | None:
+        """What the upstream said that it used."""
+        return self._inner.usage
+
+    @property
+    def content_seen(self) -> bool:
+        """Something that the caller would see has come."""
+        return self._inner.content_seen
+
+    @property
+    def content_events(self) -> int:
+        """How many events carried content."""
+        return self._inner.content_events
+
+    @property
+    def done(self) -> bool:
+        """The answer is whole."""
+        return self._inner.done
+
+    @property
+    def error(self) -> UpstreamError | None:
+        """Why it broke."""
+        return self._inner.error
+
+    @error.setter
+    def error(self, error: UpstreamError | None) -> None:
+        self._inner.error = error
+
+    def feed(self, chunk: bytes) -> bytes:
+        """What the caller gets for these bytes."""
+        return self._rewritten(self._inner.feed(chunk))
+
+    def end(self) -> bytes:
+        """The closing events when the answer is whole, else nothing and `error` is set."""
+        rest = self._rewritten(self._inner.end())
+        return rest if self._inner.error is not None else rest + self._writer.end()
+
+    def _rewritten(self, chunks: bytes) -> bytes:
+        if not chunks:
+            return b""
+        return b"".join(
+            [self._writer.write(orjson.loads(data)) for data in self._splitter.feed(chunks) if data != b"[DONE]"]
+        )
