@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from controller.gateway.decode import Decoded, HeaderMap
 
 TENANT = "default"
-HEADERS = ("x-spillway-task", "x-spillway-complexity", "x-spillway-spill")
+HEADERS = ("x-spillway-task", "x-spillway-complexity", "x-spillway-spill", "x-spillway-priority")
 STALE_S = 60.0  # an older view tells nothing about now, unless `up` runs and is only slow
 FIELDS = {"messages": Operation.CHAT, "prompt": Operation.COMPLETION, "input": Operation.EMBEDDINGS}
 

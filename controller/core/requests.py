@@ -37,6 +37,14 @@ class Operation(StrEnum):
     COUNT_TOKENS = "count_tokens"
 
 
+class Priority(StrEnum):
+    """How much a request's wait matters, highest first: somebody watches, soon will do, any time will do."""
+
+    INTERACTIVE = "interactive"
+    STANDARD = "standard"
+    BATCH = "batch"
+
+
 @record
 class RequestProfile:
     """Everything routing needs; built by `routing.classify`."""
@@ -56,6 +64,7 @@ class RequestProfile:
     stream: bool
     spill_allowed: bool = True
     deadline_s: float | None = None  # time left when the request was accepted
+    priority: Priority = Priority.STANDARD
 
 
 class TargetKind(StrEnum):

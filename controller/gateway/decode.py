@@ -9,7 +9,7 @@ import orjson
 from controller.config.settings import Caps
 from controller.core.errors import RequestError
 from controller.core.records import record
-from controller.core.requests import Operation
+from controller.core.requests import Operation, Priority
 from controller.routing.classify import RequestFacts
 
 Document = dict[str, Any]  # Any: a caller's JSON, until it has been checked
@@ -24,6 +24,7 @@ _NUMBERS = {
     "frequency_penalty": (-2.0, 2.0),
     "presence_penalty": (-2.0, 2.0),
 }
+_PRIORITIES = {priority.value.encode(): priority for priority in Priority}
 _ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
 
 
@@ -239,6 +240,16 @@ def _spill_allowed(headers: HeaderMap) -> bool:
     raise wrong("x-spillway-spill", "`x-spillway-spill` must be 'auto' or 'never'")
 
 
+def _priority(headers: HeaderMap) -> Priority | None:
+    value = headers.get(b"x-spillway-priority")
+    if value is None:
+        return None
+    priority = _PRIORITIES.get(value.strip().lower())
+    if priority is None:
+        raise _wrong("x-spillway-priority", f"`x-spillway-priority` must be one of {', '.join(Priority)}")
+    return priority
+
+
 def _deadline_s(headers: HeaderMap) -> float | None:
     """The SDK's read timeout; a header that makes no sense is ignored."""
     value = headers.get(b"x-stainless-read-timeout")
@@ -302,6 +313,7 @@ def with_facts(
         stream=stream,
         spill_allowed=_spill_allowed(headers),
         deadline_s=_deadline_s(headers),
+        priority=_priority(headers),
     )
     return Decoded(
         operation=operation,

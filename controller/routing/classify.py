@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 from controller.core.errors import RequestError
 from controller.core.records import record
-from controller.core.requests import Complexity, Operation, RequestProfile
+from controller.core.requests import Complexity, Operation, Priority, RequestProfile
 from controller.routing.phases import RuleTable
 
 TASKS: Mapping[str, int] = MappingProxyType(
@@ -75,6 +75,7 @@ class RequestFacts:
     stream: bool = False
     spill_allowed: bool = True
     deadline_s: float | None = None
+    priority: Priority | None = None  # None: the caller did not say
 
 
 def known_tasks(table: RuleTable) -> Mapping[str, int]:
@@ -109,6 +110,7 @@ def classify(facts: RequestFacts, tasks: Mapping[str, int] = TASKS) -> RequestPr
         stream=facts.stream,
         spill_allowed=facts.spill_allowed,
         deadline_s=facts.deadline_s,
+        priority=Priority.STANDARD if facts.priority is None else facts.priority,
     )
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from controller.config.settings import Caps
 from controller.core.errors import RequestError
-from controller.core.requests import Operation
+from controller.core.requests import Operation, Priority
 from controller.gateway.decode import MAX_MESSAGES, MAX_TOKENS_LIMIT, PREFIX_CHARS, Decoded, decode, too_large
 from controller.routing.classify import RequestFacts
 from tests.gateway.gateway_builders import HELLO, decoded
@@ -145,10 +145,12 @@ def test_wrong_values_of_other_operations(operation: Operation, fields: dict[str
     assert refusal(orjson.dumps({"model": "auto", **fields}), operation).param == param
 
 
-def test_a_spill_header_that_nobody_knows() -> None:
-    """A typing error there could cost money: it is refused, with the words allowed."""
-    error = refusal(orjson.dumps(HELLO), headers={b"x-spillway-spill": b"no"})
-    assert (error.param, error.message) == ("x-spillway-spill", "`x-spillway-spill` must be 'auto' or 'never'")
+@pytest.mark.parametrize(("name", "words"), [("spill", "'auto' or 'never'"), ("priority", "one of interactive, ")])
+def test_a_word_in_a_header_that_nobody_knows(name: str, words: str) -> None:
+    """A typing error there could cost money or time: it is refused, with the words allowed."""
+    error = refusal(orjson.dumps(HELLO), headers={f"x-spillway-{name}".encode(): b"no"})
+    assert error.param == f"x-spillway-{name}"
+    assert error.message.startswith(f"`x-spillway-{name}` must be {words}")
 
 
 def test_the_refusal_of_a_long_body() -> None:
@@ -215,6 +217,8 @@ HEADERS = {
     ),
     "never spill": ({b"x-spillway-spill": b"Never"}, {"spill_allowed": False}),
     "spill": ({b"x-spillway-spill": b"auto"}, {"spill_allowed": True}),
+    "a priority": ({b"x-spillway-priority": b" Batch"}, {"priority": Priority.BATCH}),
+    "no priority": ({}, {"priority": None}),
     "a deadline": ({b"x-stainless-read-timeout": b"7.5"}, {"deadline_s": 7.5}),
     "a deadline that is none": ({b"x-stainless-read-timeout": b"NOT_GIVEN"}, {"deadline_s": None}),
     "no time at all": ({b"x-stainless-read-timeout": b"0"}, {"deadline_s": None}),

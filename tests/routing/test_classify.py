@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.core.errors import RequestError
-from controller.core.requests import Complexity, Operation
+from controller.core.requests import Complexity, Operation, Priority
 from controller.routing.classify import OUTPUT_TOKENS, TASKS, RequestFacts, classify, known_tasks
 from controller.routing.phases import DEFAULT_RULES, Rule, RuleTable
 
@@ -110,6 +110,14 @@ def test_the_rest_is_passed_on() -> None:
     )
     assert (profile.requested_model, profile.tenant, profile.prefix_key) == ("m", "t", 5)
     assert (profile.stream, profile.spill_allowed, profile.deadline_s) == (True, False, 3.0)
+
+
+@pytest.mark.parametrize(
+    ("asked", "got"), [(None, Priority.STANDARD), (Priority.BATCH, Priority.BATCH)], ids=["unsaid", "said"]
+)
+def test_priority(asked: Priority | None, got: Priority) -> None:
+    """The caller's class, else the middle one."""
+    assert classify(facts(priority=asked)).priority is got
 
 
 def test_tasks_of_the_users_rules_are_known() -> None:
