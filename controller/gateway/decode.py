@@ -246,7 +246,7 @@ def _priority(headers: HeaderMap) -> Priority | None:
         return None
     priority = _PRIORITIES.get(value.strip().lower())
     if priority is None:
-        raise _wrong("x-spillway-priority", f"`x-spillway-priority` must be one of {', '.join(Priority)}")
+        raise wrong("x-spillway-priority", f"`x-spillway-priority` must be one of {', '.join(Priority)}")
     return priority
 
 
