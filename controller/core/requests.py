@@ -59,7 +59,7 @@ class RequestProfile:
     needs_json: bool
     input_tokens_estimate: int
     output_tokens_estimate: int
-    prefix_key: int
+    prefixes: tuple[tuple[int, int], ...]  # by `routing.prefix`: name and length of beginnings, shortest first
     tenant: str
     stream: bool
     spill_allowed: bool = True

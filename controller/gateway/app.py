@@ -20,6 +20,7 @@ from controller.gateway.admission import Admission
 from controller.gateway.answers import JSON, Send, send_error, send_whole
 from controller.gateway.auth import authenticate, credential
 from controller.gateway.breakers import Breakers
+from controller.gateway.cache_salts import CacheSalts
 from controller.gateway.calls import Calls
 from controller.gateway.decode import HeaderMap, too_large
 from controller.gateway.destinations import Destinations
@@ -109,6 +110,7 @@ class Gateway:
             metrics=metrics,
             timeouts=timeouts,
             clock=clock,
+            salts=CacheSalts(keys.pepper),
         )
         for name in settings.pools:
             metrics.target(name, is_own=True)

@@ -11,11 +11,11 @@ from controller.core.errors import RequestError
 from controller.core.records import record
 from controller.core.requests import Operation, Priority
 from controller.routing.classify import RequestFacts
+from controller.routing.prefix import prefixes
 
 Document = dict[str, Any]  # Any: a caller's JSON, until it has been checked
 HeaderMap = dict[bytes, bytes]
 
-PREFIX_CHARS = 512  # what two requests must share to count as having the same prefix
 MAX_TOKENS_LIMIT = 10_000_000
 MAX_MESSAGES = 10_000
 _NUMBERS = {
@@ -128,18 +128,17 @@ def _check_common(document: Document, caps: Caps) -> tuple[bool, bool, int]:
 class _Counter:
     """Sums up what the messages hold."""
 
-    __slots__ = ("images", "prefix", "text_bytes")
+    __slots__ = ("images", "text_bytes", "texts")
 
     def __init__(self) -> None:
         self.text_bytes = 0
         self.images = 0
-        self.prefix = ""
+        self.texts: list[str] = []
 
     def text(self, text: str) -> None:
         """Count one text."""
         self.text_bytes += len(text) if text.isascii() else _text_bytes(text)
-        if len(self.prefix) < PREFIX_CHARS:
-            self.prefix += text[:PREFIX_CHARS]
+        self.texts.append(text)
 
     def part(self, part: object, where: str) -> None:
         """Count one content part."""
@@ -308,7 +307,7 @@ def with_facts(
         tool_count=tool_count,
         json_output=_wants_json(document),
         max_tokens=max_tokens,
-        prefix_key=hash((tenant, counter.prefix[:PREFIX_CHARS])),
+        prefixes=prefixes(tenant, counter.texts),
         tenant=tenant,
         stream=stream,
         spill_allowed=_spill_allowed(headers),

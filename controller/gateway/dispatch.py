@@ -10,6 +10,7 @@ from controller.core.errors import UpstreamError, UpstreamRejected
 from controller.core.requests import Complexity, Operation, Target
 from controller.gateway.admission import Admission, Admitted
 from controller.gateway.answers import JSON, Send, send_whole
+from controller.gateway.cache_salts import CacheSalts
 from controller.gateway.calls import Call, Calls
 from controller.gateway.decode import NotTranslatable
 from controller.gateway.destinations import Destination, Destinations
@@ -68,7 +69,9 @@ class Dispatcher:
         metrics: GatewayMetrics,
         timeouts: Timeouts,
         clock: Clock,
+        salts: CacheSalts,
     ) -> None:
+        self._salts = salts
         self._admission = admission
         self._calls = calls
         self._destinations = destinations
@@ -156,11 +159,14 @@ class Dispatcher:
     def _request(self, exchange: Exchange, destination: Destination, place: Admitted) -> UpstreamCall:
         profile = exchange.profile
         temperature = _TEMPERATURES[profile.complexity] if profile.requested_model == AUTO else None
+        body = destination.body(exchange.decoded, temperature)
+        if destination.is_own and exchange.operation is not Operation.EMBEDDINGS:
+            body = self._salts.salted(body, profile.tenant)
         return UpstreamCall(
             base_url=place.base_url,
             path=destination.path,
             headers=(*destination.headers, ("x-request-id", exchange.request_id)),
-            body=destination.body(exchange.decoded, temperature),
+            body=body,
             stream=profile.stream,
             connect_timeout_s=self._timeouts.connect_s,
         )

@@ -70,7 +70,7 @@ class RequestFacts:
     tool_count: int = 0
     json_output: bool = False
     max_tokens: int | None = None
-    prefix_key: int = 0
+    prefixes: tuple[tuple[int, int], ...] = ()
     tenant: str = ""
     stream: bool = False
     spill_allowed: bool = True
@@ -105,7 +105,7 @@ def classify(facts: RequestFacts, tasks: Mapping[str, int] = TASKS) -> RequestPr
         needs_json=facts.json_output,
         input_tokens_estimate=input_tokens,
         output_tokens_estimate=output_tokens,
-        prefix_key=facts.prefix_key,
+        prefixes=facts.prefixes,
         tenant=facts.tenant,
         stream=facts.stream,
         spill_allowed=facts.spill_allowed,

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from controller.config.settings import Caps
 from controller.core.errors import RequestError
 from controller.core.requests import Operation, Priority
-from controller.gateway.decode import MAX_MESSAGES, MAX_TOKENS_LIMIT, PREFIX_CHARS, Decoded, decode, too_large
+from controller.gateway.decode import MAX_MESSAGES, MAX_TOKENS_LIMIT, Decoded, decode, too_large
 from controller.routing.classify import RequestFacts
+from controller.routing.prefix import prefixes
 from tests.gateway.gateway_builders import HELLO, decoded
 
 CHAT, COMPLETION, EMBEDDINGS = Operation.CHAT, Operation.COMPLETION, Operation.EMBEDDINGS
@@ -234,17 +235,17 @@ def test_request_headers(headers: dict[bytes, bytes], wanted: dict[str, object])
     assert {name: getattr(got, name) for name in wanted} == wanted
 
 
-def test_prefixes_belong_to_a_tenant() -> None:
-    """Requests that begin alike share a key within one tenant, and never across two."""
+def test_the_beginnings_of_a_prompt_are_named() -> None:
+    """Over the texts in order, parts of messages among them, and never alike for two tenants."""
 
-    def key(tenant: str, *texts: str) -> int:
-        body = orjson.dumps({"model": "auto", "messages": [{"role": "user", "content": text} for text in texts]})
-        return decode(CHAT, {}, body, tenant, Caps()).facts.prefix_key
+    def names(tenant: str, *contents: object) -> tuple[tuple[int, int], ...]:
+        body = orjson.dumps({"model": "auto", "messages": [{"role": "user", "content": text} for text in contents]})
+        return decode(CHAT, {}, body, tenant, Caps()).facts.prefixes
 
-    shared = "x" * PREFIX_CHARS
-    assert key("acme", shared + "a") == key("acme", shared + "b") == key("acme", shared[:9], shared[9:], "c")
-    assert key("acme", shared) != key("other", shared)
-    assert key("acme", "a" + shared) != key("acme", shared)
+    parts = [{"type": "text", "text": "b"}, {"type": "image_url", "image_url": {"url": "x"}}]
+    assert names("acme", "a", parts, "c") == prefixes("acme", ["a", "b", "c"])
+    assert names("acme", "a")[0] == names("acme", "a", "b")[0]
+    assert names("acme", "a") != names("other", "a")
 
 
 @pytest.mark.parametrize(

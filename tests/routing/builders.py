@@ -139,7 +139,7 @@ PROFILE = RequestProfile(
     needs_json=False,
     input_tokens_estimate=100,
     output_tokens_estimate=128,
-    prefix_key=0,
+    prefixes=(),
     tenant="acme",
     stream=False,
 )

@@ -208,7 +208,7 @@ def _check_able(target: Target, request: RequestProfile) -> None:
 def test_equal_keys_have_equal_chains(one: RequestProfile, other: RequestProfile, tokens: int) -> None:
     """The key holds everything a chain depends on, so caching on it is safe."""
     near = profile(input_tokens_estimate=tokens)
-    nearer = profile(input_tokens_estimate=tokens + 1, tenant="other", prefix_key=9, stream=True, deadline_s=1.0)
+    nearer = profile(input_tokens_estimate=tokens + 1, tenant="other", prefixes=((9, 1),), stream=True, deadline_s=1.0)
     for left, right in combinations([one, other, near, nearer], 2):
         if chain_key(left) == chain_key(right):
             assert _planned(left) == _planned(right)

@@ -106,9 +106,9 @@ def test_tokens_are_estimated_from_bytes_images_and_the_limit() -> None:
 def test_the_rest_is_passed_on() -> None:
     """Name, tenant, prefix, stream, deadline and the refusal to spill arrive unchanged."""
     profile = classify(
-        facts(requested_model="m", tenant="t", prefix_key=5, stream=True, spill_allowed=False, deadline_s=3.0)
+        facts(requested_model="m", tenant="t", prefixes=((5, 9),), stream=True, spill_allowed=False, deadline_s=3.0)
     )
-    assert (profile.requested_model, profile.tenant, profile.prefix_key) == ("m", "t", 5)
+    assert (profile.requested_model, profile.tenant, profile.prefixes) == ("m", "t", ((5, 9),))
     assert (profile.stream, profile.spill_allowed, profile.deadline_s) == (True, False, 3.0)
 
 
