@@ -85,6 +85,8 @@ class Dispatcher:
     async def run(self, exchange: Exchange, guard: Guard, send: Send) -> None:
         """Afterwards the caller has an answer; RequestError when no target gave one."""
         self._admission.order(exchange)
+        if exchange.operation is Operation.COUNT_TOKENS:
+            exchange.chain = exchange.chain[:1]  # another model would count other tokens
         run = _Run(exchange=exchange, guard=guard, send=send, queue=list(exchange.chain))
         tries = attempts(run.queue, may_retry=lambda: self._may_retry(run))
         try:
