@@ -20,6 +20,7 @@ from controller.config.settings import Settings
 from controller.gateway.admin import Admin
 from controller.gateway.answers import Headers, base_headers, error_body, error_headers
 from controller.gateway.app import Gateway
+from controller.gateway.loop_lag import LoopLag
 from controller.gateway.ports import Clock
 from controller.gateway.refusals import malformed
 from controller.web.h1_connection import App
@@ -86,12 +87,15 @@ async def _run(service: Service, settings: Settings, listeners: tuple[socket.soc
     gateway, drain_s = service.gateway, settings.gateway.drain_s
     data, admin = _server(gateway, gateway), _server(gateway, Admin(gateway, now_s=service.clock.monotonic_s))
     drain, loop = _Drain(gateway, data, drain_s), asyncio.get_running_loop()
+    lag = LoopLag(gateway.metrics.loop_lag)
+    gateway.metrics.tasks = lambda: len(asyncio.all_tasks())
     for number in SIGNALS:
         loop.add_signal_handler(number, drain.on_signal)
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
     log.info("listening", host=settings.gateway.host, port=settings.gateway.port, pools=list(settings.pools))
+    lag.start()
     try:
         async with asyncio.TaskGroup() as group:
             watching = group.create_task(_forever(service.watch), name="fleet-watch")
@@ -101,6 +105,7 @@ async def _run(service: Service, settings: Settings, listeners: tuple[socket.soc
             watching.cancel()
             await answering
     finally:
+        lag.stop()
         drain.close()
         await gateway.aclose()
     log.info("stopped", in_flight=gateway.metrics.in_flight)

@@ -29,10 +29,13 @@ ATTEMPTS = "spillway_attempts_total"
 SPEND = "spillway_spend_usd_total"
 CLIENT_LEFT = "spillway_client_disconnects_total"
 DRAINING = "spillway_draining"
+LOOP_LAG = "spillway_loop_lag_seconds"
+TASKS = "spillway_tasks"
 
 DURATION_BUCKETS_S = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
 TTFT_BUCKETS_S = (0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
 TPOT_BUCKETS_S = (0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5)
+LOOP_LAG_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 OVERHEAD_BUCKETS_S = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.05)
 
 
@@ -112,6 +115,8 @@ class GatewayMetrics(Collector):
         self.own_nanousd = 0
         self.draining = False
         self.replica_in_flight = replica_in_flight
+        self.loop_lag = Histogram(LOOP_LAG_BUCKETS_S)
+        self.tasks: Callable[[], int] = lambda: 0
 
     def target(self, name: str, *, is_own: bool) -> TargetMetrics:
         """The counters of one pool or provider; made on first use, so names come from the configuration only."""
@@ -140,6 +145,9 @@ class GatewayMetrics(Collector):
         overhead = HistogramMetricFamily(OVERHEAD, "Accepted to request sent upstream")
         overhead.add_metric([], self.overhead.buckets(), self.overhead.total)
         yield overhead
+        lag = HistogramMetricFamily(LOOP_LAG, "How late the event loop came to a timer, sampled")
+        lag.add_metric([], self.loop_lag.buckets(), self.loop_lag.total)
+        yield lag
 
     def _requests(self) -> Metric:
         family = CounterMetricFamily(REQUESTS, "Answered requests", labels=["pool", "target_kind", "code"])
@@ -161,6 +169,7 @@ class GatewayMetrics(Collector):
             replicas.add_metric([replica], count)
         yield replicas
         yield GaugeMetricFamily(GATEWAY_IN_FLIGHT, "Requests inside the gateway now", value=self.in_flight)
+        yield GaugeMetricFamily(TASKS, "Tasks on the event loop now", value=self.tasks())
         yield GaugeMetricFamily(DRAINING, "1 once told to stop", value=float(self.draining))
 
     def _demand(self) -> Iterable[Metric]:
