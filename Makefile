@@ -1,5 +1,5 @@
 # Every command a newcomer needs. `make help` lists them.
-.PHONY: help up demo test test-all lint bench env dev-env vllm-env lock clean
+.PHONY: help up demo test test-all faults lint bench env dev-env vllm-env lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -11,10 +11,13 @@ demo: env ## watch a pool saturate, spill, grow, un-spill and shrink under real 
 	@.venv/bin/spillway demo
 
 test: dev-env ## unit, property, contract and end-to-end tests (<= 5 minutes on 2 cores)
-	@.venv/bin/python -m pytest -q -n 2 --dist loadfile -m "not slow and not vllm" --cov --cov-report=term --cov-fail-under=100
+	@.venv/bin/python -m pytest -q -n 2 --dist loadfile -m "not slow and not vllm and not faults" --cov --cov-report=term --cov-fail-under=100
 
 test-all: dev-env vllm-env ## the slower suites: real vLLM on CPU, the demo, long end-to-end runs
-	@.venv/bin/python -m pytest -q -m "slow or vllm"
+	@.venv/bin/python -m pytest -q -m "slow or vllm or faults"
+
+faults: dev-env ## the fault matrix: what breaks, when it is seen, when it heals, and what must hold
+	@.venv/bin/python -m tests.faults
 
 lint: dev-env ## format, lint, types and import contracts
 	@.venv/bin/ruff format --check .

@@ -1,0 +1,70 @@
+"""`python -m tests.faults`: runs the fault matrix row by row and prints its table with times."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from rich.console import Console
+
+from tests.faults import table
+from tests.faults.rows import OUT_VARIABLE, SEED_VARIABLE
+
+HERE = Path(__file__).parent
+PIPE_WIDTH = 180
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
+    parser.add_argument(
+        "--only", metavar="WORDS", help="rows whose test names match, as for pytest -k, e.g. 'a1 or b4'"
+    )
+    parser.add_argument("--count", type=int, default=1, help="how often each row runs")
+    parser.add_argument("--seed", type=int, help="repeat the rows with this seed")
+    parser.add_argument("--vllm", action="store_true", help="also the rows that need the real vLLM (make vllm-env)")
+    parser.add_argument("--keep", type=Path, metavar="FILE", help="add the JSON lines to FILE")
+    parser.add_argument("--table", type=Path, metavar="FILE", help="run nothing: print the table of FILE as Markdown")
+    parser.add_argument("--readme", action="store_true", help="put the table into tests/faults/README.md")
+    return parser.parse_args()
+
+
+def _run(given: argparse.Namespace, out: Path) -> int:
+    marks = "faults" if given.vllm else "faults and not vllm"
+    command = [sys.executable, "-m", "pytest", "-q", "-m", marks, "-p", "no:cacheprovider", "--no-header", str(HERE)]
+    if given.only:
+        command += ["-k", given.only]
+    environ = {**os.environ, OUT_VARIABLE: str(out)}
+    if given.seed is not None:
+        environ[SEED_VARIABLE] = str(given.seed)
+    codes = [subprocess.run(command, env=environ, check=False).returncode for _ in range(given.count)]
+    return max(codes)
+
+
+def main() -> int:
+    """The exit code: that of the rows."""
+    given, code = _parse(), 0
+    console = Console(width=None if sys.stdout.isatty() else PIPE_WIDTH)
+    with tempfile.TemporaryDirectory() as folder:
+        out = given.table or given.keep or Path(folder) / "rows.jsonl"
+        began_s = time.monotonic()
+        if given.table is None:
+            code = _run(given, out)
+        documents = table.read(out) if out.exists() else []
+        if given.table is not None:
+            sys.stdout.write(table.markdown(documents))
+        else:
+            table.show(documents, console)
+            failed = sum(not document["passed"] for document in documents)
+            console.print(f"{len(documents)} rows, {failed} failed, {time.monotonic() - began_s:.0f} s")
+        if given.readme:
+            table.into_readme(HERE / "README.md", table.markdown(documents))
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
