@@ -14,7 +14,7 @@ import typer
 from controller.cli.errors import EXIT_UNCHANGED, EXIT_USAGE, CliError
 
 if TYPE_CHECKING:
-    from controller.adapters.sqlite_keys import SqliteKeys
+    from controller.adapters.key_store import KeyTable
     from controller.core.keys import KeyRecord
 
 CONFIG = typer.Option(None, "--config", "-c", help="spillway.yaml to use")
@@ -34,7 +34,7 @@ def register(app: typer.Typer) -> None:
     app.add_typer(keys, name="keys")
 
 
-def _open(config: Path | None, state_dir: Path | None) -> SqliteKeys:
+def _open(config: Path | None, state_dir: Path | None) -> KeyTable:
     from controller.cli.wiring import open_keys, settings_from
 
     return open_keys(settings_from(config, state_dir))
@@ -148,7 +148,7 @@ def revoke(
         raise typer.Exit(EXIT_UNCHANGED)
 
 
-def _unknown(keys: SqliteKeys, key_id: str) -> CliError:
+def _unknown(keys: KeyTable, key_id: str) -> CliError:
     from difflib import get_close_matches
 
     if key_id.startswith("sp-"):  # never repeat what may be a whole secret

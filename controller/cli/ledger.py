@@ -17,7 +17,7 @@ import typer
 from controller.cli.errors import EXIT_USAGE, CliError
 
 if TYPE_CHECKING:
-    from controller.adapters.sqlite_reader import By, LedgerTotal, SqliteLedgerReader
+    from controller.adapters.ledger_reader import By, LedgerReader, LedgerTotal
     from controller.core.ledger import LedgerEntry
 
 CONFIG = typer.Option(None, "--config", "-c", help="spillway.yaml to use")
@@ -41,7 +41,7 @@ def register(app: typer.Typer) -> None:
     app.add_typer(ledger, name="ledger")
 
 
-def open_reader(config: Path | None, state_dir: Path | None) -> SqliteLedgerReader:
+def open_reader(config: Path | None, state_dir: Path | None) -> LedgerReader:
     """A reader on the ledger of the configured state folder; refused when nothing was ever served from it."""
     from controller.cli.wiring import open_ledger_reader, settings_from
 
@@ -68,7 +68,7 @@ def since_s(text: str, *, now_s: float) -> float:
 
 
 def _by(text: str) -> By:
-    from controller.adapters.sqlite_reader import BYS
+    from controller.adapters.ledger_reader import BYS
 
     for known in BYS:
         if text == known:

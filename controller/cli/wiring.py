@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from controller.adapters.fleet_file import FleetFile
+    from controller.adapters.key_store import KeySnapshot, KeyTable
+    from controller.adapters.ledger_reader import LedgerReader
+    from controller.adapters.ledger_store import LedgerStore
     from controller.adapters.local_http import ChatClient, LocalHttp
     from controller.adapters.spec_files import SpecFiles
-    from controller.adapters.sqlite_keys import KeySnapshot, SqliteKeys
-    from controller.adapters.sqlite_ledger import SqliteLedger
-    from controller.adapters.sqlite_reader import SqliteLedgerReader
     from controller.config.settings import Settings
     from controller.gateway.server import Service
     from controller.loop.tick import ControlLoop
@@ -93,32 +93,32 @@ def _warn_on_stderr() -> None:
         structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
 
 
-def open_keys(settings: Settings) -> SqliteKeys:
+def open_keys(settings: Settings) -> KeyTable:
     """The key store of the state folder, made on first use."""
-    from controller.adapters.sqlite_keys import SqliteKeys
+    from controller.adapters.key_store import KeyTable
 
-    return SqliteKeys(settings.state_dir / "spillway.db", settings.state_dir / "pepper")
+    return KeyTable(settings.state_dir / "spillway.db", settings.state_dir / "pepper")
 
 
 def open_key_snapshot(settings: Settings) -> KeySnapshot:
     """The gateway's copy of the keys in memory, kept fresh by a thread until it is closed."""
-    from controller.adapters.sqlite_keys import KeySnapshot
+    from controller.adapters.key_store import KeySnapshot
 
     snapshot = KeySnapshot(open_keys(settings))
     snapshot.start()
     return snapshot
 
 
-def open_ledger(settings: Settings) -> SqliteLedger:
+def open_ledger(settings: Settings) -> LedgerStore:
     """The gateway's ledger with its writer thread."""
-    from controller.adapters.sqlite_ledger import SqliteLedger
+    from controller.adapters.ledger_store import LedgerStore
 
-    return SqliteLedger(settings.state_dir / "spillway.db", settings.budgets)
+    return LedgerStore(settings.state_dir / "spillway.db", settings.budgets)
 
 
-def open_ledger_reader(settings: Settings) -> SqliteLedgerReader | None:
+def open_ledger_reader(settings: Settings) -> LedgerReader | None:
     """A reader on the ledger, or None when there is no database yet."""
-    from controller.adapters.sqlite_reader import open_reader
+    from controller.adapters.ledger_reader import open_reader
 
     path = settings.state_dir / "spillway.db"
     return open_reader(path) if path.exists() else None

@@ -51,3 +51,5 @@ class LedgerEntry:
     error: str | None
     simulated: bool
     stream: bool
+    gpu_s: float | None = None  # GPU seconds of own replicas, shared among the requests there; None: none used
+    outcome_unknown: bool = False  # nobody was told how it ended: the cost is the estimate made beforehand

@@ -9,7 +9,7 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from controller.adapters.sqlite_keys import SqliteKeys
+from controller.adapters.key_store import KeyTable
 from controller.cli import keys
 from controller.cli.errors import EXIT_UNCHANGED, EXIT_USAGE, CliError
 from controller.core.keys import key_matches, split_key
@@ -32,7 +32,7 @@ def test_a_created_key_is_alone_on_stdout_and_works(tmp_path: Path) -> None:
     result = _run(tmp_path, "create", "laptop", "--tenant", "acme")
     assert result.exit_code == 0, result.output
     public_id, secret = split_key(result.stdout.strip()) or ("", "")
-    store = SqliteKeys(tmp_path / "spillway.db", tmp_path / "pepper")
+    store = KeyTable(tmp_path / "spillway.db", tmp_path / "pepper")
     record = store.find(public_id)
     assert record is not None
     assert (record.tenant, record.name) == ("acme", "laptop")

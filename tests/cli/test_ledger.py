@@ -11,7 +11,7 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from controller.adapters.sqlite_ledger import SqliteLedger
+from controller.adapters.ledger_store import LedgerStore
 from controller.cli import ledger
 from controller.cli.errors import EXIT_USAGE, CliError
 from controller.config.settings import BudgetSettings
@@ -61,7 +61,7 @@ def _run(state_dir: Path, *arguments: str) -> Result:
 @pytest.fixture
 def state_dir(tmp_path: Path) -> Path:
     """A state folder with three requests: bought, own pool a day later, refused."""
-    book = SqliteLedger(tmp_path / "spillway.db", BudgetSettings(), now_s=AT_S)
+    book = LedgerStore(tmp_path / "spillway.db", BudgetSettings(), now_s=AT_S)
     book.post(ENTRY)
     own = replace(ENTRY, target_kind=TargetKind.OWN, target="llama-8b", model_key="llama-8b-self", spilled=False)
     book.post(replace(own, request_id="req-2", at_s=AT_S + 86_400, simulated=False))

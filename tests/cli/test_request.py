@@ -9,7 +9,7 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from controller.adapters.sqlite_ledger import SqliteLedger
+from controller.adapters.ledger_store import LedgerStore
 from controller.cli import request
 from controller.cli.errors import CliError
 from controller.config.settings import BudgetSettings
@@ -66,7 +66,7 @@ def _run(state_dir: Path, *arguments: str) -> Result:
 @pytest.fixture
 def state_dir(tmp_path: Path) -> Path:
     """A state folder with one request in its ledger."""
-    book = SqliteLedger(tmp_path / "spillway.db", BudgetSettings())
+    book = LedgerStore(tmp_path / "spillway.db", BudgetSettings())
     book.post(ENTRY)
     book.close()
     return tmp_path

@@ -17,7 +17,7 @@ from published import fleet, publish, replica
 from published import run as run_command
 from typer.testing import Result
 
-from controller.adapters.sqlite_ledger import SqliteLedger
+from controller.adapters.ledger_store import LedgerStore
 from controller.cli import status
 from controller.cli.errors import EXIT_FAILED, EXIT_USAGE, CliError
 from controller.cli.output import aligned, console, table
@@ -223,7 +223,7 @@ def test_an_empty_ledger_is_no_spend(tmp_path: Path) -> None:
     """Zero is told once there are books."""
     publish(tmp_path, fleet())
     assert "Spend today: no ledger yet" in run(tmp_path).stdout
-    SqliteLedger(tmp_path / "spillway.db", BudgetSettings()).close()
+    LedgerStore(tmp_path / "spillway.db", BudgetSettings()).close()
     assert "0 requests, 0 spilled, 0 simulated; bought $0.0000" in run(tmp_path).stdout
 
 

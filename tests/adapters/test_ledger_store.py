@@ -18,9 +18,8 @@ from pathlib import Path
 
 import pytest
 
-from controller.adapters.sqlite_ledger import SqliteLedger
-from controller.adapters.sqlite_reader import open_reader
-from controller.adapters.sqlite_schema import SCHEMA_VERSION, SchemaTooNew, open_database
+from controller.adapters.ledger_reader import open_reader
+from controller.adapters.ledger_store import LedgerStore
 from controller.config.settings import BudgetSettings
 from controller.core.ledger import AttemptRecord, LedgerEntry
 from controller.core.money import Usage
@@ -87,14 +86,14 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def book(path: Path) -> Iterator[SqliteLedger]:
+def book(path: Path) -> Iterator[LedgerStore]:
     """A ledger where acme may buy for ten cents a day, nobody else has a limit."""
-    ledger = SqliteLedger(path, BudgetSettings(usd_per_day={"acme": Decimal("0.10")}), now_s=NOON_S)
+    ledger = LedgerStore(path, BudgetSettings(usd_per_day={"acme": Decimal("0.10")}), now_s=NOON_S)
     yield ledger
     ledger.close()
 
 
-def test_an_entry_comes_back_as_it_was_posted(book: SqliteLedger) -> None:
+def test_an_entry_comes_back_as_it_was_posted(book: LedgerStore) -> None:
     """Every field survives the round trip, attempts and chain included."""
     book.post(ENTRY)
     assert book.flush()
@@ -104,7 +103,7 @@ def test_an_entry_comes_back_as_it_was_posted(book: SqliteLedger) -> None:
 
 def test_close_writes_everything_posted_before(path: Path) -> None:
     """Rows still queued when close() is called are on the disk when it returns."""
-    book = SqliteLedger(path, BudgetSettings(), now_s=NOON_S, group_commit_s=0.2)
+    book = LedgerStore(path, BudgetSettings(), now_s=NOON_S, group_commit_s=0.2)
     for at in range(5_000):
         book.post(replace(ENTRY, request_id=f"r-{at}"))
     book.close()
@@ -113,7 +112,7 @@ def test_close_writes_everything_posted_before(path: Path) -> None:
     reader.close()
 
 
-def test_a_second_post_of_an_id_changes_nothing(book: SqliteLedger) -> None:
+def test_a_second_post_of_an_id_changes_nothing(book: LedgerStore) -> None:
     """Stored once, paid once, within a batch and across batches."""
     book.post(ENTRY)
     book.post(replace(ENTRY, cost_nanousd=5 * CENT_NANOUSD))
@@ -124,7 +123,7 @@ def test_a_second_post_of_an_id_changes_nothing(book: SqliteLedger) -> None:
     assert book.spent_nanousd("acme") == CENT_NANOUSD
 
 
-def test_a_thousand_at_once_on_a_budget_for_ten(book: SqliteLedger) -> None:
+def test_a_thousand_at_once_on_a_budget_for_ten(book: LedgerStore) -> None:
     """Exactly ten of 1,000 concurrent reservations are granted, and spent + reserved stays within the limit."""
     gate = threading.Barrier(20)
 
@@ -144,7 +143,7 @@ def test_a_thousand_at_once_on_a_budget_for_ten(book: SqliteLedger) -> None:
     assert not book.reserve("one more", "acme", 1, NOON_S)
 
 
-def test_what_was_set_aside_comes_back(book: SqliteLedger) -> None:
+def test_what_was_set_aside_comes_back(book: LedgerStore) -> None:
     """void frees it, a cheaper settlement frees the rest, an own pool's entry costs no budget."""
     assert book.reserve("a", "acme", 10 * CENT_NANOUSD, NOON_S)
     assert not book.reserve("b", "acme", CENT_NANOUSD, NOON_S)
@@ -158,7 +157,7 @@ def test_what_was_set_aside_comes_back(book: SqliteLedger) -> None:
     assert book.spent_nanousd("acme") == CENT_NANOUSD
 
 
-def test_a_second_reservation_of_an_id_replaces_the_first(book: SqliteLedger) -> None:
+def test_a_second_reservation_of_an_id_replaces_the_first(book: LedgerStore) -> None:
     """A request that falls back from one provider to the next holds one amount, not two."""
     assert book.reserve("a", "acme", 6 * CENT_NANOUSD, NOON_S)
     assert book.reserve("a", "acme", 7 * CENT_NANOUSD, NOON_S)
@@ -167,7 +166,7 @@ def test_a_second_reservation_of_an_id_replaces_the_first(book: SqliteLedger) ->
 
 def test_the_default_budget_is_for_each_other_tenant(path: Path) -> None:
     """`*` limits every tenant without a line of its own, each by itself."""
-    book = SqliteLedger(path, BudgetSettings(usd_per_day={"*": Decimal("0.01"), "big": Decimal(1)}), now_s=NOON_S)
+    book = LedgerStore(path, BudgetSettings(usd_per_day={"*": Decimal("0.01"), "big": Decimal(1)}), now_s=NOON_S)
     assert book.reserve("a", "one", CENT_NANOUSD, NOON_S)
     assert not book.reserve("b", "one", 1, NOON_S)
     assert book.reserve("c", "two", CENT_NANOUSD, NOON_S)
@@ -175,7 +174,7 @@ def test_the_default_budget_is_for_each_other_tenant(path: Path) -> None:
     book.close()
 
 
-def test_the_budget_starts_again_at_midnight_utc(book: SqliteLedger) -> None:
+def test_the_budget_starts_again_at_midnight_utc(book: LedgerStore) -> None:
     """Yesterday's spend does not count today, and a request accepted yesterday is not charged to today."""
     assert book.reserve("a", "acme", 10 * CENT_NANOUSD, NOON_S)
     book.post(replace(ENTRY, request_id="a", cost_nanousd=10 * CENT_NANOUSD))
@@ -188,19 +187,19 @@ def test_the_budget_starts_again_at_midnight_utc(book: SqliteLedger) -> None:
 def test_a_restart_remembers_what_was_spent_today(path: Path) -> None:
     """Spend is read back at start; own pools and other days do not count."""
     budgets = BudgetSettings(usd_per_day={"acme": Decimal("0.02")})
-    first = SqliteLedger(path, budgets, now_s=NOON_S)
+    first = LedgerStore(path, budgets, now_s=NOON_S)
     first.post(ENTRY)
     first.post(replace(ENTRY, request_id="own", target_kind=TargetKind.OWN))
     first.post(replace(ENTRY, request_id="old", at_s=NOON_S - 86_400))
     first.close()
-    second = SqliteLedger(path, budgets, now_s=NOON_S)
+    second = LedgerStore(path, budgets, now_s=NOON_S)
     assert second.spent_nanousd("acme") == CENT_NANOUSD
     assert second.reserve("a", "acme", CENT_NANOUSD, NOON_S)
     assert not second.reserve("b", "acme", 1, NOON_S)
     second.close()
 
 
-def test_a_locked_database_delays_rows_but_loses_none(path: Path, book: SqliteLedger) -> None:
+def test_a_locked_database_delays_rows_but_loses_none(path: Path, book: LedgerStore) -> None:
     """While another process holds the lock posts return at once; the rows follow when it lets go."""
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
@@ -217,7 +216,7 @@ def test_a_locked_database_delays_rows_but_loses_none(path: Path, book: SqliteLe
 
 def test_a_full_queue_refuses_purchases_and_counts_what_it_drops(path: Path) -> None:
     """The queue is bounded: behind it nothing more is bought, and dropped rows are counted."""
-    book = SqliteLedger(path, BudgetSettings(), now_s=NOON_S, queue_entries=5, group_commit_s=0.3)
+    book = LedgerStore(path, BudgetSettings(), now_s=NOON_S, queue_entries=5, group_commit_s=0.3)
     for at in range(8):
         book.post(replace(ENTRY, request_id=f"r-{at}"))
     assert not book.reserve("a", "acme", 1, NOON_S)
@@ -236,7 +235,7 @@ def test_a_full_queue_refuses_purchases_and_counts_what_it_drops(path: Path) -> 
     ],
     ids=["lone surrogate", "over 64 bits"],
 )
-def test_a_row_that_cannot_be_stored_stops_no_other(book: SqliteLedger, bad: LedgerEntry) -> None:
+def test_a_row_that_cannot_be_stored_stops_no_other(book: LedgerStore, bad: LedgerEntry) -> None:
     """One value SQLite cannot hold costs that row alone."""
     book.post(ENTRY)
     book.post(bad)
@@ -246,7 +245,7 @@ def test_a_row_that_cannot_be_stored_stops_no_other(book: SqliteLedger, bad: Led
     assert book.lost_entries == 1
 
 
-def test_totals_and_entries(book: SqliteLedger) -> None:
+def test_totals_and_entries(book: LedgerStore) -> None:
     """Sums are exact per tenant, model, target and day; a span cuts them; export order is by time."""
     book.post(ENTRY)
     own = replace(ENTRY, target_kind=TargetKind.OWN, target="llama-8b", model_key="llama-8b-self", spilled=False)
@@ -275,10 +274,10 @@ def test_a_killed_process_loses_at_most_the_last_group(path: Path) -> None:
         import sys
         from dataclasses import replace
         from pathlib import Path
-        from controller.adapters.sqlite_ledger import SqliteLedger
+        from controller.adapters.ledger_store import LedgerStore
         from controller.config.settings import BudgetSettings
-        from tests.adapters.test_sqlite_ledger import ENTRY
-        book = SqliteLedger(Path(sys.argv[1]), BudgetSettings())
+        from tests.adapters.test_ledger_store import ENTRY
+        book = LedgerStore(Path(sys.argv[1]), BudgetSettings())
         for at in range(10_000_000):
             book.post(replace(ENTRY, request_id=f"r-{at}"))
             if at % 100 == 99:
@@ -295,21 +294,3 @@ def test_a_killed_process_loses_at_most_the_last_group(path: Path) -> None:
     reader = open_reader(path)
     assert {f"r-{at}" for at in range(flushed + 1)} <= {entry.request_id for entry in reader.entries()}
     reader.close()
-
-
-def test_a_newer_schema_is_refused_untouched(path: Path) -> None:
-    """A database written by a later version is not opened, and the message says what to do."""
-    open_database(path).dispose()
-    with sqlite3.connect(path) as connection:
-        connection.execute(f"PRAGMA user_version={SCHEMA_VERSION + 1}")
-    connection.close()
-    with pytest.raises(SchemaTooNew, match="upgrade spillway"):
-        open_database(path)
-
-
-def test_the_database_is_for_its_owner_alone(book: SqliteLedger, path: Path) -> None:
-    """The file has mode 0600 and runs in WAL."""
-    assert path.stat().st_mode & 0o777 == 0o600
-    with sqlite3.connect(path) as connection:
-        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-    connection.close()

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from controller.adapters.sqlite_keys import KeySnapshot, SqliteKeys, load_pepper
+from controller.adapters.key_store import KeySnapshot, KeyTable, load_pepper
 from controller.core.keys import key_matches, split_key
 
 
 @pytest.fixture
-def keys(tmp_path: Path) -> Iterator[SqliteKeys]:
+def keys(tmp_path: Path) -> Iterator[KeyTable]:
     """A fresh key store."""
-    store = SqliteKeys(tmp_path / "spillway.db", tmp_path / "pepper")
+    store = KeyTable(tmp_path / "spillway.db", tmp_path / "pepper")
     yield store
     store.close()
 
@@ -29,7 +29,7 @@ def _wait_until(fact: Callable[[], bool], *, deadline_s: float) -> None:
         time.sleep(0.01)
 
 
-def test_a_new_key_matches_and_is_not_stored(keys: SqliteKeys, tmp_path: Path) -> None:
+def test_a_new_key_matches_and_is_not_stored(keys: KeyTable, tmp_path: Path) -> None:
     """The text has 256 secret bits, verifies against its record, and is in no file of the state folder."""
     text, record = keys.create("acme", "laptop", now_s=1.0)
     public_id, secret = split_key(text) or ("", "")
@@ -41,7 +41,7 @@ def test_a_new_key_matches_and_is_not_stored(keys: SqliteKeys, tmp_path: Path) -
         assert secret.encode() not in file.read_bytes()
 
 
-def test_keys_are_listed_oldest_first(keys: SqliteKeys) -> None:
+def test_keys_are_listed_oldest_first(keys: KeyTable) -> None:
     """list shows every key, revoked ones too; find knows nothing of unknown ids."""
     first = keys.create("acme", "one", now_s=1.0)[1]
     second = keys.create("acme", "two", now_s=2.0)[1]
@@ -49,7 +49,7 @@ def test_keys_are_listed_oldest_first(keys: SqliteKeys) -> None:
     assert keys.find("nobody") is None
 
 
-def test_revoking_works_once(keys: SqliteKeys) -> None:
+def test_revoking_works_once(keys: KeyTable) -> None:
     """The first revoke says True and stamps the time; a second and an unknown id say False."""
     text, record = keys.create("acme", "laptop", now_s=1.0)
     assert keys.revoke(record.public_id, now_s=5.0)
@@ -61,9 +61,9 @@ def test_revoking_works_once(keys: SqliteKeys) -> None:
     assert not key_matches(stored, keys.pepper, (split_key(text) or ("", ""))[1])
 
 
-def test_a_revocation_by_another_process_reaches_the_gateway_in_time(keys: SqliteKeys, tmp_path: Path) -> None:
+def test_a_revocation_by_another_process_reaches_the_gateway_in_time(keys: KeyTable, tmp_path: Path) -> None:
     """A running snapshot sees new and revoked keys of another store within 2 s (5 s are promised)."""
-    snapshot = KeySnapshot(SqliteKeys(tmp_path / "spillway.db", tmp_path / "pepper"))
+    snapshot = KeySnapshot(KeyTable(tmp_path / "spillway.db", tmp_path / "pepper"))
     snapshot.start()
     snapshot.start()
     assert snapshot.pepper == keys.pepper
@@ -82,7 +82,7 @@ def test_a_revocation_by_another_process_reaches_the_gateway_in_time(keys: Sqlit
 
 def test_a_snapshot_keeps_its_keys_when_the_table_cannot_be_read(tmp_path: Path) -> None:
     """A failing refresh leaves the last good keys in place and is tried again."""
-    store = SqliteKeys(tmp_path / "spillway.db", tmp_path / "pepper")
+    store = KeyTable(tmp_path / "spillway.db", tmp_path / "pepper")
     record = store.create("acme", "laptop", now_s=1.0)[1]
     snapshot = KeySnapshot(store, refresh_interval_s=0.01)
     store.close()

@@ -10,7 +10,8 @@ from typing import Literal, get_args
 import orjson
 from sqlalchemy import ColumnElement, Engine, Row, func, select
 
-from controller.adapters.sqlite_schema import ledger, open_database
+from controller.adapters.database import open_database
+from controller.adapters.database_tables import ledger
 from controller.adapters.tenant_budgets import DAY_S
 from controller.core.ledger import AttemptRecord, LedgerEntry
 from controller.core.money import Usage
@@ -74,6 +75,8 @@ def _entry(row: Row[tuple[object, ...]]) -> LedgerEntry:
         error=row.error,
         simulated=row.simulated,
         stream=row.stream,
+        gpu_s=row.gpu_s,
+        outcome_unknown=row.outcome_unknown,
     )
 
 
@@ -92,7 +95,7 @@ def _sum_if(condition: ColumnElement[bool], amount: ColumnElement[int]) -> Colum
     return func.coalesce(func.sum(amount).filter(condition), 0)
 
 
-class SqliteLedgerReader:
+class LedgerReader:
     """Queries over the ledger; synchronous, never for the event loop."""
 
     def __init__(self, engine: Engine) -> None:
@@ -180,6 +183,6 @@ class SqliteLedgerReader:
         self._engine.dispose()
 
 
-def open_reader(path: Path) -> SqliteLedgerReader:
+def open_reader(path: Path) -> LedgerReader:
     """A reader on the database file; it may be in use by a gateway."""
-    return SqliteLedgerReader(open_database(path))
+    return LedgerReader(open_database(path))

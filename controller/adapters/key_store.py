@@ -1,4 +1,4 @@
-"""API keys in SQLite for the CLI (`SqliteKeys`), and a copy in memory for the gateway's hot path (`KeySnapshot`).
+"""API keys in the database for the CLI (`KeyTable`), and a copy in memory for the gateway's hot path (`KeySnapshot`).
 
 A key is `sp-<public id>-<secret>` with a 256-bit secret; only HMAC-SHA256(pepper, secret) is stored, so the table
 alone is useless. The pepper lies beside the database in a file of its own, 0600.
@@ -16,7 +16,8 @@ import structlog
 from sqlalchemy import Row, func, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
-from controller.adapters.sqlite_schema import api_key, open_database
+from controller.adapters.database import open_database, writing
+from controller.adapters.database_tables import api_key
 from controller.core.keys import KEY_PREFIX, KeyRecord, key_digest
 
 log = structlog.get_logger()
@@ -59,12 +60,12 @@ def _record(row: Row[tuple[object, ...]]) -> KeyRecord:
     )
 
 
-class SqliteKeys:
+class KeyTable:
     """The table of keys. Short synchronous calls: for the CLI and for threads, never for the event loop."""
 
-    def __init__(self, path: Path, pepper_path: Path) -> None:
+    def __init__(self, place: Path | str, pepper_path: Path) -> None:
         self.pepper = load_pepper(pepper_path)
-        self._engine = open_database(path)
+        self._engine = open_database(place)
 
     def create(self, tenant: str, name: str, *, now_s: float) -> tuple[str, KeyRecord]:
         """A new key: its text, which is stored nowhere, and its record."""
@@ -76,7 +77,7 @@ class SqliteKeys:
             digest=key_digest(self.pepper, secret),
             created_at_s=now_s,
         )
-        with self._engine.begin() as connection:
+        with writing(self._engine).begin() as connection:
             connection.execute(
                 insert(api_key).values(
                     public_id=record.public_id,
@@ -108,7 +109,7 @@ class SqliteKeys:
             .where(api_key.c.public_id == public_id, api_key.c.revoked_at_s.is_(None))
             .values(revoked_at_s=now_s, revision=_NEXT_REVISION)
         )
-        with self._engine.begin() as connection:
+        with writing(self._engine).begin() as connection:
             return connection.execute(statement).rowcount > 0
 
     def changed_since(self, revision: int) -> tuple[int, tuple[KeyRecord, ...]]:
@@ -125,7 +126,7 @@ class SqliteKeys:
 class KeySnapshot:
     """The keys in memory: lookup is a dict read; a thread reads what changed each second, revocations too."""
 
-    def __init__(self, keys: SqliteKeys, *, refresh_interval_s: float = REFRESH_INTERVAL_S) -> None:
+    def __init__(self, keys: KeyTable, *, refresh_interval_s: float = REFRESH_INTERVAL_S) -> None:
         self._keys = keys
         self._refresh_interval_s = refresh_interval_s
         self._revision = 0

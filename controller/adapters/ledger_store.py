@@ -2,7 +2,7 @@
 
 The gateway calls `reserve` before it buys, `post` when a request ends, `void` when a purchase did not happen. None of
 them touches the disk. When the disk is stuck and the queue is full, purchases are refused (reserve is False) and own
-pools go on; rows over the limit are counted as lost and logged. Readers (the CLI) use `sqlite_reader`.
+pools go on; rows over the limit are counted as lost and logged. Readers (the CLI) use `ledger_reader`.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ import structlog
 from sqlalchemy import Connection, Dialect, insert
 from sqlalchemy.exc import SQLAlchemyError
 
-from controller.adapters.sqlite_reader import SqliteLedgerReader
-from controller.adapters.sqlite_schema import ledger, open_database
+from controller.adapters.database import open_database, writing
+from controller.adapters.database_tables import ledger
+from controller.adapters.ledger_reader import LedgerReader
 from controller.adapters.tenant_budgets import TenantBudgets
 from controller.config.settings import BudgetSettings
 from controller.core.ledger import AttemptRecord, LedgerEntry
@@ -95,10 +96,12 @@ def entry_row(entry: LedgerEntry) -> tuple[object, ...]:
         entry.error,
         entry.simulated,
         entry.stream,
+        entry.gpu_s,
+        entry.outcome_unknown,
     )
 
 
-class SqliteLedger:
+class LedgerStore:
     """The gateway's ledger. `reserve`, `post` and `void` are memory only and may be called from any thread."""
 
     def __init__(
@@ -111,7 +114,7 @@ class SqliteLedger:
         queue_entries: int = QUEUE_ENTRIES,
     ) -> None:
         self._engine = open_database(path)
-        self.reader = SqliteLedgerReader(self._engine)
+        self.reader = LedgerReader(self._engine)
         self._sql = _insert_sql(self._engine.dialect)
         self._group_commit_s = group_commit_s
         self._queue_entries = queue_entries
@@ -201,7 +204,7 @@ class SqliteLedger:
         """Write until the queue is empty, again and again while the database is locked; False when closing gave up."""
         while self._queue:
             try:
-                with self._engine.begin() as connection:
+                with writing(self._engine).begin() as connection:
                     written = self._write_batch(connection)
             except SQLAlchemyError as error:
                 log.warning("ledger_write_failed", error=type(error).__name__, backlog=len(self._queue))

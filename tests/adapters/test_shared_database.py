@@ -8,10 +8,10 @@ from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
-from controller.adapters.sqlite_keys import SqliteKeys
-from controller.adapters.sqlite_ledger import SqliteLedger
+from controller.adapters.key_store import KeyTable
+from controller.adapters.ledger_store import LedgerStore
 from controller.config.settings import BudgetSettings
-from tests.adapters.test_sqlite_ledger import ENTRY
+from tests.adapters.test_ledger_store import ENTRY
 
 COUNT = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); print(c.execute('SELECT count(*) FROM ledger').fetchone()[0]); c.close()"  # fmt: skip # noqa: E501
 
@@ -24,8 +24,8 @@ def _counted_elsewhere(path: Path) -> int:
 def test_rows_stay_visible_when_other_processes_read(tmp_path: Path) -> None:
     """A process that opens, reads and closes the file between posts sees every row; so does the next one."""
     path = tmp_path / "spillway.db"
-    keys = SqliteKeys(path, tmp_path / "pepper")
-    ledger = SqliteLedger(path, BudgetSettings(usd_per_day={"*": Decimal(5)}))
+    keys = KeyTable(path, tmp_path / "pepper")
+    ledger = LedgerStore(path, BudgetSettings(usd_per_day={"*": Decimal(5)}))
     try:
         for number in range(1, 4):
             ledger.post(replace(ENTRY, request_id=f"r-{number}"))
