@@ -21,7 +21,7 @@ class TenantBudgets:
     """Budgets of every tenant for one UTC day at a time."""
 
     def __init__(self, budgets: BudgetSettings, spent_nanousd: Mapping[str, int], *, now_s: float) -> None:
-        limits = {tenant: nanousd(amount) for tenant, amount in budgets.usd_per_day.items()}
+        limits = {tenant: None if amount is None else nanousd(amount) for tenant, amount in budgets.usd_per_day.items()}
         self._state = BudgetState(limits, day=int(now_s // DAY_S), spent_nanousd=spent_nanousd)
         self._settled: dict[str, None] = {}
         self._lock = threading.Lock()

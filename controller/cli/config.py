@@ -93,6 +93,7 @@ def show(
 
 def _show_tables(settings: Settings) -> None:
     from controller.cli.output import say, table
+    from controller.cli.tenant_words import TENANT_HEADS, budget_words, limits_of
 
     gateway, controller = settings.gateway, settings.controller
     table(
@@ -103,9 +104,11 @@ def _show_tables(settings: Settings) -> None:
             ["gateway", f"http://{gateway.host}:{gateway.port}/v1 (admin {gateway.admin_port})"],
             ["controller", f"http://{controller.host}:{controller.port}, a tick every {controller.tick_s:g} s"],
             ["state_dir", str(settings.state_dir)],
-            ["budgets", ", ".join(f"{k} {v} USD/day" for k, v in settings.budgets.usd_per_day.items()) or "none"],
+            ["budgets", budget_words(settings.budgets) or "none"],
         ],
     )
+    if settings.tenants:
+        table("\nTenants", TENANT_HEADS, [[name, *limits_of(policy)] for name, policy in settings.tenants.items()])
     table("\nPools", ["POOL", "MODEL", "RUNS ON", "ENGINE", "REPLICAS", "SPILLS TO"], _pool_rows(settings))
     table(
         "\nModels in use", ["MODEL", "PROVIDER", "USD/MTOK IN", "USD/MTOK OUT", "ENDS", "THEN"], _model_rows(settings)

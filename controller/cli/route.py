@@ -19,12 +19,13 @@ import typer
 from controller.cli.errors import EXIT_USAGE, CliError
 from controller.core.fleet import FleetView, ReplicaState, RoutingMode
 from controller.core.requests import Operation, Phase, RequestProfile, Target
+from controller.core.tenants import policy_of
 
 if TYPE_CHECKING:
     from controller.config.settings import Settings
     from controller.gateway.decode import Decoded, HeaderMap
 
-TENANT = "default"
+TENANT = "default"  # whose keys `spillway keys create` makes unless told otherwise
 HEADERS = ("x-spillway-task", "x-spillway-complexity", "x-spillway-spill", "x-spillway-priority")
 STALE_S = 60.0  # an older view tells nothing about now, unless `up` runs and is only slow
 FIELDS = {"messages": Operation.CHAT, "prompt": Operation.COMPLETION, "input": Operation.EMBEDDINGS}
@@ -64,6 +65,7 @@ def explain(
     *,
     header: list[str] = typer.Option([], help="a header it comes with, 'name: value'; may be given again"),
     operation: Operation | None = typer.Option(None, help="which API it goes to [default: told by its fields]"),
+    tenant: str = typer.Option(TENANT, help="as a request of this tenant"),
     phase: Phase | None = typer.Option(None, help="as if this phase held [default: the configured one]"),
     config: Path | None = typer.Option(None, "--config", "-c", help="spillway.yaml to use"),
     state_dir: Path | None = typer.Option(None, "--state-dir", help="state folder of the system [default: .spillway]"),
@@ -78,7 +80,7 @@ def explain(
     settings, notes = _settings(config, state_dir)
     if phase is not None:
         settings = replace(settings, phase=phase)
-    found = explained(settings, operation or told, headers, body, notes)
+    found = explained(settings, operation or told, headers, body, notes, tenant=tenant)
     if as_json:
         emit_json("route", document_of(found))
         return
@@ -89,7 +91,13 @@ def explain(
 
 
 def explained(
-    settings: Settings, operation: Operation, headers: HeaderMap, body: bytes, notes: Sequence[str] = ()
+    settings: Settings,
+    operation: Operation,
+    headers: HeaderMap,
+    body: bytes,
+    notes: Sequence[str] = (),
+    *,
+    tenant: str = TENANT,
 ) -> Explanation:
     """What the gateway would make of the request; RequestError when it would refuse it."""
     from controller.gateway.decode import decode, too_large
@@ -100,8 +108,8 @@ def explained(
     caps = settings.gateway.caps
     if len(body) > caps.body_bytes:
         raise too_large(caps.body_bytes)
-    decoded = decode(operation, headers, body, TENANT, caps)
-    profile = classify(decoded.facts, known_tasks(settings.rules))
+    decoded = decode(operation, headers, body, tenant, caps)
+    profile = classify(decoded.facts, known_tasks(settings.rules), policy_of(settings.tenants, tenant))
     table = routing_table(settings, frozenset(settings.providers))
     plan = plan_chain(profile, table)
     view, said = _view(settings)

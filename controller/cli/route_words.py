@@ -23,6 +23,7 @@ def lines_of(found: Explanation) -> Iterator[str]:
     profile = found.profile
     yield "Request"
     yield f"  asked for   {profile.operation.value}, model {profile.requested_model}{_manner(found)}"
+    yield f"  tenant      {profile.tenant}, priority {profile.priority}"
     yield f"  task        {_task(found)}"
     yield f"  complexity  {profile.complexity.value}, {SOURCES[profile.complexity_source]}"
     yield f"  needs       {', '.join(_needs(found)) or 'text only'}"
@@ -51,6 +52,9 @@ def document_of(found: Explanation) -> dict[str, object]:
         "operation": profile.operation,
         "requested_model": profile.requested_model,
         "phase": found.settings.phase,
+        "tenant": profile.tenant,
+        "priority": profile.priority,
+        "own_gpus_only": profile.reach.own_only,
         "stream": profile.stream,
         "task": profile.task,
         "task_tier": _tier(found),
@@ -88,7 +92,7 @@ def _link(found: Explanation, target: Target) -> dict[str, object]:
 
 def _manner(found: Explanation) -> str:
     words = ", streamed" if found.profile.stream else ""
-    return words if found.profile.spill_allowed else f"{words}, own pools only"
+    return f"{words}, own pools only" if found.profile.reach.own_only or not found.profile.spill_allowed else words
 
 
 def _tier(found: Explanation) -> int | None:

@@ -13,9 +13,9 @@ from controller.core.errors import Problem
 from controller.core.models import Capability, Model
 from controller.core.pools import Pool
 from controller.core.requests import Phase
-from controller.routing.choose import pools_by_model
 from controller.routing.classify import TASKS
 from controller.routing.phases import RuleTable
+from controller.routing.table import pools_by_model
 
 _HARD = frozenset({Capability.TEXT, Capability.JSON, Capability.VISION, Capability.EMBEDDINGS})
 _SOFT = frozenset({Capability.COMPLEX_REASONING, Capability.CRITIQUE})

@@ -17,7 +17,8 @@ from controller.config.pools import check_pools
 from controller.config.refusals import problem_at
 from controller.config.salvage import Salvaged, salvage
 from controller.config.schema import Config, PoolSection
-from controller.config.settings import BudgetSettings, ControllerSettings, Settings
+from controller.config.settings import ControllerSettings, Settings
+from controller.config.tenants import budgets_of, check_tenants, tenants_of
 from controller.config.usage import key_warnings, unserved_warnings
 from controller.core.errors import Problem
 from controller.core.pools import Pool
@@ -65,6 +66,7 @@ def _assemble(
     problems += check_pool_circles(checked.pools, document, checked.places)
     problems += check_fallbacks(config.fallbacks, models, document)
     problems += check_rules(rules, models, document)
+    problems += check_tenants(config, models, checked.pools, document)
     if not found.dropped & _WITH_PORTS:
         problems += _port_problems(config, document)
     phase = phase_of(environ, config.phase)
@@ -72,6 +74,7 @@ def _assemble(
     problems += lifetime_warnings(routed, models, document, today)
     problems += unserved_warnings(routed, models, checked.pools, document)
     problems += key_warnings(routed, models, providers, environ, today)
+    tenants = tenants_of(config, checked.pools)
     settings = Settings(
         file=file,
         state_dir=Path(environ.get("SPILLWAY_STATE_DIR") or config.state_dir),
@@ -85,7 +88,8 @@ def _assemble(
         step_times=checked.step_times,
         rules=rules,
         fallbacks=config.fallbacks,
-        budgets=BudgetSettings(usd_per_day=config.budgets.usd_per_day),
+        budgets=budgets_of(tenants),
+        tenants=tenants,
         simulated_cold_start_s=config.simulated_cold_start_s,
         standin_port=config.standin_port,
         warnings=tuple(problem for problem in problems if problem.severity == "warning"),

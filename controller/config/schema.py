@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from controller.catalogue.rows import ArchitectureRow, Milliseconds, Url, Usd, Variable, Weights
 from controller.core.models import Capability, Dialect
-from controller.core.requests import Complexity, Phase
+from controller.core.requests import Complexity, Phase, Priority
 
 Name = Annotated[
     str,
@@ -207,9 +207,25 @@ class RulesSection(Section):
 
 
 class BudgetsSection(Section):
-    """Limits on external spend per tenant and day; `*` is every tenant that is not named."""
+    """The older spelling of `usd_per_day` in `tenants`; `*` is every tenant that is not named."""
 
     usd_per_day: dict[Key, Usd] = {}
+
+
+class TenantSection(Section):
+    """One tenant, or `*` for everyone. What is left out is as for everyone; null is no limit, whatever holds for them.
+
+    `models`: catalogue keys, pools and `auto`, which then chooses among the others. `priority`: of requests that do
+    not say, and the highest they get. `residency: own`: own GPUs only, whatever the caller says.
+    """
+
+    requests_per_min: Annotated[int, Field(strict=True, ge=1, le=10_000_000)] | None = None
+    tokens_per_min: Annotated[int, Field(strict=True, ge=1, le=10_000_000_000)] | None = None
+    usd_per_day: Usd | None = None
+    usd_per_month: Usd | None = None
+    models: Annotated[tuple[Key, ...], Field(min_length=1)] | None = None
+    priority: Priority | None = None
+    residency: Literal["any", "own"] | None = None
 
 
 class Config(Section):
@@ -224,6 +240,7 @@ class Config(Section):
     rules: RulesSection | None = None
     fallbacks: dict[Key, tuple[Key, ...]] = {}
     budgets: BudgetsSection = BudgetsSection()
+    tenants: dict[Key, TenantSection] = {}
     simulated_cold_start_s: Annotated[float, Field(strict=True, ge=0, le=3600)] = 3.0
     standin_port: Port = 8090
     state_dir: Annotated[str, Field(min_length=1, max_length=4096)] = ".spillway"

@@ -12,6 +12,7 @@ from controller.core.errors import Problem
 from controller.core.models import Model, Provider, StepTimes
 from controller.core.pools import Pool
 from controller.core.requests import Phase
+from controller.core.tenants import TenantPolicy
 from controller.routing.phases import RuleTable
 
 
@@ -61,7 +62,8 @@ class ControllerSettings:
 class BudgetSettings:
     """Limits on external spend, per tenant name; "*" is the default for every tenant. None: no limit."""
 
-    usd_per_day: Mapping[str, Decimal] = field(default_factory=dict)
+    usd_per_day: Mapping[str, Decimal | None] = field(default_factory=dict)
+    usd_per_month: Mapping[str, Decimal | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +83,7 @@ class Settings:
     rules: RuleTable
     fallbacks: Mapping[str, tuple[str, ...]]
     budgets: BudgetSettings
+    tenants: Mapping[str, TenantPolicy] = field(default_factory=dict)  # those with limits, and "*"
     simulated_cold_start_s: float = 3.0
     standin_port: int = 8090
     warnings: tuple[Problem, ...] = ()  # what is worth saying at start: dead models, unset keys

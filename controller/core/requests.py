@@ -45,6 +45,21 @@ class Priority(StrEnum):
     BATCH = "batch"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reach:
+    """Where a tenant's requests may go. `models`: catalogue keys, None for all; `auto`: whether it may ask for that.
+
+    `own_only`: its data stays on own GPUs, whatever the caller says.
+    """
+
+    models: frozenset[str] | None = None
+    auto: bool = True
+    own_only: bool = False
+
+
+ANYWHERE = Reach()
+
+
 @record
 class RequestProfile:
     """Everything routing needs; built by `routing.classify`."""
@@ -65,6 +80,7 @@ class RequestProfile:
     spill_allowed: bool = True
     deadline_s: float | None = None  # time left when the request was accepted
     priority: Priority = Priority.STANDARD
+    reach: Reach = ANYWHERE
 
 
 class TargetKind(StrEnum):

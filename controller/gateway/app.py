@@ -16,6 +16,7 @@ import structlog
 from controller.config.settings import Settings
 from controller.core.errors import RequestError, UpstreamTimeout
 from controller.core.requests import Target
+from controller.core.tenants import policy_of
 from controller.gateway.admission import Admission
 from controller.gateway.answers import JSON, Send, send_error, send_whole
 from controller.gateway.auth import authenticate, credential
@@ -79,6 +80,7 @@ class Gateway:
         self._upstreams = (own, external)
         self._table = routing_table(settings, usable_providers)
         self._tasks = known_tasks(settings.rules)
+        self._tenants = settings.tenants
         self._chains: dict[tuple[object, ...], tuple[Target, ...]] = {}
         self._models = ModelList(self._table)
         self._guards: set[Guard] = set()
@@ -161,10 +163,12 @@ class Gateway:
         caller = MESSAGES_CALLER if b"anthropic-version" in headers else OPENAI_CALLER
         try:
             if path == MODELS or path.startswith(MODELS + b"/"):
-                authenticate(credential(headers), self._keys)
+                key = authenticate(credential(headers), self._keys)
                 if scope["method"] != "GET":
                     raise _wrong_method("GET")
-                body = self._models.answer(path[len(MODELS) + 1 :], caller.dialect)
+                body = self._models.answer(
+                    path[len(MODELS) + 1 :], caller.dialect, policy_of(self._tenants, key.tenant).reach
+                )
                 await send_whole(send, 200, [JSON, *caller.id_headers(header_id)], body)
                 return
             if route is not None:
@@ -236,7 +240,7 @@ class Gateway:
             guard.settle()
             guard.watch(receive)
             decoded = exchange.decoded = exchange.caller.decode(exchange.operation, headers, body, key.tenant, caps)
-            exchange.profile = classify(decoded.facts, self._tasks)
+            exchange.profile = classify(decoded.facts, self._tasks, policy_of(self._tenants, key.tenant))
             exchange.classified = True
             if decoded.facts.deadline_s is not None and not decoded.facts.stream:
                 guard.limit(decoded.facts.deadline_s + DEADLINE_SLACK_S)

@@ -20,8 +20,8 @@ from controller.gateway.guard import Guard
 from controller.gateway.ports import Clock, Ledger, UpstreamCall
 from controller.gateway.refusals import give_up
 from controller.routing.attempts import Attempt, Outcome, RetryBudget, attempts, is_replica_gone
-from controller.routing.choose import AUTO
 from controller.routing.phases import default_temperature
+from controller.routing.table import AUTO
 from controller.telemetry.gateway_metrics import GatewayMetrics
 
 _TEMPERATURES = {complexity: default_temperature(complexity) for complexity in Complexity}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from controller.config.settings import Settings
-from controller.routing.choose import RoutingTable, pools_by_model
+from controller.routing.table import RoutingTable, pools_by_model
 
 
 def routing_table(settings: Settings, usable_providers: frozenset[str]) -> RoutingTable:

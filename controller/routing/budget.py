@@ -17,7 +17,7 @@ class BudgetState:
     __slots__ = ("_held", "_limits", "_reserved", "_spent", "day")
 
     def __init__(
-        self, limits_nanousd: Mapping[str, int], *, day: int, spent_nanousd: Mapping[str, int] | None = None
+        self, limits_nanousd: Mapping[str, int | None], *, day: int, spent_nanousd: Mapping[str, int] | None = None
     ) -> None:
         self._limits = dict(limits_nanousd)
         self._spent = dict(spent_nanousd or {})

@@ -6,46 +6,17 @@ picture (mode of the pool, the spill gate's word, the caller's refusal to spill)
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from datetime import date
-from difflib import get_close_matches
+from collections.abc import Iterator, Mapping
 
 from controller.core.errors import RequestError
 from controller.core.fleet import FleetView, RoutingMode
-from controller.core.models import Capability, Dialect, Model, Provider
-from controller.core.pools import Pool
-from controller.core.requests import Operation, Phase, RequestProfile, Target
-from controller.routing.phases import RuleTable, select
+from controller.core.models import Capability
+from controller.core.requests import Operation, RequestProfile, Target
+from controller.routing.fitness import lack, output_tokens, total_tokens
+from controller.routing.phases import select
+from controller.routing.table import AUTO, RoutingTable, alive, by_name, not_allowed, permits
 
-AUTO = "auto"
-SMALL_TOKENS = 8192  # sizes up to here are told apart in small steps, larger ones in large steps
-SMALL_STEP_TOKENS = 256
-LARGE_STEP_TOKENS = 1024
-REPLACEMENTS_MAX = 8  # a chain of replacements longer than this is a loop
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RoutingTable:
-    """Everything a chain depends on besides the request. `usable_providers`: have a key, or are simulated."""
-
-    phase: Phase
-    rules: RuleTable
-    models: Mapping[str, Model]
-    providers: Mapping[str, Provider]
-    pools: Mapping[str, Pool]
-    pool_by_model: Mapping[str, Pool]  # by catalogue key
-    fallbacks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    today: date
-    usable_providers: frozenset[str]
-
-
-def pools_by_model(pools: Iterable[Pool]) -> Mapping[str, Pool]:
-    """The first pool of each catalogue key."""
-    found: dict[str, Pool] = {}
-    for pool in pools:
-        found.setdefault(pool.model, pool)
-    return found
+OUTSIDE = "outside of own GPUs"
 
 
 def chain_key(profile: RequestProfile) -> tuple[object, ...]:
@@ -58,27 +29,42 @@ def chain_key(profile: RequestProfile) -> tuple[object, ...]:
         profile.needs_vision,
         profile.needs_tools,
         profile.needs_json,
-        _total_tokens(profile),
-        _output_tokens(profile),
+        total_tokens(profile),
+        output_tokens(profile),
+        profile.reach,
     )
 
 
 def plan_chain(profile: RequestProfile, table: RoutingTable) -> tuple[Target, ...]:
     """Every capable target in order: the model, where its pool spills to, its fallbacks.
 
-    Raises RequestError 404 for a name nobody knows, and 400 when nothing in the chain can do what is asked.
+    Raises RequestError 404 for a name nobody knows, 403 for one that the tenant may not use or whose every target is
+    outside of the own GPUs that its data stays on, and 400 when nothing in the chain can do what is asked.
     """
     chain, dropped = _considered(profile, table)
     if not chain:
-        why = "; ".join(f"{key}: {lack}" for key, lack in dropped.items()) or "no model is configured for it"
-        raise RequestError(
-            f"no model can serve this request ({why})",
-            status=400,
-            code="no_capable_model",
+        raise _nothing(dropped)
+    return tuple(chain.values())
+
+
+def _nothing(dropped: Mapping[str, str]) -> RequestError:
+    why = "; ".join(f"{key}: {missing}" for key, missing in dropped.items()) or "no model is configured for it"
+    if OUTSIDE in dropped.values():
+        return RequestError(
+            f"residency: the requests of this tenant stay on own GPUs, and no own pool can serve this one ({why})",
+            status=403,
+            code="residency",
+            kind="permission_error",
             param="model",
             should_retry=False,
         )
-    return tuple(chain.values())
+    return RequestError(
+        f"no model can serve this request ({why})",
+        status=400,
+        code="no_capable_model",
+        param="model",
+        should_retry=False,
+    )
 
 
 def passed_over(profile: RequestProfile, table: RoutingTable) -> Mapping[str, str]:
@@ -160,8 +146,10 @@ def _mode(target: Target, view: FleetView) -> RoutingMode:
 
 def _wanted(profile: RequestProfile, table: RoutingTable) -> Iterator[tuple[str, str]]:
     """Catalogue keys in order, with the reason for each, before any check."""
+    if profile.requested_model == AUTO and not profile.reach.auto:
+        raise not_allowed(AUTO)
     if profile.requested_model != AUTO:
-        key = _by_name(profile.requested_model, table)
+        key = by_name(profile.requested_model, table, profile.reach)
         yield from _with_fallbacks(key, "asked for by name", table)
     elif profile.operation is Operation.EMBEDDINGS:
         embedders = [model for model in table.models.values() if Capability.EMBEDDINGS in model.capabilities]
@@ -173,21 +161,34 @@ def _wanted(profile: RequestProfile, table: RoutingTable) -> Iterator[tuple[str,
 
 
 def _last_resort(profile: RequestProfile, table: RoutingTable) -> Iterator[tuple[str, str]]:
-    """The default model of the rules, for `auto` when nothing planned can do the job."""
-    if profile.requested_model == AUTO and profile.operation is not Operation.EMBEDDINGS:
-        yield table.rules.default_model, "default: nothing else can do it"
+    """For `auto` when nothing planned can do the job: the rules' default model, then whatever the tenant may have."""
+    if profile.requested_model != AUTO or profile.operation is Operation.EMBEDDINGS:
+        return
+    yield table.rules.default_model, "default: nothing else can do it"
+    reach = profile.reach
+    if reach.models is not None:
+        allowed = [model for key in reach.models if (model := table.models.get(key)) is not None]
+        for model in sorted(allowed, key=lambda model: (model.price.usd_per_mtok_in, model.key)):
+            yield model.key, "one that the tenant may use"
+    elif reach.own_only:
+        for pool in table.pools.values():
+            yield pool.model, "own pool"
 
 
 def _target(key: str, reason: str, profile: RequestProfile, table: RoutingTable) -> Target | str:
     """The target for a catalogue key, or in words why there is none."""
-    model = _alive(key, table)
+    model = alive(key, table)
     if model is None:
         return "unknown, shut down or switched off"
+    if not permits(profile.reach, key) and not permits(profile.reach, model.key):
+        return "not among the models of this tenant"
     pool = table.pool_by_model.get(model.key)
+    if pool is None and profile.reach.own_only:
+        return OUTSIDE
     provider = None if pool is not None else table.providers.get(model.provider)
-    lack = _lack(profile, model, pool, provider, table)
-    if lack is not None:
-        return lack
+    missing = lack(profile, model, pool, provider, table.usable_providers)
+    if missing is not None:
+        return missing
     replaced = "" if model.key == key else f"; {key} is shut down"
     return Target(model=model, pool=pool, provider=provider, reason=reason + replaced)
 
@@ -195,7 +196,7 @@ def _target(key: str, reason: str, profile: RequestProfile, table: RoutingTable)
 def _with_fallbacks(key: str, reason: str, table: RoutingTable) -> Iterator[tuple[str, str]]:
     """The key, where its pool spills to, and its fallbacks."""
     yield key, reason
-    model = _alive(key, table)
+    model = alive(key, table)
     pool = None if model is None else table.pool_by_model.get(model.key)
     if pool is not None:
         for spill_key in pool.spill.to:
@@ -204,92 +205,3 @@ def _with_fallbacks(key: str, reason: str, table: RoutingTable) -> Iterator[tupl
     for name in names:
         for fallback in table.fallbacks.get(name, ()):
             yield fallback, f"fallback of {name}"
-
-
-def _by_name(name: str, table: RoutingTable) -> str:
-    """The catalogue key for a key, a pool, a provider's model id or the published name of own weights."""
-    model = table.models.get(name)
-    if model is not None and model.enabled:
-        return name
-    if name in table.pools:
-        return table.pools[name].model
-    enabled = [model for model in table.models.values() if model.enabled]
-    for model in enabled:
-        if name == model.model_id or (model.architecture is not None and name == model.architecture.hf_id):
-            return model.key
-    known = [AUTO, *table.pools, *(model.key for model in enabled), *(model.model_id for model in enabled)]
-    close = get_close_matches(name[:200], known, n=3, cutoff=0.5)
-    hint = f"; did you mean {', '.join(dict.fromkeys(close))}?" if close else "; GET /v1/models lists what there is"
-    raise RequestError(
-        f"the model {name[:200]!r} does not exist{hint}",
-        status=404,
-        code="model_not_found",
-        param="model",
-        should_retry=False,
-    )
-
-
-def _alive(key: str, table: RoutingTable) -> Model | None:
-    """The model, or what replaces it once it is shut down; None when neither lives or it is switched off."""
-    for _ in range(REPLACEMENTS_MAX):
-        model = table.models.get(key)
-        if model is None or not model.enabled:
-            return None
-        if model.shutdown_date is None or table.today < model.shutdown_date:
-            return model
-        if model.replaced_by is None:
-            return None
-        key = model.replaced_by
-    return None
-
-
-def _lack(
-    profile: RequestProfile, model: Model, pool: Pool | None, provider: Provider | None, table: RoutingTable
-) -> str | None:
-    """Why this model cannot serve the request, or None when it can."""
-    missing = _needs(profile, own=pool is not None) - model.capabilities
-    if missing:
-        return "lacks " + ", ".join(sorted(missing))
-    if pool is None:
-        if model.is_own:
-            return "no pool serves it"
-        if provider is None or provider.name not in table.usable_providers:
-            return f"no key for provider {model.provider}"
-        if profile.operation is Operation.COMPLETION and provider.dialect is Dialect.ANTHROPIC:
-            return "has no completions API"
-    context_tokens = model.context_tokens
-    if pool is not None:
-        context_tokens = min(context_tokens, pool.engine.max_model_len_tokens)
-    if _total_tokens(profile) > context_tokens:
-        return f"context of {context_tokens} tokens is too short"
-    if _output_tokens(profile) > max(model.max_output_tokens, SMALL_STEP_TOKENS):
-        return f"answers at most {model.max_output_tokens} tokens"
-    return None
-
-
-def _needs(profile: RequestProfile, *, own: bool) -> frozenset[Capability]:
-    """The capabilities a request asks for; tools and JSON are the engine's work on own pools, not the model's."""
-    if profile.operation is Operation.EMBEDDINGS:
-        return frozenset({Capability.EMBEDDINGS})
-    needs = {Capability.TEXT}
-    if profile.needs_vision:
-        needs.add(Capability.VISION)
-    if not own and profile.needs_tools:
-        needs.add(Capability.FUNCTION_CALLING)
-    if not own and profile.needs_json:
-        needs.add(Capability.JSON)
-    return frozenset(needs)
-
-
-def _total_tokens(profile: RequestProfile) -> int:
-    """Input and output, rounded up to a step so that chains can be cached."""
-    return _step_up(profile.input_tokens_estimate + profile.output_tokens_estimate)
-
-
-def _output_tokens(profile: RequestProfile) -> int:
-    return _step_up(profile.output_tokens_estimate)
-
-
-def _step_up(tokens: int) -> int:
-    step_tokens = SMALL_STEP_TOKENS if tokens <= SMALL_TOKENS else LARGE_STEP_TOKENS
-    return -(-tokens // step_tokens) * step_tokens

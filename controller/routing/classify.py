@@ -13,6 +13,7 @@ from types import MappingProxyType
 from controller.core.errors import RequestError
 from controller.core.records import record
 from controller.core.requests import Complexity, Operation, Priority, RequestProfile
+from controller.core.tenants import UNLIMITED, TenantPolicy
 from controller.routing.phases import RuleTable
 
 TASKS: Mapping[str, int] = MappingProxyType(
@@ -46,6 +47,7 @@ BYTES_PER_TOKEN = 4
 TOKENS_PER_IMAGE = 800
 
 _COMPLEXITIES: Mapping[str, Complexity] = MappingProxyType({item.value: item for item in Complexity})
+_RANKS: Mapping[Priority, int] = MappingProxyType({priority: rank for rank, priority in enumerate(Priority)})
 _SIMPLE_INPUT_TOKENS = 500
 _SIMPLE_JSON_INPUT_TOKENS = 2000  # pulling fields out of a page is simple although the page is long
 _SIMPLE_MESSAGES = 4
@@ -84,7 +86,7 @@ def known_tasks(table: RuleTable) -> Mapping[str, int]:
     return MappingProxyType({**named, **TASKS})
 
 
-def classify(facts: RequestFacts, tasks: Mapping[str, int] = TASKS) -> RequestProfile:
+def classify(facts: RequestFacts, tasks: Mapping[str, int] = TASKS, policy: TenantPolicy = UNLIMITED) -> RequestProfile:
     """The profile of a request; a task or complexity nobody knows is refused, with the allowed values."""
     input_tokens = -(-facts.text_bytes // BYTES_PER_TOKEN) + facts.image_count * TOKENS_PER_IMAGE
     complexity, source = _complexity(facts, input_tokens, tasks)
@@ -110,8 +112,16 @@ def classify(facts: RequestFacts, tasks: Mapping[str, int] = TASKS) -> RequestPr
         stream=facts.stream,
         spill_allowed=facts.spill_allowed,
         deadline_s=facts.deadline_s,
-        priority=Priority.STANDARD if facts.priority is None else facts.priority,
+        priority=_priority(facts.priority, policy.priority),
+        reach=policy.reach,
     )
+
+
+def _priority(asked: Priority | None, highest: Priority | None) -> Priority:
+    """The class asked for, but none above the tenant's; the tenant's own, or the middle one, when none was."""
+    if asked is None:
+        return highest or Priority.STANDARD
+    return asked if highest is None or _RANKS[asked] >= _RANKS[highest] else highest
 
 
 def _complexity(facts: RequestFacts, input_tokens: int, tasks: Mapping[str, int]) -> tuple[Complexity, str]:

@@ -193,7 +193,8 @@ def test_lifetimes_are_judged_on_the_day_asked_for(folder: Path) -> None:
         ("gateway", "http://127.0.0.1:9000/v1 (admin 8081)"),
         ("controller", "http://127.0.0.1:8082, a tick every 1 s"),
         ("state_dir", ".spillway"),
-        ("budgets", "acme 1.50 USD/day, * 20 USD/day"),
+        ("budgets", "acme 1.50 USD/day, * 20 USD/day, zoo no limit per day, zoo 9 USD/month"),
+        ("zoo", "60", "no limit", "batch", "auto, llama-8b-self; own GPUs only"),
         ("fixed", "llama-8b-self", "http://gpu-1:8000, http://gpu-2:8000", "2 fixed", "gpt-6-luna"),
         ("own", "llama-8b-self", "g5.2xlarge", "TP=1 bf16, 8192 tokens", "0 to 2", "nowhere"),
         ("gpt-4o-mini", "openai", "0.15", "0.6", "2027-01-14", "gpt-6-luna"),
@@ -206,7 +207,9 @@ def test_show_has_what_holds(cells: tuple[str, ...], folder: Path, monkeypatch: 
     monkeypatch.setenv("AI_PHASE", "phase3")
     monkeypatch.setenv("COLUMNS", "200")
     (folder / "spillway.yaml").write_text(
-        "gateway: {port: 9000}\nbudgets: {usd_per_day: {acme: '1.50', '*': 20}}\npools:\n"
+        "gateway: {port: 9000}\nbudgets: {usd_per_day: {acme: '1.50', '*': 20}}\n"
+        "tenants: {zoo: {requests_per_min: 60, usd_per_day: null, usd_per_month: 9, priority: batch,"
+        " models: [auto, own], residency: own}}\npools:\n"
         "  - {name: own, model: llama-8b-self, replicas: {min: 0, max: 2}}\n"
         "  - {name: fixed, model: llama-8b-self, spill: {to: [gpt-6-luna]},"
         " endpoints: ['http://gpu-1:8000/v1', 'http://gpu-2:8000/v1']}\n"

@@ -68,10 +68,11 @@ def test_the_shipped_configurations_are_valid(name: str) -> None:
         {"rules": {"default_model": "gpt-4o", "zzz": 1}},
         {"rules": {"default_model": "gpt-4o", "table": [{"model": "gpt-4o", "zzz": 1}]}},
         {"budgets": {"zzz": 1}},
+        {"tenants": {"acme": {"zzz": 1}}},
     ],
     ids=[
         "top", "gateway", "caps", "timeouts", "controller", "model", "architecture", "provider", "pool", "engine",
-        "slo", "replicas", "autoscale", "spill", "rules", "rule", "budgets",
+        "slo", "replicas", "autoscale", "spill", "rules", "rule", "budgets", "tenant",
     ],
 )  # fmt: skip
 def test_unknown_keys_are_refused_in_every_section(content: dict[str, object]) -> None:

@@ -163,6 +163,30 @@ def test_what_was_passed_over_says_why() -> None:
     assert "Passed over\n  gpt-oss-20b-groq: x-spillway-spill: never forbids it" in text
 
 
+TENANTS = """\
+tenants:
+  "*": {models: [auto, llama-8b, gpt-6-luna]}
+  house: {models: null, residency: own, priority: batch}
+"""
+
+
+def test_a_tenants_limits_are_explained(tmp_path: Path) -> None:
+    """Whose request it is matters to the chain, and each link that is missing for it says so."""
+    config = tmp_path / "spillway.yaml"
+    config.write_text(TENANTS)
+    given = ("--config", str(config), "--phase", "phase3")
+    everyone = data(CHAT, *given)
+    assert models(everyone) == ["llama-8b-self", "gpt-6-luna"]
+    assert "not among the models of this tenant" in str(everyone["passed_over"])
+    house = data(CHAT, *given, "--tenant", "house", "--header", "x-spillway-priority: interactive")
+    assert (house["tenant"], house["priority"], house["own_gpus_only"]) == ("house", "batch", True)
+    assert {link["kind"] for link in house["chain"]} == {"own"}  # type: ignore[attr-defined]
+    assert "outside of own GPUs" in str(house["passed_over"])
+    text = explain(CHAT, *given, "--tenant", "house").stdout
+    assert "own pools only" in text
+    assert "tenant      house, priority batch" in text
+
+
 @pytest.mark.parametrize(
     ("document", "arguments", "code", "words"),
     [

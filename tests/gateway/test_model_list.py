@@ -7,6 +7,8 @@ import pytest
 from openai.types import Model
 
 from controller.core.errors import RequestError
+from controller.core.models import Dialect
+from controller.core.requests import Reach
 from controller.gateway.model_list import ModelList
 from tests.routing.builders import TABLE
 
@@ -39,6 +41,29 @@ def test_what_is_not_listed(name: str) -> None:
     assert name not in entries()
     with pytest.raises(RequestError):
         LIST.answer(name.encode())
+
+
+REACHES = {
+    "some": (Reach(models=frozenset({"gpt-4o", "llama-8b-self"})), {"auto", "llama-8b", "gpt-4o", "gpt-4o-id"}),
+    "no auto": (Reach(models=frozenset({"gpt-4o"}), auto=False), {"gpt-4o", "gpt-4o-id"}),
+    "own": (Reach(own_only=True), {"auto", "llama-8b", "mixtral-8x7b", "mixtral-8x7b-self"}),
+    "own of some": (Reach(models=frozenset({"gpt-4o", "llama-8b-self"}), own_only=True), {"auto", "llama-8b"}),
+    "nothing": (Reach(models=frozenset({"keyless"}), auto=False), set()),
+}
+OWN_NAMES = {"llama-8b-self", "llama-8b-self-id"}
+
+
+@pytest.mark.parametrize(("reach", "names"), REACHES.values(), ids=REACHES.keys())
+def test_a_tenant_sees_what_it_may_use(reach: Reach, names: set[str]) -> None:
+    """In both shapes; other entries are not there at all."""
+    document = orjson.loads(LIST.answer(b"", reach=reach))
+    listed = {entry["id"] for entry in document["data"]} - OWN_NAMES - {"mixtral-8x7b-self-id"}
+    assert listed == names
+    cards = orjson.loads(LIST.answer(b"", Dialect.ANTHROPIC, reach))
+    assert [card["id"] for card in cards["data"]] == [entry["id"] for entry in document["data"]]
+    assert cards["last_id"] == (document["data"][-1]["id"] if names else None)
+    with pytest.raises(RequestError):
+        LIST.answer(b"claude-now", reach=reach)
 
 
 @pytest.mark.parametrize("name", [b"gpt-4o", b"gpt%2D4o", b"llama-8b"])

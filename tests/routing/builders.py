@@ -12,8 +12,8 @@ from controller.core.money import Price
 from controller.core.pools import EngineArgs, Pool, ScalePolicy, Slo, SpillPolicy
 from controller.core.requests import Complexity, Operation, Phase, RequestProfile, Target
 from controller.core.samples import PoolSample
-from controller.routing.choose import RoutingTable, pools_by_model
 from controller.routing.phases import DEFAULT_RULES
+from controller.routing.table import RoutingTable, pools_by_model
 
 TODAY = date(2026, 11, 23)
 PLAIN = frozenset({Capability.TEXT, Capability.JSON})

@@ -12,9 +12,10 @@ from controller.core.errors import RequestError
 from controller.core.fleet import RoutingMode
 from controller.core.models import Capability, Dialect
 from controller.core.requests import Complexity, Operation, Phase, RequestProfile, Target
-from controller.routing.choose import chain_key, choose, plan_chain, pools_by_model
+from controller.routing.choose import chain_key, choose, plan_chain
 from controller.routing.classify import TASKS
 from controller.routing.phases import RuleTable
+from controller.routing.table import pools_by_model
 
 from .builders import (
     MODELS,

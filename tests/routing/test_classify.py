@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.core.errors import RequestError
-from controller.core.requests import Complexity, Operation, Priority
+from controller.core.requests import ANYWHERE, Complexity, Operation, Priority, Reach
+from controller.core.tenants import TenantPolicy
 from controller.routing.classify import OUTPUT_TOKENS, TASKS, RequestFacts, classify, known_tasks
 from controller.routing.phases import DEFAULT_RULES, Rule, RuleTable
 
@@ -112,12 +113,33 @@ def test_the_rest_is_passed_on() -> None:
     assert (profile.stream, profile.spill_allowed, profile.deadline_s) == (True, False, 3.0)
 
 
+HIGH, MIDDLE, LOW = Priority
+
+
 @pytest.mark.parametrize(
-    ("asked", "got"), [(None, Priority.STANDARD), (Priority.BATCH, Priority.BATCH)], ids=["unsaid", "said"]
+    ("asked", "of_tenant", "got"),
+    [
+        (None, None, MIDDLE),
+        (HIGH, None, HIGH),
+        (LOW, None, LOW),
+        (None, LOW, LOW),
+        (None, HIGH, HIGH),
+        (HIGH, LOW, LOW),
+        (HIGH, MIDDLE, MIDDLE),
+        (MIDDLE, MIDDLE, MIDDLE),
+        (LOW, HIGH, LOW),
+    ],
 )
-def test_priority(asked: Priority | None, got: Priority) -> None:
-    """The caller's class, else the middle one."""
-    assert classify(facts(priority=asked)).priority is got
+def test_priority(asked: Priority | None, of_tenant: Priority | None, got: Priority) -> None:
+    """The caller's class up to the tenant's; unsaid, the tenant's or the middle one."""
+    assert classify(facts(priority=asked), policy=TenantPolicy(priority=of_tenant)).priority is got
+
+
+def test_the_tenants_reach_goes_along() -> None:
+    """As the policy has it."""
+    reach = Reach(own_only=True)
+    assert classify(facts(), policy=TenantPolicy(reach=reach)).reach is reach
+    assert classify(facts()).reach is ANYWHERE
 
 
 def test_tasks_of_the_users_rules_are_known() -> None:
