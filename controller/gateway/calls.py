@@ -14,6 +14,7 @@ from controller.gateway.admission import Admitted
 from controller.gateway.answers import Send, from_upstream, send_whole
 from controller.gateway.breakers import Breakers
 from controller.gateway.destinations import Destination, Stream
+from controller.gateway.dialects.translated_stream import TranslatedStream
 from controller.gateway.exchange import Exchange
 from controller.gateway.guard import CallerLeft, Guard
 from controller.gateway.headers import answer_headers
@@ -150,7 +151,7 @@ class Calls:
                 stream,
                 call.guard,
                 call.send,
-                lambda error: exchange.caller.error_event(from_upstream(error, call.target), exchange.header_id),
+                lambda error: _error_events(call, stream, error),
             )
             exchange.started, exchange.status = True, 200
             await relay.begin(answer_headers(exchange, destination, stream=True), first)
@@ -206,3 +207,10 @@ class Calls:
                 took_s=self._now_s() - call.started_s,
             )
         )
+
+
+def _error_events(call: Call, stream: Stream, error: UpstreamError) -> bytes:
+    """The end of a stream that broke, in the caller's words."""
+    exchange, refusal = call.exchange, from_upstream(error, call.target)
+    told = stream.broken(refusal) if isinstance(stream, TranslatedStream) else None
+    return exchange.caller.error_event(refusal, exchange.header_id) if told is None else told

@@ -37,7 +37,8 @@ class Decoded:
     """A checked request, in chat words whatever the caller's. `wants_usage`: the caller gets the usage of a stream.
 
     `body`: the caller's bytes when they are `document` itself, else empty. `native`: the caller's own document in
-    another dialect; `native_only`: what of it no other dialect can carry; `dropped`: fields chat targets do not get.
+    Anthropic's words, for Anthropic targets; `native_only`: what of it no other dialect can carry; `asked`: the same in
+    words that no target speaks, parts of which answers repeat; `dropped`: fields chat targets do not get.
     """
 
     operation: Operation
@@ -49,6 +50,7 @@ class Decoded:
     native: Document | None = None
     native_only: str | None = None
     dropped: tuple[str, ...] = ()
+    asked: Document | None = None
 
 
 def wrong(param: str, message: str, code: str = "invalid_value") -> RequestError:
@@ -277,6 +279,7 @@ def with_facts(
     native: Document | None = None,
     native_only: str | None = None,
     dropped: tuple[str, ...] = (),
+    asked: Document | None = None,
 ) -> Decoded:
     """The document, checked, with its facts; a caller of another dialect is always told the usage."""
     model = document.get("model")
@@ -324,4 +327,5 @@ def with_facts(
         native=native,
         native_only=native_only,
         dropped=dropped,
+        asked=asked,
     )

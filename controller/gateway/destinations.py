@@ -74,7 +74,7 @@ class Destination:
 
     def carries_natively(self, caller: Caller) -> bool:
         """Whether it speaks the caller's own dialect."""
-        return self.is_anthropic == (caller.dialect is Dialect.ANTHROPIC)
+        return caller.dialect is (Dialect.ANTHROPIC if self.is_anthropic else Dialect.OPENAI)
 
     def stream(self, decoded: Decoded, caller: Caller, created_s: int) -> Stream:
         """What reads its event streams and says them in the caller's words."""

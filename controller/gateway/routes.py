@@ -9,6 +9,7 @@ from controller.core.requests import Operation
 from controller.gateway.dialects.caller import Caller
 from controller.gateway.dialects.messages_caller import MESSAGES_CALLER
 from controller.gateway.dialects.openai_caller import OPENAI_CALLER
+from controller.gateway.dialects.responses_caller import RESPONSES_CALLER
 
 MODELS = b"/v1/models"
 
@@ -25,6 +26,7 @@ ROUTES: Mapping[bytes, Route] = {
     b"/v1/chat/completions": Route(operation=Operation.CHAT, caller=OPENAI_CALLER),
     b"/v1/completions": Route(operation=Operation.COMPLETION, caller=OPENAI_CALLER),
     b"/v1/embeddings": Route(operation=Operation.EMBEDDINGS, caller=OPENAI_CALLER),
+    b"/v1/responses": Route(operation=Operation.CHAT, caller=RESPONSES_CALLER),
     b"/v1/messages": Route(operation=Operation.CHAT, caller=MESSAGES_CALLER),
     b"/v1/messages/count_tokens": Route(operation=Operation.COUNT_TOKENS, caller=MESSAGES_CALLER),
 }

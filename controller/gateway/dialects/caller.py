@@ -29,13 +29,17 @@ class StreamWriter(Protocol):
         """The events that close a whole answer."""
         ...
 
+    def broken(self, error: RequestError) -> bytes | None:
+        """The events that end one that broke; None when the dialect's error event says it all."""
+        ...
+
 
 class Caller(Protocol):
     """A dialect as callers speak it."""
 
     @property
-    def dialect(self) -> Dialect:
-        """Upstreams of the same dialect get and give the caller's own words."""
+    def dialect(self) -> Dialect | None:
+        """Upstreams of the same dialect get and give the caller's own words; None when there are no such upstreams."""
         ...
 
     def decode(self, operation: Operation, headers: HeaderMap, body: bytes, tenant: str, caps: Caps) -> Decoded:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import orjson
 
+from controller.core.errors import RequestError
 from controller.gateway.decode import Document
 from controller.gateway.openai_wire import usage_of
 
@@ -176,3 +177,8 @@ class MessageWriter:
         open_block = [] if self._block is None else [event({"type": "content_block_stop", "index": self._index})]
         closing = event({"type": "message_delta", "delta": delta, "usage": _usage(self._usage)})
         return b"".join([*open_block, closing, event({"type": "message_stop"})])
+
+    def broken(self, error: RequestError) -> bytes | None:
+        """None: an error event ends a message."""
+        del error
+        return None

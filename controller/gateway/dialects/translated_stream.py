@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import orjson
 
-from controller.core.errors import UpstreamError
+from controller.core.errors import RequestError, UpstreamError
 from controller.core.money import Usage
 from controller.gateway.anthropic_stream import AnthropicStream
 from controller.gateway.dialects.caller import StreamWriter
@@ -59,6 +59,10 @@ class TranslatedStream:
         """The closing events when the answer is whole, else nothing and `error` is set."""
         rest = self._rewritten(self._inner.end())
         return rest if self._inner.error is not None else rest + self._writer.end()
+
+    def broken(self, error: RequestError) -> bytes | None:
+        """What ends the caller's stream when it broke; None when that is the dialect's error event."""
+        return self._writer.broken(error)
 
     def _rewritten(self, chunks: bytes) -> bytes:
         if not chunks:

@@ -1,0 +1,55 @@
+"""Callers of OpenAI's Responses API, the part of it that needs no memory. Every target is asked in chat words."""
+
+from __future__ import annotations
+
+from controller.config.settings import Caps
+from controller.core.errors import RequestError
+from controller.core.requests import Operation
+from controller.gateway.answers import Headers, base_headers, error_body
+from controller.gateway.decode import Decoded, HeaderMap, parse, with_facts
+from controller.gateway.dialects.caller import StreamWriter
+from controller.gateway.dialects.responses_answer import whole
+from controller.gateway.dialects.responses_request import to_chat
+from controller.gateway.dialects.responses_stream import ResponseWriter
+
+
+class ResponsesCaller:
+    """Satisfies `caller.Caller`."""
+
+    dialect = None
+
+    def decode(self, operation: Operation, headers: HeaderMap, body: bytes, tenant: str, caps: Caps) -> Decoded:
+        """The request, checked, as a chat request; the caller's own goes along, as answers repeat parts of it."""
+        asked = parse(body, caps)
+        made = to_chat(asked)
+        dropped = tuple(dict.fromkeys(made.dropped))
+        return with_facts(operation, made.document, headers, tenant, caps, asked=asked, dropped=dropped)
+
+    def answer(self, chat: bytes, decoded: Decoded) -> bytes:
+        """A whole chat completion as a response."""
+        return whole(chat, decoded.asked or {})
+
+    def writer(self, decoded: Decoded, created_s: int) -> StreamWriter | None:
+        """Chat chunks as the events of a response."""
+        return ResponseWriter(decoded.asked or {}, created_s)
+
+    def status(self, error: RequestError) -> int:
+        """Its own."""
+        return error.status
+
+    def error_body(self, error: RequestError, request_id: bytes) -> bytes:
+        """`{"error": {...}}` with all four keys."""
+        del request_id
+        return error_body(error)
+
+    def error_event(self, error: RequestError, request_id: bytes) -> bytes:
+        """An error before anything of the answer was said."""
+        del request_id
+        return ResponseWriter({}, 0).broken(error)
+
+    def id_headers(self, request_id: bytes) -> Headers:
+        """`x-request-id`, and ours."""
+        return base_headers(request_id)
+
+
+RESPONSES_CALLER = ResponsesCaller()
