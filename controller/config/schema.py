@@ -63,6 +63,7 @@ class GatewaySection(Section):
     port: Port = 8080
     admin_port: Port = 8081
     drain_s: Annotated[float, Field(strict=True, ge=0, le=3600)] = 30.0
+    resume: Annotated[bool, Field(strict=True)] = False
     caps: CapsSection = CapsSection()
     timeouts: TimeoutsSection = TimeoutsSection()
 

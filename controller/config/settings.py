@@ -44,6 +44,7 @@ class GatewaySettings:
     port: int = 8080
     admin_port: int = 8081
     drain_s: float = 30.0
+    resume: bool = False  # continue a stream on another replica when its own one dies
     caps: Caps = field(default_factory=Caps)
     timeouts: Timeouts = field(default_factory=Timeouts)
 

@@ -15,7 +15,6 @@ import structlog
 
 from controller.config.settings import Settings
 from controller.core.errors import RequestError, UpstreamTimeout
-from controller.core.requests import Target
 from controller.core.tenants import policy_of
 from controller.gateway.admission import Admission
 from controller.gateway.answers import JSON, Send, send_error, send_whole
@@ -37,9 +36,9 @@ from controller.gateway.model_list import ModelList
 from controller.gateway.own_pools import OwnPools
 from controller.gateway.ports import Clock, FleetFeed, KeyStore, Ledger, Upstream
 from controller.gateway.refusals import gateway_full, internal, slow_body
+from controller.gateway.resume import Resumer
 from controller.gateway.routes import MODELS, ROUTES, Route
-from controller.gateway.tables import routing_table
-from controller.routing.choose import chain_key, plan_chain
+from controller.gateway.tables import Plans, routing_table
 from controller.routing.classify import classify, known_tasks
 from controller.telemetry.gateway_metrics import GatewayMetrics
 
@@ -48,7 +47,6 @@ log = structlog.get_logger()
 Scope = MutableMapping[str, Any]  # Any: the ASGI specification's own type
 
 BODY_S = 30.0
-CHAINS_CACHED = 4096
 DEADLINE_SLACK_S = 1.0  # the caller gives up first; ours is for departures that nobody tells us about
 DISCARD_BYTES = 64 * 1024 * 1024  # a longer body is not read to its end: the connection is closed
 
@@ -78,11 +76,11 @@ class Gateway:
         self._caps = settings.gateway.caps
         self._timeouts = timeouts = settings.gateway.timeouts
         self._upstreams = (own, external)
-        self._table = routing_table(settings, usable_providers)
+        table = routing_table(settings, usable_providers)
+        self._plans = Plans(table)
         self._tasks = known_tasks(settings.rules)
         self._tenants = settings.tenants
-        self._chains: dict[tuple[object, ...], tuple[Target, ...]] = {}
-        self._models = ModelList(self._table)
+        self._models = ModelList(table)
         self._guards: set[Guard] = set()
         self._id_prefix = f"req-{secrets.token_hex(5)}-"
         self._ids = count(1)
@@ -102,7 +100,14 @@ class Gateway:
             self.pools, loads=self.loads, breakers=self.breakers, ledger=ledger, timeouts=timeouts
         )
         calls = Calls(
-            breakers=self.breakers, ledger=ledger, meter=self._meter, metrics=metrics, timeouts=timeouts, clock=clock
+            breakers=self.breakers,
+            ledger=ledger,
+            meter=self._meter,
+            metrics=metrics,
+            timeouts=timeouts,
+            clock=clock,
+            loads=self.loads,
+            resumer=Resumer(self.pools, own, clock),
         )
         self._dispatcher = Dispatcher(
             admission=self._admission,
@@ -113,6 +118,7 @@ class Gateway:
             timeouts=timeouts,
             clock=clock,
             salts=CacheSalts(keys.pepper),
+            may_resume=settings.gateway.resume,
         )
         for name in settings.pools:
             metrics.target(name, is_own=True)
@@ -244,7 +250,7 @@ class Gateway:
             exchange.classified = True
             if decoded.facts.deadline_s is not None and not decoded.facts.stream:
                 guard.limit(decoded.facts.deadline_s + DEADLINE_SLACK_S)
-            exchange.plan = self._plan(exchange)
+            exchange.plan = self._plans.of(exchange.profile)
             self._meter.arrived(exchange)
             await self._dispatcher.run(exchange, guard, send)
         except asyncio.CancelledError:
@@ -278,17 +284,6 @@ class Gateway:
         if size_bytes > limit_bytes:
             raise too_large(limit_bytes)
         return b"".join(chunks)
-
-    def _plan(self, exchange: Exchange) -> tuple[Target, ...]:
-        profile = exchange.profile
-        key = chain_key(profile)
-        chain = self._chains.get(key)
-        if chain is None:
-            chain = plan_chain(profile, self._table)
-            if len(self._chains) >= CHAINS_CACHED:
-                self._chains.clear()
-            self._chains[key] = chain
-        return chain
 
 
 def _declared_bytes(headers: HeaderMap) -> int:

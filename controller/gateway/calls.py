@@ -18,15 +18,18 @@ from controller.gateway.dialects.translated_stream import TranslatedStream
 from controller.gateway.exchange import Exchange
 from controller.gateway.guard import CallerLeft, Guard
 from controller.gateway.headers import answer_headers
-from controller.gateway.loads import Ticket
+from controller.gateway.loads import Loads, Ticket
 from controller.gateway.metering import Meter
-from controller.gateway.ports import Clock, Ledger, UpstreamCall
+from controller.gateway.ports import Clock, Ledger, UpstreamCall, UpstreamResponse
 from controller.gateway.relay import StreamRelay, read_whole, refuse_errors, until_content
+from controller.gateway.resumable_stream import ResumableStream
+from controller.gateway.resume import RESUMPTIONS_MAX, Resumer, is_death
 from controller.routing.attempts import Outcome
+from controller.routing.balance import Candidate
 from controller.telemetry.gateway_metrics import GatewayMetrics
 
 BYTES_PER_TOKEN = 4
-ANSWERED, BROKEN, FAILED, LEFT = "answered", "broken", "failed", "caller left"
+ANSWERED, BROKEN, FAILED, LEFT, RESUMED = "answered", "broken", "failed", "caller left", "resumed"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -42,6 +45,7 @@ class Call:
     send: Send
     started_s: float = 0.0
     ticket: Ticket | None = None
+    died: frozenset[str] = frozenset()  # replicas that died while they answered
 
 
 class Calls:
@@ -56,7 +60,11 @@ class Calls:
         metrics: GatewayMetrics,
         timeouts: Timeouts,
         clock: Clock,
+        loads: Loads,
+        resumer: Resumer | None = None,
     ) -> None:
+        self._loads = loads
+        self._resumer = resumer
         self._breakers = breakers
         self._ledger = ledger
         self._meter = meter
@@ -139,7 +147,9 @@ class Calls:
         """None when all of it went through; the error when it broke after its first byte."""
         exchange, destination = call.exchange, call.destination
         response = await destination.upstream.open(call.request)
-        stream = destination.stream(exchange.decoded, exchange.caller, int(exchange.at_s))
+        source = exchange.resumable
+        stream = destination.stream(exchange.decoded, exchange.caller, int(exchange.at_s), source)
+        relay: StreamRelay | None = None
         try:
             if response.status != 200:
                 await refuse_errors(response, self._clock.unix_s())
@@ -152,6 +162,7 @@ class Calls:
                 call.guard,
                 call.send,
                 lambda error: _error_events(call, stream, error),
+                resume=None if source is None else lambda error: self._resume(call, source, error),
             )
             exchange.started, exchange.status = True, 200
             await relay.begin(answer_headers(exchange, destination, stream=True), first)
@@ -160,7 +171,46 @@ class Calls:
         finally:
             if exchange.started:
                 self._use(exchange, destination, stream)
-            await response.close(finished=stream.done and stream.error is None)
+            ended = stream.done and stream.error is None
+            await (response.close(finished=ended) if relay is None else relay.close(finished=ended))
+
+    async def _resume(self, call: Call, source: ResumableStream, error: UpstreamError) -> UpstreamResponse | None:
+        """The response of another replica that goes on; None when none does, and the error stands."""
+        pool, place, now_s = call.target.pool, call.place, self._now_s()
+        if self._resumer is None or pool is None or not is_death(error) or len(call.died) >= RESUMPTIONS_MAX:
+            return None
+        died = call.died | {place.breaker}
+        try:
+            async with asyncio.timeout(min(self._timeouts.ttft_s, max(0.0, call.guard.remaining_s))):
+                found = await self._resumer.resumed(pool, call.request, source, died)
+        except TimeoutError:
+            return None
+        if found is None:
+            return None
+        self._breakers.failed(place.breaker, error, now_s, is_own=True)
+        self._record(call, RESUMED, f"{RESUMED} elsewhere: {error}", None)
+        if call.ticket is not None:
+            call.ticket.end()
+        call.died = died
+        self._move(call, found[1], source.input_tokens)
+        return found[0]
+
+    def _move(self, call: Call, candidate: Candidate, input_tokens: int) -> None:
+        """Afterwards the call counts as one of the replica that goes on."""
+        replica = candidate.replica
+        load = self._loads.of(replica.replica_id)
+        call.place = Admitted(
+            base_url=replica.url,
+            breaker=replica.replica_id,
+            replica=replica,
+            load=load,
+            predicted_ttft_s=candidate.predicted_ttft_s,
+        )
+        call.started_s, call.exchange.replica_id = self._now_s(), replica.replica_id
+        self._breakers.started(replica.replica_id, call.started_s)
+        call.ticket = load.start(input_tokens, call.started_s, stream=True)
+        call.ticket.first_token()
+        call.guard.progress()
 
     def _use(self, exchange: Exchange, destination: Destination, stream: Stream) -> None:
         """What the stream used: the upstream's word when it came to that, else what went by."""

@@ -25,6 +25,7 @@ _NUMBERS = {
     "presence_penalty": (-2.0, 2.0),
 }
 _PRIORITIES = {priority.value.encode(): priority for priority in Priority}
+_RESUME = {b"allow": True, b"never": False}
 _ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
 
 
@@ -51,6 +52,7 @@ class Decoded:
     native_only: str | None = None
     dropped: tuple[str, ...] = ()
     asked: Document | None = None
+    resume: bool | None = None  # the caller's word on going on elsewhere when a stream's engine dies
 
 
 def wrong(param: str, message: str, code: str = "invalid_value") -> RequestError:
@@ -251,6 +253,16 @@ def _priority(headers: HeaderMap) -> Priority | None:
     return priority
 
 
+def _resume(headers: HeaderMap) -> bool | None:
+    value = headers.get(b"x-spillway-resume")
+    if value is None:
+        return None
+    found = _RESUME.get(value.lower())
+    if found is None:
+        raise wrong("x-spillway-resume", "`x-spillway-resume` must be 'allow' or 'never'")
+    return found
+
+
 def _deadline_s(headers: HeaderMap) -> float | None:
     """The SDK's read timeout; a header that makes no sense is ignored."""
     value = headers.get(b"x-stainless-read-timeout")
@@ -328,4 +340,5 @@ def with_facts(
         native_only=native_only,
         dropped=dropped,
         asked=asked,
+        resume=_resume(headers),
     )

@@ -19,9 +19,10 @@ from controller.gateway.dialects.messages_native import MessagesRelay
 from controller.gateway.dialects.translated_stream import TranslatedStream
 from controller.gateway.openai_wire import OpenAIStream
 from controller.gateway.ports import Upstream
+from controller.gateway.resumable_stream import ResumableStream
 from controller.telemetry.gateway_metrics import GatewayMetrics, TargetMetrics
 
-Stream = OpenAIStream | AnthropicStream | MessagesRelay | TranslatedStream
+Stream = OpenAIStream | AnthropicStream | MessagesRelay | ResumableStream | TranslatedStream
 OWN_PREFIX = "/v1"
 _ROLE_TOKENS = 16  # what a chat template adds per message, generously
 
@@ -76,11 +77,16 @@ class Destination:
         """Whether it speaks the caller's own dialect."""
         return caller.dialect is (Dialect.ANTHROPIC if self.is_anthropic else Dialect.OPENAI)
 
-    def stream(self, decoded: Decoded, caller: Caller, created_s: int) -> Stream:
-        """What reads its event streams and says them in the caller's words."""
+    def resumable(self, decoded: Decoded) -> ResumableStream:
+        """What reads its event streams and remembers their token ids."""
+        return ResumableStream(OpenAIStream(wants_usage=decoded.wants_usage), decoded.operation)
+
+    def stream(self, decoded: Decoded, caller: Caller, created_s: int, source: ResumableStream | None = None) -> Stream:
+        """What reads its event streams, or `source` that does, and says them in the caller's words."""
         if self.is_anthropic and caller.dialect is Dialect.ANTHROPIC:
             return MessagesRelay()
-        inner: OpenAIStream | AnthropicStream = OpenAIStream(wants_usage=decoded.wants_usage)
+        inner: OpenAIStream | AnthropicStream | ResumableStream
+        inner = OpenAIStream(wants_usage=decoded.wants_usage) if source is None else source
         if self.is_anthropic:
             inner = AnthropicStream(wants_usage=decoded.wants_usage, created_s=created_s)
         writer = caller.writer(decoded, created_s)

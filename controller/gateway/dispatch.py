@@ -19,6 +19,7 @@ from controller.gateway.exchange import Exchange, Skip
 from controller.gateway.guard import Guard
 from controller.gateway.ports import Clock, Ledger, UpstreamCall
 from controller.gateway.refusals import give_up
+from controller.gateway.resumable_stream import is_resumable, with_ids
 from controller.routing.attempts import Attempt, Outcome, RetryBudget, attempts, is_replica_gone
 from controller.routing.phases import default_temperature
 from controller.routing.table import AUTO
@@ -69,9 +70,11 @@ class Dispatcher:
         metrics: GatewayMetrics,
         timeouts: Timeouts,
         clock: Clock,
+        may_resume: bool = False,
         salts: CacheSalts,
     ) -> None:
         self._salts = salts
+        self._may_resume = may_resume
         self._admission = admission
         self._calls = calls
         self._destinations = destinations
@@ -164,6 +167,10 @@ class Dispatcher:
         body = destination.body(exchange.decoded, temperature)
         if destination.is_own and exchange.operation is not Operation.EMBEDDINGS:
             body = self._salts.salted(body, profile.tenant)
+        exchange.resumable = None
+        if self._may_resume and destination.is_own and is_resumable(exchange.decoded):
+            body = with_ids(body)
+            exchange.resumable = destination.resumable(exchange.decoded)
         return UpstreamCall(
             base_url=place.base_url,
             path=destination.path,

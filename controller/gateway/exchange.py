@@ -11,6 +11,7 @@ from controller.core.records import record
 from controller.core.requests import Operation, RequestProfile, Target
 from controller.gateway.decode import Decoded
 from controller.gateway.dialects.caller import Caller
+from controller.gateway.resumable_stream import ResumableStream
 
 CALLER_LEFT = 499  # nginx's number for it; nobody sees it but the books
 
@@ -54,6 +55,7 @@ class Exchange:
     bought: bool = False  # an external call went out: it may cost even when nobody heard the answer
     ttft_s: float | None = None
     status: int = 0
+    resumable: ResumableStream | None = None  # what remembers the token ids of a stream that may go on elsewhere
     started: bool = False  # the head of the answer went out
     error: str | None = None
 

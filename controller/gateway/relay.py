@@ -7,7 +7,7 @@ broken stream ends in an explicit error event.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from email.utils import parsedate_to_datetime
 
 from controller.core.errors import (
@@ -89,7 +89,7 @@ async def until_content(response: UpstreamResponse, stream: Stream) -> bytes:
 class StreamRelay:
     """The part of a stream after its head went out."""
 
-    __slots__ = ("_error_event", "_guard", "_response", "_send", "_sending", "_stream")
+    __slots__ = ("_error_event", "_guard", "_response", "_resume", "_send", "_sending", "_stream")
 
     def __init__(
         self,
@@ -98,12 +98,15 @@ class StreamRelay:
         guard: Guard,
         send: Send,
         error_event: Callable[[UpstreamError], bytes],
+        *,
+        resume: Callable[[UpstreamError], Awaitable[UpstreamResponse | None]] | None = None,
     ) -> None:
         self._response = response
         self._stream = stream
         self._guard = guard
         self._send = send
         self._error_event = error_event
+        self._resume = resume
         self._sending = False
 
     async def begin(self, headers: Headers, first: bytes) -> None:
@@ -115,21 +118,38 @@ class StreamRelay:
     async def rest(self) -> UpstreamError | None:
         """Everything else, to its proper end or to an error event, which is returned."""
         stream = self._stream
+        tail = await self._to_the_end()
+        while stream.error is not None and self._resume is not None:
+            response = await self._resume(stream.error)
+            if response is None:
+                break
+            await self._response.close()
+            self._response = response
+            stream.error = None
+            tail = await self._to_the_end()
+        if stream.error is not None:
+            tail = self._error_event(stream.error)
+        await self._send({"type": "http.response.body", "body": tail, "more_body": False})
+        return stream.error
+
+    async def close(self, *, finished: bool) -> None:
+        """Afterwards whoever answered last knows that nobody listens."""
+        await self._response.close(finished=finished)
+
+    async def _to_the_end(self) -> bytes:
+        """What to send last; the stream has its error when it broke."""
         try:
-            tail = await self._events()
+            return await self._events()
         except UpstreamError as error:
-            stream.error = error
+            self._stream.error = error
         except asyncio.CancelledError as cancelled:
             why = self._guard.translate()
             if not isinstance(why, UpstreamTimeout):
                 raise why if why is not None else cancelled from None
             if self._sending:  # the caller has not taken a byte for that long: nobody is there to be told
                 raise CallerLeft from why
-            stream.error = why
-        if stream.error is not None:
-            tail = self._error_event(stream.error)
-        await self._send({"type": "http.response.body", "body": tail, "more_body": False})
-        return stream.error
+            self._stream.error = why
+        return b""
 
     async def _events(self) -> bytes:
         """Relays until the stream's end; returns what to send last."""

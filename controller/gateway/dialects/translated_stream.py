@@ -9,6 +9,7 @@ from controller.core.money import Usage
 from controller.gateway.anthropic_stream import AnthropicStream
 from controller.gateway.dialects.caller import StreamWriter
 from controller.gateway.openai_wire import OpenAIStream
+from controller.gateway.resumable_stream import ResumableStream
 from controller.gateway.sse import Splitter
 
 
@@ -17,7 +18,7 @@ class TranslatedStream:
 
     __slots__ = ("_inner", "_splitter", "_writer")
 
-    def __init__(self, inner: OpenAIStream | AnthropicStream, writer: StreamWriter) -> None:
+    def __init__(self, inner: OpenAIStream | AnthropicStream | ResumableStream, writer: StreamWriter) -> None:
         self._inner = inner
         self._writer = writer
         self._splitter = Splitter()
