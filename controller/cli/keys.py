@@ -40,7 +40,8 @@ def _open(config: Path | None, state_dir: Path | None) -> KeyTable:
     return open_keys(settings_from(config, state_dir))
 
 
-def _checked(what: str, value: str) -> str:
+def checked_name(what: str, value: str) -> str:
+    """The value, if it may name a key or a tenant."""
     if NAME_PATTERN.fullmatch(value):
         return value
     raise CliError(
@@ -74,8 +75,8 @@ def create(
     """Make a key. Its text is shown this once and stored nowhere."""
     from controller.cli.output import emit_json, say
 
-    _checked("name", name)
-    _checked("tenant", tenant)
+    checked_name("name", name)
+    checked_name("tenant", tenant)
     keys = _open(config, state_dir)
     try:
         text, record = keys.create(tenant, name, now_s=time.time())

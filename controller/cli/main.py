@@ -13,8 +13,8 @@ from controller.core.errors import SpillwayError
 
 # In the order `spillway --help` lists them; each module has `register(app)` and imports what is heavy only when run.
 COMMANDS = (
-    "up", "demo", "status", "request", "route", "load", "pool", "keys", "ledger", "config",
-    "gateway", "controller", "engine_sim",
+    "up", "demo", "status", "request", "route", "load", "pool", "keys", "connect", "ledger",
+    "config", "gateway", "controller", "engine_sim",
 )  # fmt: skip
 
 EPILOG = "Start here: spillway up    Then: spillway status --watch    Exit codes: spillway help exit-codes"
@@ -36,6 +36,7 @@ HELP_TOPICS = {
         "LLAMA_8B_ENDPOINT, MIXTRAL_ENDPOINT, LLAMA_70B_ENDPOINT",
         "                       fixed replicas with a /v1 suffix; a comma separates several",
         "SPILLWAY_STATE_DIR     keys, ledger and run state (default .spillway)",
+        "SPILLWAY_API_KEY       the key that `spillway connect` uses when it is not to make one",
         "NO_COLOR, FORCE_COLOR, TERM, COLUMNS",
         "                       as everywhere",
     ),

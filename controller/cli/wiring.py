@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from controller.adapters.ledger_reader import LedgerReader
     from controller.adapters.ledger_store import LedgerStore
     from controller.adapters.local_http import ChatClient, LocalHttp
+    from controller.adapters.setting_files import SettingFiles
     from controller.adapters.spec_files import SpecFiles
     from controller.config.settings import Settings
     from controller.gateway.server import Service
@@ -83,6 +84,13 @@ def open_spec(settings: Settings) -> SpecFiles:
 
     _warn_on_stderr()
     return SpecFiles(settings.state_dir)
+
+
+def open_setting_files(settings: Settings) -> SettingFiles:
+    """Settings files of clients, and what they held before."""
+    from controller.adapters.setting_files import SettingFiles
+
+    return SettingFiles(settings.state_dir / "connect")
 
 
 def _warn_on_stderr() -> None:
