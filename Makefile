@@ -1,5 +1,5 @@
 # Every command a newcomer needs. `make help` lists them.
-.PHONY: help up demo test test-all faults lint bench env dev-env vllm-env lock clean
+.PHONY: help up demo test test-all faults lint bench env dev-env vllm-env clients-env lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -13,8 +13,8 @@ demo: env ## watch a pool saturate, spill, grow, un-spill and shrink under real 
 test: dev-env ## unit, property, contract and end-to-end tests (<= 5 minutes on 2 cores)
 	@.venv/bin/python -m pytest -q -n 2 --dist loadfile -m "not slow and not vllm and not faults" --cov --cov-report=term --cov-fail-under=100
 
-test-all: dev-env vllm-env ## the slower suites: real vLLM on CPU, the demo, long end-to-end runs
-	@.venv/bin/python -m pytest -q -m "slow or vllm or faults"
+test-all: dev-env vllm-env clients-env ## the slower suites: real vLLM on CPU, the demo, long end-to-end runs
+	@.venv/bin/python -m pytest -q -m "slow or vllm or faults or clients"
 
 faults: dev-env ## the fault matrix: what breaks, when it is seen, when it heals, and what must hold
 	@.venv/bin/python -m tests.faults
@@ -38,8 +38,11 @@ dev-env:
 vllm-env: ## install the real vLLM server for CPU into .venv-vllm (6 GB)
 	@scripts/vllm-env.sh
 
+clients-env: ## install the Node clients that the suites drive (openai, Codex, Claude Code; 660 MB)
+	@scripts/clients-env.sh
+
 lock: env ## remake the hash-locked requirements
 	@scripts/lock.sh
 
 clean: ## remove environments, caches and local state
-	@rm -rf .venv .venv-vllm .venv-bench-litellm .spillway .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf .venv .venv-vllm .venv-bench-litellm .clients .spillway .mypy_cache .ruff_cache .pytest_cache .hypothesis

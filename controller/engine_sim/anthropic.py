@@ -38,8 +38,8 @@ def read_messages(document: dict[str, Any]) -> Ask:
         raise Refusal(400, "messages: at least one message is required")
     if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
         raise Refusal(400, "max_tokens: Field required, at least 1")
-    if any(one.get("role") not in ("user", "assistant") for one in messages):
-        raise Refusal(400, "messages: role must be user or assistant")
+    if any(one.get("role") not in ("user", "assistant", "system") for one in messages):
+        raise Refusal(400, "messages: role must be user, assistant or system")
     system = document.get("system")
     whole = [{"role": "system", "content": system}, *messages] if system else messages
     data, images = render_chat(whole)

@@ -49,7 +49,7 @@ def test_json_env(before: str) -> None:
     assert after.endswith("\n") == (before.endswith("\n") or not before)
     assert ("\r\n" in after) == ("\r\n" in before)
     for indent in ("    ", "\t"):
-        assert f"\n{indent}\"" not in before or f"\n{indent}\"" in after
+        assert f'\n{indent}"' not in before or f'\n{indent}"' in after
 
 
 @pytest.mark.parametrize("before", ["// mine\n{}", "[]", '{"env": []}', '{"env": {'])
@@ -66,7 +66,7 @@ def test_json_that_cannot_be_edited_is_refused(before: str) -> None:
         pytest.param('# mine\nmodel = "o3"  # best\napproval = "never"\n\n[mcp.x]\ncommand = "y"', id="comments"),
         pytest.param('[model_providers.azure]\nname = "Azure"\n\n[tui]\ntheme = "dark"\n', id="another provider"),
         pytest.param('list = [\n  "a",\n  "b",\n]\n[[hooks]]\nx = 1\n', id="lists"),
-        pytest.param('a = 1\r\n[t]\r\nb = 2\r\n', id="CRLF"),
+        pytest.param("a = 1\r\n[t]\r\nb = 2\r\n", id="CRLF"),
     ],
 )
 def test_toml(before: str) -> None:

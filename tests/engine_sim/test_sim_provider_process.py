@@ -119,13 +119,13 @@ def test_anthropic_calls_a_tool(standin: Server, stream: bool) -> None:
         ({"model": CLAUDE, "messages": ASK}, 400, "invalid_request_error"),
         ({"model": CLAUDE, "max_tokens": 1, "messages": []}, 400, "invalid_request_error"),
         (
-            {"model": CLAUDE, "max_tokens": 1, "messages": [{"role": "system", "content": "x"}]},
+            {"model": CLAUDE, "max_tokens": 1, "messages": [{"role": "tool", "content": "x"}]},
             400,
             "invalid_request_error",
         ),
         ({"model": "nope", "max_tokens": 1, "messages": ASK}, 404, "not_found_error"),
     ],
-    ids=["no limit", "no messages", "system role", "unknown model"],
+    ids=["no limit", "no messages", "unknown role", "unknown model"],
 )
 def test_anthropic_refuses_in_its_own_shape(standin: Server, body: object, status: int, kind: str) -> None:
     """Error type by status, with a request id."""
