@@ -11,7 +11,7 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from controller.adapters.sqlite_keys import SqliteKeys
+from controller.adapters.key_store import KeyTable
 from controller.cli import connect
 from controller.cli.connect_clients import CLIENTS
 from controller.cli.connect_real import REAL
@@ -55,7 +55,7 @@ def _file(name: str) -> Path:
 
 
 def _live_keys(home: Path) -> list[str]:
-    keys = SqliteKeys(home.parent / "state" / "spillway.db", home.parent / "state" / "pepper")
+    keys = KeyTable(home.parent / "state" / "spillway.db", home.parent / "state" / "pepper")
     try:
         return [record.name for record in keys.list() if record.revoked_at_s is None]
     finally:
