@@ -19,12 +19,13 @@ from rich.table import Table
 from tests.bench import targets as target_list
 from tests.bench.figures import ROWS, Figures, Row, medians, with_ratios
 from tests.bench.measures import QUICK, Effort, measure
+from tests.bench.processes import TargetDown
 
 TARGET_CORE, LOAD_CORE = 0, 1
 DECISIONS_REACH_MS = 50.0
 ROUNDS = 3
 PIPE_WIDTH = 120
-NAMES = ("direct", "spillway", "litellm", "decisions")
+NAMES = ("direct", *target_list.TARGETS, "decisions")
 
 
 def _parse() -> argparse.Namespace:
@@ -50,7 +51,7 @@ async def _round(names: Sequence[str], effort: Effort) -> tuple[dict[str, Figure
                 try:
                     async with target_list.TARGETS[name](Path(folder), upstream, core=TARGET_CORE) as target:
                         found[name], failures = await measure(target, upstream, effort, _tell)
-                except target_list.TargetDown as error:
+                except TargetDown as error:
                     notes.append(f"{name} was not measured: {error}")
                     continue
                 notes += failures

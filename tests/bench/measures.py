@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tests.bench.load import Counts, closed_loop, get_json, open_and_leave, request_bytes
-from tests.bench.targets import Target
+from tests.bench.processes import Target
 
 UNARY_CONNECTIONS = 64
 LARGE_CONNECTIONS = 16
