@@ -18,7 +18,7 @@ from controller.core.errors import RequestError, UpstreamTimeout
 from controller.core.tenants import policy_of
 from controller.gateway.admission import Admission
 from controller.gateway.answers import JSON, Send, send_error, send_whole
-from controller.gateway.auth import authenticate, credential
+from controller.gateway.auth import Doorman, credential
 from controller.gateway.breakers import Breakers
 from controller.gateway.cache_salts import CacheSalts
 from controller.gateway.calls import Calls
@@ -71,7 +71,7 @@ class Gateway:
         self.loads = Loads()
         self.breakers = Breakers()
         self.metrics = GatewayMetrics(self.loads.in_flight)
-        self._keys = keys
+        self._door = Doorman(keys)
         self._clock = clock
         self._caps = settings.gateway.caps
         self._timeouts = timeouts = settings.gateway.timeouts
@@ -169,7 +169,7 @@ class Gateway:
         caller = MESSAGES_CALLER if b"anthropic-version" in headers else OPENAI_CALLER
         try:
             if path == MODELS or path.startswith(MODELS + b"/"):
-                key = authenticate(credential(headers), self._keys)
+                key = self._door.admit(credential(headers))
                 if scope["method"] != "GET":
                     raise _wrong_method("GET")
                 body = self._models.answer(
@@ -234,7 +234,7 @@ class Gateway:
             self._meter.price_target(exchange)
 
     async def _answer(self, exchange: Exchange, headers: HeaderMap, receive: Receive, send: Send) -> None:
-        exchange.key = key = authenticate(credential(headers), self._keys)
+        exchange.key = key = self._door.admit(credential(headers))
         caps = self._caps
         if self.metrics.in_flight > caps.in_flight:
             raise gateway_full(caps.in_flight)

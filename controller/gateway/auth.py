@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
+from hashlib import blake2b
 
 from controller.core.errors import RequestError
 from controller.core.keys import KeyRecord, key_matches, split_key
 from controller.gateway.ports import KeyStore
+
+REMEMBERED_KEYS = 4096
 
 
 def _refusal(message: str) -> RequestError:
@@ -33,3 +37,32 @@ def authenticate(header: bytes | None, keys: KeyStore) -> KeyRecord:
     if not key_matches(record, keys.pepper, secret) or record is None:
         raise _refusal("this API key is not valid (`spillway keys list` shows which are)")
     return record
+
+
+class Doorman:
+    """Remembers which keys were good, for the HMAC is a twentieth of a request; never the keys, only a keyed digest.
+
+    A remembered key is good while the store holds the very record that it was checked against: whatever changes about
+    a key makes a new record.
+    """
+
+    __slots__ = ("_keys", "_known", "_salt")
+
+    def __init__(self, keys: KeyStore) -> None:
+        self._keys = keys
+        self._salt = os.urandom(32)
+        self._known: dict[bytes, KeyRecord] = {}
+
+    def admit(self, header: bytes | None) -> KeyRecord:
+        """The key's record, as `authenticate` has it."""
+        if not header:
+            return authenticate(header, self._keys)
+        digest = blake2b(header, key=self._salt, digest_size=16).digest()
+        record = self._known.get(digest)
+        if record is not None and self._keys.lookup(record.public_id) is record:
+            return record
+        record = authenticate(header, self._keys)
+        if len(self._known) >= REMEMBERED_KEYS:
+            self._known.clear()
+        self._known[digest] = record
+        return record

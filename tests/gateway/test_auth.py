@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.core.errors import RequestError
-from controller.gateway.auth import authenticate
+from controller.gateway.auth import REMEMBERED_KEYS, Doorman, authenticate
 from tests.gateway.gateway_builders import KEY, SECRET, MemoryKeys
 
 GOOD = f"Bearer sp-{KEY.public_id}-{SECRET}".encode()
@@ -68,3 +68,40 @@ def test_no_other_bytes_are_let_in(header: bytes) -> None:
     """Any header is refused with 401, unless it is the key."""
     if header.strip() != GOOD:
         assert refusal(header)[1] == 401
+
+
+def _admitted(doorman: Doorman, header: bytes | None) -> str:
+    try:
+        return doorman.admit(header).name
+    except RequestError as error:
+        return error.code
+
+
+def test_a_remembered_key_is_good_until_its_record_changes() -> None:
+    """Revoked, it is refused at once; made anew under its id with another secret, the old one is refused."""
+    records = {KEY.public_id: KEY}
+    doorman = Doorman(MemoryKeys(records))
+    assert [_admitted(doorman, GOOD), _admitted(doorman, GOOD)] == ["app", "app"]
+    for changed in (replace(KEY, revoked_at_s=1.0), replace(KEY, digest=bytes(32))):
+        records[KEY.public_id] = changed
+        assert _admitted(doorman, GOOD) == "invalid_api_key"
+    records[KEY.public_id] = KEY
+    assert _admitted(doorman, GOOD) == "app"
+    del records[KEY.public_id]
+    assert _admitted(doorman, GOOD) == "invalid_api_key"
+
+
+@pytest.mark.parametrize("header", [*WRONG.values(), None, b""], ids=[*WRONG, "none", "empty"])
+def test_who_was_refused_is_not_remembered(header: bytes | None) -> None:
+    """A wrong key is wrong again, whoever was let in before."""
+    doorman = Doorman(MemoryKeys())
+    doorman.admit(GOOD)
+    assert [_admitted(doorman, header), _admitted(doorman, header)] == ["invalid_api_key"] * 2
+
+
+def test_only_so_many_keys_are_remembered() -> None:
+    """However many ways there are to write one key."""
+    doorman = Doorman(MemoryKeys())
+    for spaces in range(REMEMBERED_KEYS + 3):
+        doorman.admit(GOOD.replace(b" ", b" " * (1 + spaces)))
+    assert len(doorman._known) == 3
