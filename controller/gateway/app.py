@@ -28,7 +28,7 @@ from controller.gateway.dialects.messages_caller import MESSAGES_CALLER
 from controller.gateway.dialects.openai_caller import OPENAI_CALLER
 from controller.gateway.dispatch import Dispatcher
 from controller.gateway.exchange import CALLER_LEFT, Exchange
-from controller.gateway.guard import CallerLeft, Guard, Receive
+from controller.gateway.guard import Alarms, CallerLeft, Guard, Receive
 from controller.gateway.headers import refusal_headers
 from controller.gateway.loads import Loads
 from controller.gateway.metering import Meter
@@ -82,6 +82,7 @@ class Gateway:
         self._tenants = settings.tenants
         self._models = ModelList(table)
         self._guards: set[Guard] = set()
+        self._alarms = Alarms()
         self._id_prefix = f"req-{secrets.token_hex(5)}-"
         self._ids = count(1)
         self.pools = OwnPools(
@@ -238,7 +239,7 @@ class Gateway:
         caps = self._caps
         if self.metrics.in_flight > caps.in_flight:
             raise gateway_full(caps.in_flight)
-        guard = Guard(self._timeouts.total_s, self._timeouts.idle_s)
+        guard = Guard(self._timeouts.total_s, self._timeouts.idle_s, self._alarms)
         self._guards.add(guard)
         try:
             guard.begin("body", BODY_S)

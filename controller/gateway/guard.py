@@ -16,14 +16,42 @@ Message = MutableMapping[str, Any]  # Any: the ASGI specification's own type
 Receive = Callable[[], Awaitable[Message]]
 
 
+EARLY_S = 0.1  # a request that ends sooner never sets a timer
+
+
 class CallerLeft(Exception):
     """The caller has closed the connection; nobody reads an answer."""
+
+
+class Alarms:
+    """Sets the timers of guards once they are `EARLY_S` old: most requests have ended by then, and a timer is dear."""
+
+    __slots__ = ("_loop", "_young")
+
+    def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._young: list[Guard] = []
+
+    def add(self, guard: Guard, loop: asyncio.AbstractEventLoop) -> None:
+        """Its timer is set in a while, unless it is closed by then."""
+        if loop is not self._loop:
+            self._loop, self._young = loop, []
+        if not self._young:
+            loop.call_later(EARLY_S, self._set)
+        self._young.append(guard)
+
+    def _set(self) -> None:
+        young, self._young = self._young, []
+        for guard in young:
+            if guard.is_young:
+                guard.grow()
 
 
 class Guard:
     """Cancels the request's task when the caller leaves or time is up; `run` turns that into the fitting error."""
 
     __slots__ = (
+        "_alarms",
         "_armed_s",
         "_due_s",
         "_idle_s",
@@ -36,15 +64,17 @@ class Guard:
         "_total_s",
         "_waiting",
         "expired",
+        "is_young",
         "left",
     )
 
-    def __init__(self, total_s: float, idle_s: float) -> None:
-        self._loop = asyncio.get_running_loop()
+    def __init__(self, total_s: float, idle_s: float, alarms: Alarms | None = None) -> None:
         task = asyncio.current_task()
         if task is None:
             raise RuntimeError("a guard belongs to the task of its request")
         self._task = task
+        self._loop = task.get_loop()  # asking for the running loop is a system call each time
+        self._alarms = alarms
         self._idle_s = idle_s
         self._total_s = total_s
         self._total_due_s = self._loop.time() + total_s
@@ -54,6 +84,7 @@ class Guard:
         self._phase_s = total_s
         self._timer: asyncio.TimerHandle | None = None
         self._waiting: Coroutine[Any, Any, Message] | Generator[Any, Any, Message] | None = None
+        self.is_young = False  # `alarms` will set its timer
         self.left = False
         self.expired: UpstreamTimeout | None = None
 
@@ -94,10 +125,8 @@ class Guard:
         """A phase starts: it may take this long, within the time of the whole request."""
         now_s = self._loop.time()
         self._phase, self._phase_s = phase, limit_s
-        self._due_s = now_s + limit_s
-        due_s = min(self._due_s, self._total_due_s)
-        if self._timer is None or due_s < self._armed_s:
-            self._arm(due_s)
+        due_s = self._due_s = now_s + limit_s
+        self._wake_at(due_s if due_s < self._total_due_s else self._total_due_s, now_s)
 
     def settle(self) -> None:
         """The phase is over: until the next one only the time of the whole request counts."""
@@ -105,11 +134,11 @@ class Guard:
 
     def limit(self, total_s: float) -> None:
         """The whole request may take this long from now on, once its own deadline is known."""
-        if total_s < self.remaining_s:
+        now_s = self._loop.time()
+        if now_s + total_s < self._total_due_s:
             self._total_s = total_s
-            self._total_due_s = self._loop.time() + total_s
-            if self._timer is None or self._total_due_s < self._armed_s:
-                self._arm(self._total_due_s)
+            self._total_due_s = now_s + total_s
+            self._wake_at(self._total_due_s, now_s)
 
     def expire(self, why: UpstreamTimeout) -> None:
         """Time is up by somebody else's word."""
@@ -123,6 +152,23 @@ class Guard:
             self.begin("idle", self._idle_s)
         else:
             self._due_s = self._loop.time() + self._idle_s
+
+    def _wake_at(self, due_s: float, now_s: float) -> None:
+        """Afterwards a look at the clock is due by then at the latest."""
+        if self._timer is not None:
+            if due_s < self._armed_s:
+                self._arm(due_s)
+        elif self._alarms is None or due_s - now_s < 2 * EARLY_S:
+            self._arm(due_s)
+        elif not self.is_young:
+            self.is_young = True
+            self._alarms.add(self, self._loop)
+
+    def grow(self) -> None:
+        """It lives longer than most: its timer is set."""
+        self.is_young = False
+        if self._timer is None:
+            self._arm(min(self._due_s, self._total_due_s))
 
     def _arm(self, due_s: float) -> None:
         if self._timer is not None:
@@ -155,6 +201,7 @@ class Guard:
 
     def close(self) -> None:
         """Afterwards nothing of this guard fires any more."""
+        self.is_young = False
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -10,19 +10,19 @@ import pytest
 import uvloop
 
 from controller.core.errors import UpstreamTimeout
-from controller.gateway.guard import CallerLeft, Guard, Message
+from controller.gateway.guard import EARLY_S, Alarms, CallerLeft, Guard, Message
 from tests.gateway.jumping_loop import jumping
 
 Body = Callable[[Guard], Awaitable[None]]
 
 
-def guarded(body: Body) -> tuple[Exception | None, float]:
+def guarded(body: Body, alarms: Alarms | None = None) -> tuple[Exception | None, float]:
     """Why the body was cancelled, if it was by the guard, and after how many seconds."""
     found: list[tuple[Exception | None, float]] = []
 
     async def main() -> None:
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
-        guard, began_s = Guard(100.0, 5.0), loop.time()
+        guard, began_s = Guard(100.0, 5.0, alarms), loop.time()
         why = None
         try:
             await body(guard)
@@ -99,6 +99,18 @@ async def _limited_upwards(guard: Guard) -> None:
     await asyncio.sleep(1000)
 
 
+async def _sooner_than_a_while(guard: Guard) -> None:
+    guard.begin("body", 30)
+    guard.begin("ttft", 0.03)
+    await asyncio.sleep(1000)
+
+
+async def _limited_to_less_than_a_while(guard: Guard) -> None:
+    guard.begin("body", 30)
+    guard.limit(0.15)
+    await asyncio.sleep(1000)
+
+
 async def _in_time(guard: Guard) -> None:
     guard.begin("ttft", 7)
     await asyncio.sleep(6)
@@ -116,14 +128,17 @@ TIMES = {
     "progress does not lengthen the whole": (_progress_for_ever, ("total", 100.0), 100.0),
     "a phase that is over does not count": (_settled, ("total", 100.0), 100.0),
     "a shorter deadline counts at once": (_limited, ("total", 3.0), 3.0),
+    "a phase of an instant": (_sooner_than_a_while, ("ttft", 0.03), 0.03),
+    "a deadline of an instant": (_limited_to_less_than_a_while, ("total", 0.15), 0.15),
     "a later deadline does not count": (_limited_upwards, ("total", 100.0), 100.0),
 }
 
 
+@pytest.mark.parametrize("alarms", [None, Alarms()], ids=["timers at once", "timers in a while"])
 @pytest.mark.parametrize(("body", "wanted", "when_s"), TIMES.values(), ids=TIMES.keys())
-def test_deadlines(body: Body, wanted: tuple[str, float], when_s: float) -> None:
+def test_deadlines(body: Body, wanted: tuple[str, float], when_s: float, alarms: Alarms | None) -> None:
     """The wait ends in time, with the phase that took too long."""
-    why, after_s = guarded(body)
+    why, after_s = guarded(body, alarms)
     assert isinstance(why, UpstreamTimeout)
     assert (why.phase, why.after_s) == wanted
     assert after_s == pytest.approx(when_s, abs=0.01)
@@ -152,6 +167,29 @@ def test_a_timeout_leaves_the_task_able_to_try_again() -> None:
 
     assert guarded(body) == (None, pytest.approx(19.0))
     assert phases == ["ttft", "ttft"]
+
+
+def test_a_request_that_ends_soon_sets_no_timer() -> None:
+    """Others share one that looks at who is left; a guard that was closed by then is let go."""
+
+    async def main() -> None:
+        alarms, loop = Alarms(), asyncio.get_running_loop()
+        began_s = loop.time()
+        guards = [Guard(100, 5, alarms) for _ in range(3)]
+        for guard in guards:
+            guard.begin("ttft", 7)
+        guards[0].close()
+        assert [guard._timer for guard in guards] == [None] * 3
+        await asyncio.sleep(EARLY_S * 2)
+        assert [guard._timer is None for guard in guards] == [True, False, False]
+        assert alarms._young == []
+        guards[1].close()
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.sleep(1000)
+        assert isinstance(guards[2].translate(), UpstreamTimeout)
+        assert loop.time() - began_s == pytest.approx(7)
+
+    jumping(main())
 
 
 def test_the_time_left() -> None:
