@@ -44,6 +44,7 @@ class Call(Protocol):
     base_url: str
     path: str
     headers: tuple[tuple[str, str], ...]
+    request_id: str
     body: bytes
     stream: bool
     connect_timeout_s: float
@@ -178,7 +179,7 @@ class ReqwestUpstream:
         with _translated(timeout_s):
             request = (
                 client.post(call.base_url.rstrip("/") + call.path)
-                .headers(list(call.headers))
+                .headers([*call.headers, ("x-request-id", call.request_id)])
                 .body_bytes(call.body)
                 .streamed_read_buffer_limit(STREAM_BUFFER_BYTES if call.stream else UNARY_BUFFER_BYTES)
                 .build_streamed()

@@ -174,7 +174,8 @@ class Dispatcher:
         return UpstreamCall(
             base_url=place.base_url,
             path=destination.path,
-            headers=(*destination.headers, ("x-request-id", exchange.request_id)),
+            headers=destination.headers,
+            request_id=exchange.request_id,
             body=body,
             stream=profile.stream,
             connect_timeout_s=self._timeouts.connect_s,

@@ -126,7 +126,7 @@ class Guard:
         now_s = self._loop.time()
         self._phase, self._phase_s = phase, limit_s
         due_s = self._due_s = now_s + limit_s
-        self._wake_at(due_s if due_s < self._total_due_s else self._total_due_s, now_s)
+        self._wake_at(min(self._total_due_s, due_s), now_s)
 
     def settle(self) -> None:
         """The phase is over: until the next one only the time of the whole request counts."""

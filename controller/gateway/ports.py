@@ -13,11 +13,15 @@ from controller.core.ledger import LedgerEntry
 
 @dataclass(slots=True, kw_only=True)
 class UpstreamCall:
-    """One POST. `base_url` is scheme://host[:port] with an optional path prefix; `headers` without content-length."""
+    """One POST. `base_url` is scheme://host[:port] with an optional path prefix.
+
+    `headers` are those of every call to the destination; content-length and x-request-id come to them.
+    """
 
     base_url: str
     path: str
     headers: tuple[tuple[str, str], ...]
+    request_id: str
     body: bytes
     stream: bool
     connect_timeout_s: float

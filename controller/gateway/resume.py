@@ -97,6 +97,7 @@ def _call(request: UpstreamCall, base_url: str, path: str, body: bytes, *, strea
         base_url=base_url,
         path=path,
         headers=request.headers,
+        request_id=request.request_id,
         body=body,
         stream=stream,
         connect_timeout_s=request.connect_timeout_s,

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from controller.adapters import h1_upstream, reqwest_upstream
+from controller.adapters import h1_engine_connection, reqwest_upstream
 from controller.adapters.h1_upstream import H1Upstream
 from controller.core.errors import EngineUnavailable, UpstreamTimeout
 from controller.gateway.ports import Upstream
@@ -251,7 +251,7 @@ def test_redirects_are_not_followed(kind: Kind) -> None:
 
 def test_answers_that_are_too_large(kind: Kind, monkeypatch: pytest.MonkeyPatch) -> None:
     """A whole answer over the limit, and a head of a megabyte, are failures rather than memory."""
-    for module in (h1_upstream, reqwest_upstream):
+    for module in (h1_engine_connection, reqwest_upstream):
         monkeypatch.setattr(module, "MAX_UNARY_BYTES", 100_000)
 
     async def talk(upstream: Upstream, server: Scripted) -> None:

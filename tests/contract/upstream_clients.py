@@ -36,10 +36,10 @@ each_kind = pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS.keys())
 
 def call(url: str, *, stream: bool = False, body: bytes = b"{}", connect_timeout_s: float = 1.0) -> UpstreamCall:
     """One POST."""
-    headers = (("content-type", "application/json"), ("x-request-id", "req-1"))
     return UpstreamCall(
-        base_url=url, path="/chat", headers=headers, body=body, stream=stream, connect_timeout_s=connect_timeout_s
-    )
+        base_url=url, path="/chat", headers=(("content-type", "application/json"),), request_id="req-1", body=body,
+        stream=stream, connect_timeout_s=connect_timeout_s,
+    )  # fmt: skip
 
 
 async def whole(response: UpstreamResponse) -> bytes:

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from controller.adapters import h1_upstream
+from controller.adapters import h1_engine_connection
 from controller.config.settings import Caps, GatewaySettings, Timeouts
 from controller.gateway import app, decode, sse
 from controller.web.h1_connection import Limits
@@ -69,7 +69,7 @@ LIMITS = {
     "gap within a stream, either side": f"{TIMEOUTS.idle_s:g} s",
     "whole request": f"{TIMEOUTS.total_s:g} s",
     "drain on SIGTERM": f"{GatewaySettings().drain_s:g} s",
-    "whole answer of an upstream": f"{h1_upstream.MAX_UNARY_BYTES // 2**20} MiB",
+    "whole answer of an upstream": f"{h1_engine_connection.MAX_UNARY_BYTES // 2**20} MiB",
     "one event of a stream": f"{sse.MAX_EVENT_BYTES // 2**20} MiB",
 }
 

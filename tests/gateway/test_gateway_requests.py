@@ -76,7 +76,7 @@ def test_headers_of_an_own_answer() -> None:
         "content-length": str(len(COMPLETION)),
     }
     assert re.fullmatch(r"\d+\.\d{9}", heard.headers["x-spillway-cost-usd"])
-    assert dict(world.own.calls[0].headers)["x-request-id"] == request_id
+    assert world.own.calls[0].request_id == request_id
 
 
 def test_a_stream_costs_nothing_extra_to_meter() -> None:
