@@ -8,7 +8,17 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from controller.core.models import SELF_HOSTED, Architecture, Capability, Dialect, GpuShape, Model, Provider, StepTimes
+from controller.core.models import (
+    SELF_HOSTED,
+    Architecture,
+    Capability,
+    Dialect,
+    Feature,
+    GpuShape,
+    Model,
+    Provider,
+    StepTimes,
+)
 from controller.core.money import Price
 
 Usd = Annotated[Decimal, Field(ge=0, le=1_000_000)]
@@ -74,6 +84,8 @@ class ModelRow(Row):
     replaced_by: str | None = None
     architecture: ArchitectureRow | None = None
     accepts_temperature: bool = True
+    refuses: frozenset[Feature] = frozenset()
+    takes: frozenset[Feature] = frozenset()
 
     @model_validator(mode="after")
     def _is_whole(self) -> ModelRow:
@@ -117,6 +129,8 @@ class ModelRow(Row):
             replaced_by=self.replaced_by,
             architecture=Architecture(**self.architecture.model_dump()) if self.architecture is not None else None,
             accepts_temperature=self.accepts_temperature,
+            refuses=self.refuses,
+            takes=self.takes,
         )
 
 
@@ -130,6 +144,7 @@ class ProviderRow(Row):
     tokens_per_min: Annotated[int, Field(ge=1, le=10_000_000_000)] | None = None
     ttft_s: Annotated[float, Field(gt=0, le=60)] = 0.4
     tokens_per_s: Annotated[float, Field(gt=0, le=100_000)] = 100.0
+    refuses: frozenset[Feature] = frozenset()
     source: str = "planning"
     as_of: date = date(2026, 11, 1)
 
@@ -144,6 +159,7 @@ class ProviderRow(Row):
             tokens_per_min=self.tokens_per_min,
             ttft_s=self.ttft_s,
             tokens_per_s=self.tokens_per_s,
+            refuses=self.refuses,
         )
 
 

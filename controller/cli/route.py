@@ -208,16 +208,20 @@ def _spill(first: Target, view: FleetView | None) -> tuple[list[str], bool]:
 def _skip(target: Target, decoded: Decoded, settings: Settings, view: FleetView | None) -> str | None:
     """Why the gateway would pass this link over now, as far as that can be told from outside."""
     from controller.core.models import Dialect
-    from controller.gateway.anthropic_wire import request_body
+    from controller.gateway import anthropic_wire, openai_wire
     from controller.gateway.decode import NotTranslatable
 
     if target.pool is not None and view is not None:
         seen = view.pools.get(target.pool.name)
         ready = len(target.pool.endpoints) if seen is None else seen.count(ReplicaState.READY)
         return None if ready else "no replica is ready"
-    if target.provider is not None and target.provider.dialect is Dialect.ANTHROPIC:
+    if target.provider is not None:
+        refuses = target.model.refuses | target.provider.refuses
         try:
-            request_body(decoded, target.model, temperature=None)
+            if target.provider.dialect is Dialect.ANTHROPIC:
+                anthropic_wire.request_body(decoded, target.model, temperature=None, refuses=refuses)
+            else:
+                openai_wire.request_body(decoded, target.model, is_own=False, temperature=None, refuses=refuses)
         except NotTranslatable as lack:
             return f"its API has no word for {lack}"
     return None

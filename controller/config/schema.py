@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from controller.catalogue.rows import ArchitectureRow, Milliseconds, Url, Usd, Variable, Weights
-from controller.core.models import Capability, Dialect
+from controller.core.models import Capability, Dialect, Feature
 from controller.core.requests import Complexity, Phase, Priority
 
 Name = Annotated[
@@ -98,6 +98,8 @@ class ModelPatch(Section):
     replaced_by: str | None = None
     architecture: ArchitectureRow | None = None
     accepts_temperature: bool | None = None
+    refuses: frozenset[Feature] | None = None
+    takes: frozenset[Feature] | None = None
 
 
 class ProviderPatch(Section):
@@ -110,6 +112,7 @@ class ProviderPatch(Section):
     tokens_per_min: Annotated[int, Field(strict=True, ge=1, le=10_000_000_000)] | None = None
     ttft_s: Annotated[float, Field(strict=True, gt=0, le=60)] | None = None
     tokens_per_s: Annotated[float, Field(strict=True, gt=0, le=100_000)] | None = None
+    refuses: frozenset[Feature] | None = None
     source: str | None = None
     as_of: date | None = None
 

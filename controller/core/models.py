@@ -25,6 +25,17 @@ class Capability(StrEnum):
     EMBEDDINGS = "embeddings"
 
 
+class Feature(StrEnum):
+    """What a request may ask for and not every target can do, beyond capabilities: what is known of single APIs."""
+
+    LOGPROBS = "logprobs"
+    LOGIT_BIAS = "logit_bias"
+    SEVERAL_CHOICES = "several_choices"
+    FORCED_TOOLS = "forced_tools"
+    JSON_SCHEMA = "json_schema"
+    EFFORT = "effort"
+
+
 class Dialect(StrEnum):
     """The wire protocol a provider speaks."""
 
@@ -70,6 +81,8 @@ class Model:
     replaced_by: str | None = None
     architecture: Architecture | None = None
     accepts_temperature: bool = True  # False: the API refuses a temperature, so none may be added
+    refuses: frozenset[Feature] = frozenset()  # requests that need one of these go elsewhere
+    takes: frozenset[Feature] = frozenset()  # what Anthropic's API has a field for with this model
 
     @property
     def is_own(self) -> bool:
@@ -90,6 +103,7 @@ class Provider:
     ttft_s: float = 0.4  # planning figure for the stand-in and for prediction
     tokens_per_s: float = 100.0
     simulated: bool = False
+    refuses: frozenset[Feature] = frozenset()  # of all its models
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

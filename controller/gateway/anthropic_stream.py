@@ -146,8 +146,11 @@ class AnthropicStream:
 
     def _delta(self, delta: Document, out: list[bytes]) -> None:
         kind, text, json = delta.get("type"), delta.get("text"), delta.get("partial_json")
+        thinking = delta.get("thinking")
         if kind == "text_delta" and isinstance(text, str) and text:
             self._content({"content": text}, out)
+        elif kind == "thinking_delta" and isinstance(thinking, str) and thinking:
+            self._content({"reasoning_content": thinking}, out)
         elif kind == "input_json_delta" and isinstance(json, str):
             self._arguments(json, out, needed=bool(json))
 

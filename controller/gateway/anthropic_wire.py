@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import orjson
 
-from controller.core.models import Model
+from controller.core.models import Feature, Model
 from controller.core.money import Usage
+from controller.gateway import chat_fields
+from controller.gateway.chat_fields import Kind, check, says_something
 from controller.gateway.decode import Decoded, Document, NotTranslatable
 
 VERSION = "2023-06-01"
 PATH = "/messages"
 DEFAULT_MAX_TOKENS = 4096
+_TEMPERATURE_MAX = 1.0
+_EFFORTS = {"minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "xhigh", "max": "max"}
 _JSON_WORDS = "Answer with one JSON object and nothing else."
 FINISH_REASONS = {
     "end_turn": "stop",
@@ -19,47 +23,95 @@ FINISH_REASONS = {
     "tool_use": "tool_calls",
     "refusal": "content_filter",
     "pause_turn": "stop",
+    "model_context_window_exceeded": "length",
 }
 
 
-def request_body(decoded: Decoded, model: Model, *, temperature: float | None) -> bytes:
+def request_body(
+    decoded: Decoded, model: Model, *, temperature: float | None, refuses: frozenset[Feature] = frozenset()
+) -> bytes:
     """The same request in Anthropic's words."""
     document = decoded.document
-    if decoded.n > 1:
-        raise NotTranslatable("n > 1")
+    if decoded.native_only is not None:
+        raise NotTranslatable(decoded.native_only)
+    check(document, Kind.ANTHROPIC, refuses)
     system, messages = _messages(document["messages"])
-    if decoded.facts.json_output:
-        system.append(_JSON_WORDS + _schema(document["response_format"]))
     body: Document = {
         "model": model.model_id,
         "max_tokens": decoded.facts.max_tokens or min(DEFAULT_MAX_TOKENS, model.max_output_tokens),
         "messages": messages,
     }
+    config = _output_config(document, model)
+    if decoded.facts.json_output and "format" not in config:
+        system.append(_JSON_WORDS + _schema(document["response_format"]))
+    if config:
+        body["output_config"] = config
     if system:
         body["system"] = "\n\n".join(system)
-    if model.accepts_temperature:
-        body.update(_sampling(document, temperature))
+    body.update(_sampling(document, model, temperature))
     stop = document.get("stop")
     if stop:
         body["stop_sequences"] = [stop] if isinstance(stop, str) else stop
-    if document.get("user"):
-        body["metadata"] = {"user_id": document["user"]}
+    user = document.get("user") or document.get("safety_identifier")
+    if user:
+        body["metadata"] = {"user_id": user}
     if decoded.facts.stream:
         body["stream"] = True
-    body.update(_tools(document))
+    body.update(_tools(document, model))
     try:
         return orjson.dumps(body)
     except orjson.JSONEncodeError as error:
         raise NotTranslatable("JSON that deep") from error
 
 
-def _sampling(document: Document, temperature: float | None) -> Document:
-    """Temperature or top_p: Anthropic takes one of them only."""
-    wanted = document.get("temperature")
-    wanted = temperature if wanted is None else wanted
-    if wanted is not None:
-        return {"temperature": min(1.0, wanted)}
-    return {"top_p": document["top_p"]} if document.get("top_p") is not None else {}
+def dropped(document: Document, model: Model) -> list[str]:
+    """Fields that are not sent to this model, its defaults standing instead."""
+    names = chat_fields.dropped(document, Kind.ANTHROPIC)
+    kept = _sampling(document, model, None)
+    names.extend(name for name in ("temperature", "top_p") if document.get(name) is not None and name not in kept)
+    if says_something("top_k", document.get("top_k")) and "top_k" not in kept:
+        names.append("top_k")
+    if document.get("reasoning_effort") is not None and "effort" not in _output_config(document, model):
+        names.append("reasoning_effort")
+    if document.get("user") and document.get("safety_identifier"):
+        names.append("safety_identifier")
+    if Feature.JSON_SCHEMA not in model.takes and any(_is_strict(tool) for tool in document.get("tools") or []):
+        names.append("tools.strict")
+    return names
+
+
+def _sampling(document: Document, model: Model, ours: float | None) -> Document:
+    """Temperature or top_p: Anthropic takes one of them only. Its scale ends at 1, which is also its default.
+
+    `ours`: the temperature of the rules, for a caller who says nothing of sampling.
+    """
+    if not model.accepts_temperature:
+        return {}
+    temperature, top_p = document.get("temperature"), document.get("top_p")
+    if temperature is None and top_p is None:
+        temperature = ours
+    chosen: Document = {}
+    if temperature is not None and temperature <= _TEMPERATURE_MAX:
+        chosen["temperature"] = temperature
+    elif temperature is None and top_p is not None:
+        chosen["top_p"] = top_p
+    if says_something("top_k", document.get("top_k")):
+        chosen["top_k"] = document["top_k"]
+    return chosen
+
+
+def _output_config(document: Document, model: Model) -> Document:
+    """What the model has fields for: a strict schema, which Anthropic enforces too, and effort."""
+    config: Document = {}
+    wanted = document.get("response_format")
+    schema = wanted.get("json_schema") if isinstance(wanted, dict) and wanted.get("type") == "json_schema" else None
+    is_strict = isinstance(schema, dict) and schema.get("strict") is True and isinstance(schema.get("schema"), dict)
+    if isinstance(schema, dict) and is_strict and Feature.JSON_SCHEMA in model.takes:
+        config["format"] = {"type": "json_schema", "schema": schema["schema"]}
+    effort = document.get("reasoning_effort")
+    if isinstance(effort, str) and effort in _EFFORTS and Feature.EFFORT in model.takes:
+        config["effort"] = _EFFORTS[effort]
+    return config
 
 
 def _schema(wanted: Document) -> str:
@@ -69,29 +121,34 @@ def _schema(wanted: Document) -> str:
     return " It must match this JSON schema: " + orjson.dumps(schema["schema"]).decode()
 
 
-def _tools(document: Document) -> Document:
+def _is_strict(tool: Document) -> bool:
+    function = tool.get("function")
+    return isinstance(function, dict) and function.get("strict") is True
+
+
+def _tools(document: Document, model: Model) -> Document:
     tools = document.get("tools")
     if not tools:
         return {}
-    named = [tool["function"] for tool in tools if isinstance(tool.get("function"), dict)]
-    if len(named) != len(tools):
+    if any(not isinstance(tool.get("function"), dict) for tool in tools):
         raise NotTranslatable("a tool that is not a function")
-    translated: Document = {
-        "tools": [
-            {
-                "name": function.get("name"),
-                "description": function.get("description") or "",
-                "input_schema": function.get("parameters") or {"type": "object", "properties": {}},
-            }
-            for function in named
-        ]
-    }
+    translated: Document = {"tools": [_tool(tool, model) for tool in tools]}
     choice = _tool_choice(document.get("tool_choice"))
     if document.get("parallel_tool_calls") is False and choice != {"type": "none"}:
         choice = {**(choice or {"type": "auto"}), "disable_parallel_tool_use": True}
     if choice is not None:
         translated["tool_choice"] = choice
     return translated
+
+
+def _tool(tool: Document, model: Model) -> Document:
+    function = tool["function"]
+    made = {
+        "name": function.get("name"),
+        "description": function.get("description") or "",
+        "input_schema": function.get("parameters") or {"type": "object", "properties": {}},
+    }
+    return {**made, "strict": True} if _is_strict(tool) and Feature.JSON_SCHEMA in model.takes else made
 
 
 def _tool_choice(choice: object) -> Document | None:
@@ -214,16 +271,20 @@ def openai_usage(usage: Usage) -> Document:
 
 def unary(answer: Document, created_s: int) -> tuple[bytes, Usage | None]:
     """An Anthropic message as an OpenAI chat completion, and its usage."""
-    texts, calls = [], []
+    texts, thoughts, calls = [], [], []
     for block in answer["content"]:
         kind = block.get("type") if isinstance(block, dict) else None
         if kind == "text":
             texts.append(str(block.get("text") or ""))
+        elif kind == "thinking":
+            thoughts.append(str(block.get("thinking") or ""))
         elif kind == "tool_use":
             arguments = orjson.dumps(block.get("input") or {}).decode()
             function = {"name": block.get("name"), "arguments": arguments}
             calls.append({"id": block.get("id"), "type": "function", "function": function})
     message: Document = {"role": "assistant", "content": "".join(texts) if texts or not calls else None}
+    if any(thoughts):
+        message["reasoning_content"] = "".join(thoughts)
     if calls:
         message["tool_calls"] = calls
     usage = usage_of(answer.get("usage"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from controller.core.models import Dialect, Model
+from controller.core.models import Dialect, Feature, Model
 from controller.core.money import Price, Usage, cost_nanousd
 from controller.core.requests import Operation, Target
 from controller.gateway import anthropic_wire, openai_wire
@@ -61,6 +61,7 @@ class Destination:
     metrics: TargetMetrics
     price: TokenPrice
     labels: tuple[tuple[bytes, bytes], ...]
+    refuses: frozenset[Feature] = frozenset()
 
     def body(self, decoded: Decoded, temperature: float | None) -> bytes:
         """The request in this target's words; NotTranslatable when it has none for it."""
@@ -70,12 +71,21 @@ class Destination:
         if self.is_anthropic:
             if decoded.native is not None:
                 return messages_native.request_body(decoded, decoded.native, self.model, temperature=wanted)
-            return anthropic_wire.request_body(decoded, self.model, temperature=wanted)
-        return openai_wire.request_body(decoded, self.model, is_own=self.is_own, temperature=wanted)
+            return anthropic_wire.request_body(decoded, self.model, temperature=wanted, refuses=self.refuses)
+        return openai_wire.request_body(
+            decoded, self.model, is_own=self.is_own, temperature=wanted, refuses=self.refuses
+        )
 
-    def carries_natively(self, caller: Caller) -> bool:
-        """Whether it speaks the caller's own dialect."""
-        return caller.dialect is (Dialect.ANTHROPIC if self.is_anthropic else Dialect.OPENAI)
+    def dropped(self, decoded: Decoded) -> list[str]:
+        """Fields of the request that this target does not get."""
+        if self.is_anthropic and decoded.native is not None:
+            return messages_native.dropped(decoded.native, self.model)
+        names = (
+            anthropic_wire.dropped(decoded.document, self.model)
+            if self.is_anthropic
+            else openai_wire.dropped(decoded.document, self.model, is_own=self.is_own)
+        )
+        return [*decoded.dropped, *names] if decoded.dropped else names
 
     def resumable(self, decoded: Decoded) -> ResumableStream:
         """What reads its event streams and remembers their token ids."""
@@ -165,6 +175,7 @@ class Destinations:
             metrics=self._metrics.target(target.name, is_own=provider is None),
             price=TokenPrice(target.model.price),
             labels=tuple(labels),
+            refuses=target.model.refuses if provider is None else target.model.refuses | provider.refuses,
         )
 
     def _credentials(self, target: Target) -> tuple[tuple[str, str], ...]:

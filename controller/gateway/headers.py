@@ -46,8 +46,9 @@ def answer_headers(exchange: Exchange, destination: Destination, *, stream: bool
         headers.append(NO_CACHE)
     if exchange.simulated:
         headers.append(SIMULATED)
-    if exchange.decoded.dropped and not destination.carries_natively(exchange.caller):
-        headers.append((b"x-spillway-dropped", header_text(", ".join(exchange.decoded.dropped))))
+    dropped = destination.dropped(exchange.decoded)
+    if dropped:
+        headers.append((b"x-spillway-dropped", header_text(", ".join(dropped))))
     if exchange.spilled:
         headers.append((b"x-spillway-spilled", _cached_text(exchange.spill_reason or "failed")))
     return headers

@@ -11,10 +11,12 @@ from typing import Any, TypeGuard
 import orjson
 
 from controller.core.errors import EngineUnavailable, StreamBroken, UpstreamError, UpstreamRejected
-from controller.core.models import Model
+from controller.core.models import Feature, Model
 from controller.core.money import Usage
 from controller.core.requests import Operation
+from controller.gateway import chat_fields
 from controller.gateway.answers import DONE
+from controller.gateway.chat_fields import SENT, Kind, check, says_something
 from controller.gateway.decode import Decoded, Document, NotTranslatable
 from controller.gateway.sse import EventTooLarge, Splitter, encode
 
@@ -23,94 +25,27 @@ PATHS = {
     Operation.COMPLETION: "/completions",
     Operation.EMBEDDINGS: "/embeddings",
 }
-# Only fields known here go on: whatever else an engine understands is not for callers to reach.
-_OPENAI_FIELDS = frozenset(
-    [
-        "model",
-        "messages",
-        "prompt",
-        "input",
-        "stream",
-        "stream_options",
-        "max_tokens",
-        "max_completion_tokens",
-        "temperature",
-        "top_p",
-        "n",
-        "stop",
-        "seed",
-        "presence_penalty",
-        "frequency_penalty",
-        "logit_bias",
-        "logprobs",
-        "top_logprobs",
-        "response_format",
-        "tools",
-        "tool_choice",
-        "parallel_tool_calls",
-        "user",
-        "reasoning_effort",
-        "echo",
-        "best_of",
-        "suffix",
-        "dimensions",
-        "encoding_format",
-        "service_tier",
-        "verbosity",
-        "prediction",
-        "modalities",
-        "functions",
-        "function_call",
-        "safety_identifier",
-        "prompt_cache_key",
-    ]
-)
-_ENGINE_FIELDS = _OPENAI_FIELDS | frozenset(
-    [
-        "top_k",
-        "min_p",
-        "repetition_penalty",
-        "length_penalty",
-        "min_tokens",
-        "ignore_eos",
-        "stop_token_ids",
-        "include_stop_str_in_output",
-        "skip_special_tokens",
-        "spaces_between_special_tokens",
-        "truncate_prompt_tokens",
-        "bad_words",
-        "allowed_token_ids",
-        "structured_outputs",
-        "guided_json",
-        "guided_regex",
-        "guided_choice",
-        "guided_grammar",
-        "include_reasoning",
-        "return_token_ids",
-        "use_beam_search",
-        "add_generation_prompt",
-        "continue_final_message",
-    ]
-)
 # Models that set their own sampling refuse these, and know max_tokens by its newer name only.
-_FIXED_SAMPLING_FIELDS = _OPENAI_FIELDS - {
-    "temperature",
-    "top_p",
-    "presence_penalty",
-    "frequency_penalty",
-    "max_tokens",
-}
+_SAMPLING = frozenset({"temperature", "top_p", "presence_penalty", "frequency_penalty"})
+_FIXED_SAMPLING_FIELDS = SENT[Kind.OPENAI] - _SAMPLING - {"max_tokens"}
 _NO_STREAM_USAGE = frozenset({Operation.EMBEDDINGS})
 
 
-def request_body(decoded: Decoded, model: Model, *, is_own: bool, temperature: float | None) -> bytes:
+def request_body(
+    decoded: Decoded,
+    model: Model,
+    *,
+    is_own: bool,
+    temperature: float | None,
+    refuses: frozenset[Feature] = frozenset(),
+) -> bytes:
     """The body for this model; the caller's own bytes when nothing has to change."""
     document = decoded.document
     if decoded.native_only is not None:
         raise NotTranslatable(decoded.native_only)
-    if not is_own and document.get("continue_final_message"):
-        raise NotTranslatable("an answer begun by the caller")
-    allowed = _ENGINE_FIELDS if is_own else _OPENAI_FIELDS
+    kind = Kind.OWN if is_own else Kind.OPENAI
+    check(document, kind, refuses)
+    allowed = SENT[kind]
     changes: Document = {}
     if not is_own and not model.accepts_temperature:
         allowed = _FIXED_SAMPLING_FIELDS
@@ -127,6 +62,14 @@ def request_body(decoded: Decoded, model: Model, *, is_own: bool, temperature: f
     kept = {name: value for name, value in document.items() if name in allowed}
     kept.update(changes)
     return orjson.dumps(kept)
+
+
+def dropped(document: Document, model: Model, *, is_own: bool) -> list[str]:
+    """Fields that this target does not get."""
+    names = chat_fields.dropped(document, Kind.OWN if is_own else Kind.OPENAI)
+    if not is_own and not model.accepts_temperature:
+        names.extend(name for name in document.keys() & _SAMPLING if says_something(name, document[name]))
+    return names
 
 
 def usage_of(raw: object) -> Usage | None:

@@ -154,7 +154,7 @@ FIELDS = {
     "model and a default limit": ({}, {"model": "claude-now-id", "max_tokens": 4096}),
     "max_tokens": ({"max_tokens": 7}, {"max_tokens": 7}),
     "max_completion_tokens": ({"max_completion_tokens": 8, "max_tokens": 7}, {"max_tokens": 8}),
-    "temperature above one is one": ({"temperature": 1.7}, {"temperature": 1.0}),
+    "a temperature above one leaves Anthropic's own, which is one": ({"temperature": 1.7}, {"temperature": None}),
     "temperature": ({"temperature": 0.3, "top_p": 0.5}, {"temperature": 0.3, "top_p": None}),
     "top_p": ({"top_p": 0.5}, {"top_p": 0.5, "temperature": None}),
     "one stop": ({"stop": "END"}, {"stop_sequences": ["END"]}),

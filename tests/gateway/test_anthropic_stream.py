@@ -177,7 +177,7 @@ def test_nothing_follows_the_end() -> None:
         (START, False),
         (BLOCK, False),
         (PING, False),
-        (THINKING, False),
+        (THINKING, True),
         (text("Hi"), True),
         (tool("a"), True),
         (END, True),

@@ -64,7 +64,7 @@ def test_anthropic_gets_the_callers_own_words() -> None:
     sent = orjson.loads(world.external.calls[0].body)
     assert (sent["system"], sent["service_tier"], "unknown" in sent) == (cached, "auto", False)
     assert sent["messages"] == ASKED["messages"]
-    assert "x-spillway-dropped" not in heard.headers
+    assert heard.headers["x-spillway-dropped"] == "unknown"
 
 
 def test_what_is_dropped_is_named() -> None:

@@ -9,7 +9,7 @@ from controller.core.models import Model
 from controller.core.money import Usage
 from controller.gateway.anthropic_stream import in_band
 from controller.gateway.anthropic_wire import usage_of
-from controller.gateway.decode import Decoded, Document
+from controller.gateway.decode import Decoded, Document, NotTranslatable
 from controller.gateway.sse import EventTooLarge, Splitter
 
 # Only fields known here go on: whatever else the API understands is not for callers to reach.
@@ -33,11 +33,15 @@ FIELDS = frozenset(
         "cache_control",
     ]
 )
+_REFUSED = ("mcp_servers", "container")  # Anthropic would call and keep for the caller what nobody here has allowed
 _SAMPLING = frozenset({"temperature", "top_p", "top_k"})
 
 
 def request_body(decoded: Decoded, asked: Document, model: Model, *, temperature: float | None) -> bytes:
-    """The caller's own request for this model."""
+    """The caller's own request for this model; NotTranslatable when it needs what the gateway lets nobody reach."""
+    for name in _REFUSED:
+        if asked.get(name):
+            raise NotTranslatable(f"`{name}`")
     allowed = FIELDS if model.accepts_temperature else FIELDS - _SAMPLING
     body = {name: value for name, value in asked.items() if name in allowed}
     body["model"] = model.model_id
@@ -46,6 +50,12 @@ def request_body(decoded: Decoded, asked: Document, model: Model, *, temperature
     if decoded.facts.max_tokens is not None:
         body["max_tokens"] = min(decoded.facts.max_tokens, model.max_output_tokens)
     return orjson.dumps(body)
+
+
+def dropped(asked: Document, model: Model) -> list[str]:
+    """Fields that this model does not get."""
+    allowed = FIELDS if model.accepts_temperature else FIELDS - _SAMPLING
+    return [name for name, value in asked.items() if name not in allowed and value is not None]
 
 
 class MessagesRelay:

@@ -14,8 +14,22 @@ from controller.gateway.decode import MAX_MESSAGES, Document, wrong
 
 _TEMPERATURE_MAX = 1.0
 _CARRIED = {"temperature": "temperature", "top_p": "top_p", "top_k": "top_k", "stream": "stream"}
-_DROPPED = ("thinking", "service_tier", "cache_control", "inference_geo", "speed")  # no chat API has these
 _NATIVE = ("container", "mcp_servers", "context_management")
+_KNOWN = frozenset(
+    [
+        *_CARRIED,
+        *_NATIVE,
+        "model",
+        "messages",
+        "system",
+        "max_tokens",
+        "metadata",
+        "stop_sequences",
+        "tools",
+        "tool_choice",
+        "output_config",
+    ]
+)
 _SILENT_BLOCKS = frozenset({"thinking", "redacted_thinking"})  # of earlier turns: only their author can read them
 
 
@@ -54,7 +68,7 @@ def to_chat(asked: Document) -> Translation:
         chat["user"] = user
     if chat.get("stream"):
         chat["stream_options"] = {"include_usage": True}
-    made.dropped.extend(name for name in _DROPPED if asked.get(name) is not None)
+    made.dropped.extend(name for name in asked if name not in _KNOWN and asked[name] is not None)
     for name in _NATIVE:
         if asked.get(name):
             made.only_native(name)
