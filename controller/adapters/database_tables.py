@@ -104,6 +104,15 @@ reservation = Table(  # money set aside for purchases whose outcome is not known
 Index("reservation_expires_at_s", reservation.c.expires_at_s)
 Index("reservation_holder", reservation.c.holder)
 
+rate_minute = Table(  # what of each tenant's minute has been granted to gateways; never more than its limit
+    "rate_minute",
+    metadata,
+    Column("tenant", Text, primary_key=True),
+    Column("minute", BigInteger, primary_key=True),  # unix time by 60
+    Column("requests", BigInteger, nullable=False),
+    Column("tokens", BigInteger, nullable=False),
+)
+
 holder = Table(  # the processes that hold reservations; one that is not seen any more is dead
     "holder",
     metadata,

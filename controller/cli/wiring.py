@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from controller.adapters.key_store import KeySnapshot, KeyTable
     from controller.adapters.ledger_reader import LedgerReader
     from controller.adapters.ledger_store import LedgerStore
+    from controller.adapters.limit_rows import LimitRows
     from controller.adapters.local_http import ChatClient, LocalHttp
     from controller.adapters.setting_files import SettingFiles
     from controller.adapters.spec_files import SpecFiles
@@ -124,6 +125,13 @@ def open_ledger(settings: Settings) -> LedgerStore:
     return LedgerStore(settings.state_dir / "spillway.db", settings.budgets)
 
 
+def open_limit_rows(settings: Settings) -> LimitRows:
+    """Requests and tokens per minute, as all gateways on the database share them."""
+    from controller.adapters.limit_rows import LimitRows
+
+    return LimitRows(settings.state_dir / "spillway.db")
+
+
 def open_ledger_reader(settings: Settings) -> LedgerReader | None:
     """A reader on the ledger, or None when there is no database yet."""
     from controller.adapters.ledger_reader import open_reader
@@ -143,10 +151,12 @@ def build_gateway(settings: Settings, environ: Mapping[str, str] | None = None) 
 
     variables = os.environ if environ is None else environ
     fleet, keys, ledger, clock = open_fleet(settings), open_key_snapshot(settings), open_ledger(settings), SystemClock()
+    limits = open_limit_rows(settings)
     gateway = Gateway(
         settings,
         keys=keys,
         ledger=ledger,
+        limits=limits,
         fleet=fleet,
         own=H1Upstream(),
         external=ReqwestUpstream(),
@@ -156,6 +166,7 @@ def build_gateway(settings: Settings, environ: Mapping[str, str] | None = None) 
     )
 
     def close() -> None:
+        limits.close()
         ledger.close()
         keys.close()
 

@@ -22,7 +22,7 @@ from controller.gateway.auth import Doorman, credential
 from controller.gateway.breakers import Breakers
 from controller.gateway.cache_salts import CacheSalts
 from controller.gateway.calls import Calls
-from controller.gateway.decode import HeaderMap, too_large
+from controller.gateway.decode import HeaderMap
 from controller.gateway.destinations import Destinations
 from controller.gateway.dialects.messages_caller import MESSAGES_CALLER
 from controller.gateway.dialects.openai_caller import OPENAI_CALLER
@@ -34,8 +34,11 @@ from controller.gateway.loads import Loads
 from controller.gateway.metering import Meter
 from controller.gateway.model_list import ModelList
 from controller.gateway.own_pools import OwnPools
-from controller.gateway.ports import Clock, FleetFeed, KeyStore, Ledger, Upstream
+from controller.gateway.ports import Clock, FleetFeed, KeyStore, Ledger, LimitRows, Upstream
+from controller.gateway.rate_headers import rate_headers
+from controller.gateway.rate_limits import RateLimits
 from controller.gateway.refusals import gateway_full, internal, slow_body
+from controller.gateway.request_body import BODY_S, is_worth_reading, read_body
 from controller.gateway.resume import Resumer
 from controller.gateway.routes import MODELS, ROUTES, Route
 from controller.gateway.tables import Plans, routing_table
@@ -46,9 +49,7 @@ log = structlog.get_logger()
 
 Scope = MutableMapping[str, Any]  # Any: the ASGI specification's own type
 
-BODY_S = 30.0
 DEADLINE_SLACK_S = 1.0  # the caller gives up first; ours is for departures that nobody tells us about
-DISCARD_BYTES = 64 * 1024 * 1024  # a longer body is not read to its end: the connection is closed
 
 
 class Gateway:
@@ -60,6 +61,7 @@ class Gateway:
         *,
         keys: KeyStore,
         ledger: Ledger,
+        limits: LimitRows,
         fleet: FleetFeed,
         own: Upstream,
         external: Upstream,
@@ -95,6 +97,7 @@ class Gateway:
             providers=frozenset(settings.providers),
         )
         metrics = self.metrics
+        self.rate_limits = RateLimits(settings.tenants, limits, clock, metrics)
         destinations = Destinations(own=own, external=external, provider_keys=provider_keys, metrics=metrics)
         self._meter = Meter(ledger, metrics, destinations, clock)
         self._admission = Admission(
@@ -176,7 +179,9 @@ class Gateway:
                 body = self._models.answer(
                     path[len(MODELS) + 1 :], caller.dialect, policy_of(self._tenants, key.tenant).reach
                 )
-                await send_whole(send, 200, [JSON, *caller.id_headers(header_id)], body)
+                rates = self.rate_limits.of(key.tenant)
+                limits = [] if rates is None else rate_headers(rates, caller.dialect)
+                await send_whole(send, 200, [JSON, *caller.id_headers(header_id), *limits], body)
                 return
             if route is not None:
                 raise _wrong_method("POST")
@@ -211,7 +216,7 @@ class Gateway:
             exchange.usage = None
             if not exchange.started:
                 extra = refusal_headers(exchange)
-                if error.status == 413 and not 0 < _declared_bytes(headers) <= DISCARD_BYTES:
+                if error.status == 413 and not is_worth_reading(headers):
                     extra.append((b"connection", b"close"))
                 await send_error(send, error, exchange.caller, exchange.header_id, extra)
         except CallerLeft:
@@ -243,7 +248,7 @@ class Gateway:
         self._guards.add(guard)
         try:
             guard.begin("body", BODY_S)
-            body = await self._body(headers, receive)
+            body = await read_body(headers, receive, caps.body_bytes)
             guard.settle()
             guard.watch(receive)
             decoded = exchange.decoded = exchange.caller.decode(exchange.operation, headers, body, key.tenant, caps)
@@ -252,6 +257,9 @@ class Gateway:
             if decoded.facts.deadline_s is not None and not decoded.facts.stream:
                 guard.limit(decoded.facts.deadline_s + DEADLINE_SLACK_S)
             exchange.plan = self._plans.of(exchange.profile)
+            rates = self.rate_limits.of(key.tenant)
+            if rates is not None:
+                await self.rate_limits.admit(exchange, rates)
             self._meter.arrived(exchange)
             await self._dispatcher.run(exchange, guard, send)
         except asyncio.CancelledError:
@@ -264,32 +272,6 @@ class Gateway:
         finally:
             self._guards.discard(guard)
             guard.close()
-
-    async def _body(self, headers: HeaderMap, receive: Receive) -> bytes:
-        limit_bytes = self._caps.body_bytes
-        if _declared_bytes(headers) > limit_bytes:
-            raise too_large(limit_bytes)
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise CallerLeft
-        body: bytes = message["body"]
-        if not message["more_body"] and len(body) <= limit_bytes:
-            return body
-        chunks, size_bytes = [body], len(body)
-        while message["more_body"] and size_bytes <= limit_bytes:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise CallerLeft
-            chunks.append(message["body"])
-            size_bytes += len(message["body"])
-        if size_bytes > limit_bytes:
-            raise too_large(limit_bytes)
-        return b"".join(chunks)
-
-
-def _declared_bytes(headers: HeaderMap) -> int:
-    value = headers.get(b"content-length", b"")
-    return int(value) if value.isdigit() else 0
 
 
 def _wrong_method(allowed: str) -> RequestError:

@@ -17,6 +17,7 @@ from controller.gateway.destinations import Destination, Destinations
 from controller.gateway.dialects import count_tokens
 from controller.gateway.exchange import Exchange, Skip
 from controller.gateway.guard import Guard
+from controller.gateway.headers import limit_headers
 from controller.gateway.ports import Clock, Ledger, UpstreamCall
 from controller.gateway.refusals import give_up
 from controller.gateway.resumable_stream import is_resumable, with_ids
@@ -52,7 +53,7 @@ def _next(tries: Generator[Attempt, Outcome, None], outcome: Outcome) -> Attempt
 async def _send_estimate(exchange: Exchange, send: Send) -> None:
     """Nobody could count the tokens: what routing reckons with, and the answer says so."""
     exchange.status, exchange.error = 200, None
-    ids = exchange.caller.id_headers(exchange.header_id)
+    ids = (*exchange.caller.id_headers(exchange.header_id), *limit_headers(exchange))
     body = count_tokens.counted(exchange.profile.input_tokens_estimate)
     await send_whole(send, 200, [JSON, *ids, (b"x-spillway-estimated", b"true")], body)
 

@@ -12,6 +12,7 @@ from controller.core.requests import Operation, RequestProfile, Target
 from controller.gateway.decode import Decoded
 from controller.gateway.dialects.caller import Caller
 from controller.gateway.resumable_stream import ResumableStream
+from controller.gateway.tenant_rates import TenantRates
 
 CALLER_LEFT = 499  # nginx's number for it; nobody sees it but the books
 
@@ -40,6 +41,9 @@ class Exchange:
     decoded: Decoded = field(init=False)
     profile: RequestProfile = field(init=False)
     classified: bool = False
+    rates: TenantRates | None = None  # None: its tenant has no such limits
+    rate_minute: int | None = None  # in which it was counted; None: it was not
+    rate_tokens: int = 0  # as estimated then
     plan: tuple[Target, ...] = ()  # by the rules
     chain: tuple[Target, ...] = ()  # in the order of this moment
     spill_reason: str | None = None

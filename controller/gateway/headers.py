@@ -8,6 +8,7 @@ from controller.core.money import NANOUSD_PER_USD, Usage
 from controller.gateway.answers import JSON, NO_CACHE, SSE, Headers, header_text
 from controller.gateway.destinations import Destination
 from controller.gateway.exchange import Exchange
+from controller.gateway.rate_headers import rate_headers
 
 SIMULATED = (b"x-spillway-simulated", b"true")
 
@@ -44,6 +45,8 @@ def answer_headers(exchange: Exchange, destination: Destination, *, stream: bool
     ]
     if stream:
         headers.append(NO_CACHE)
+    if exchange.rates is not None:
+        headers += limit_headers(exchange)
     if exchange.simulated:
         headers.append(SIMULATED)
     dropped = destination.dropped(exchange.decoded)
@@ -54,10 +57,15 @@ def answer_headers(exchange: Exchange, destination: Destination, *, stream: bool
     return headers
 
 
+def limit_headers(exchange: Exchange) -> Headers:
+    """What is left of its tenant's minute; nothing for a tenant without limits."""
+    return [] if exchange.rates is None else rate_headers(exchange.rates, exchange.caller.dialect)
+
+
 def refusal_headers(exchange: Exchange) -> Headers:
     """What a refusal says beyond the error itself."""
     headers: Headers = []
     if exchange.classified:
         headers.append((b"x-spillway-requested-model", _cached_text(exchange.profile.requested_model)))
         headers.append((b"x-spillway-attempts", b"%d" % len(exchange.attempts)))
-    return headers
+    return headers + limit_headers(exchange)

@@ -51,6 +51,9 @@ class Meter:
     def finish(self, exchange: Exchange) -> None:
         """Afterwards the request is in the ledger and every counter; one never understood only counts as refused."""
         target, usage = exchange.target, exchange.usage
+        if exchange.rates is not None and exchange.rate_minute is not None:
+            used_tokens = 0 if usage is None else usage.input_tokens + usage.output_tokens
+            exchange.rates.settle(exchange.rate_minute, exchange.rate_tokens, used_tokens)
         e2e_s = self._clock.monotonic_s() - exchange.accepted_s
         if exchange.status == CALLER_LEFT:
             self._metrics.client_left += 1

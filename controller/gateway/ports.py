@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from controller.core.fleet import FleetView
 from controller.core.keys import KeyRecord
 from controller.core.ledger import LedgerEntry
+from controller.core.rate_limits import LimitMove, LimitRow
 
 
 @dataclass(slots=True, kw_only=True)
@@ -87,6 +88,14 @@ class KeyStore(Protocol):
 
     def lookup(self, public_id: str) -> KeyRecord | None:
         """The record, revoked or not."""
+        ...
+
+
+class LimitRows(Protocol):
+    """Requests and tokens per minute, as all gateways together have them."""
+
+    async def move(self, moves: Sequence[LimitMove]) -> Sequence[LimitRow]:
+        """What became of each, in their order; LimitsUnavailable when that is not known."""
         ...
 
 

@@ -99,10 +99,12 @@ async def _run(service: Service, settings: Settings, listeners: tuple[socket.soc
     try:
         async with asyncio.TaskGroup() as group:
             watching = group.create_task(_forever(service.watch), name="fleet-watch")
+            limiting = group.create_task(_forever(gateway.rate_limits.run), name="rate-limits")
             answering = group.create_task(admin.serve(listeners[1], grace_s=GRACE_S), name="admin-server")
             await data.serve(listeners[0], grace_s=drain_s + GRACE_S)
             admin.stop()
             watching.cancel()
+            limiting.cancel()
             await answering
     finally:
         lag.stop()
@@ -114,7 +116,7 @@ async def _run(service: Service, settings: Settings, listeners: tuple[socket.soc
 async def _forever(watch: Callable[[], Awaitable[None]]) -> None:
     """A watch that ends by itself takes the process down, so that it is started again rather than left blind."""
     await watch()
-    raise RuntimeError("the fleet watch ended")
+    raise RuntimeError("a watch ended")
 
 
 def serve(service: Service, settings: Settings) -> None:

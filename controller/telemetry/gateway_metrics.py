@@ -12,6 +12,8 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from controller.telemetry.labels import BoundedLabel
+
 REQUESTS = "spillway_requests_total"
 REQUEST_DURATION = "spillway_request_duration_seconds"
 TTFT = "spillway_ttft_seconds"
@@ -27,6 +29,7 @@ POOL_OUTPUT_TOKENS = "spillway_pool_output_tokens_total"
 SPILLED = "spillway_spilled_requests_total"
 ATTEMPTS = "spillway_attempts_total"
 SPEND = "spillway_spend_usd_total"
+RATE_LIMITED = "spillway_rate_limited_total"
 CLIENT_LEFT = "spillway_client_disconnects_total"
 DRAINING = "spillway_draining"
 LOOP_LAG = "spillway_loop_lag_seconds"
@@ -117,6 +120,13 @@ class GatewayMetrics(Collector):
         self.replica_in_flight = replica_in_flight
         self.loop_lag = Histogram(LOOP_LAG_BUCKETS_S)
         self.tasks: Callable[[], int] = lambda: 0
+        self.limited: dict[tuple[str, str], int] = {}  # by tenant and kind of limit
+        self._tenants = BoundedLabel()
+
+    def rate_limited(self, tenant: str, kind: str) -> None:
+        """One more request that was refused for a limit per minute."""
+        key = self._tenants.of(tenant), kind
+        self.limited[key] = self.limited.get(key, 0) + 1
 
     def target(self, name: str, *, is_own: bool) -> TargetMetrics:
         """The counters of one pool or provider; made on first use, so names come from the configuration only."""
@@ -205,6 +215,10 @@ class GatewayMetrics(Collector):
         spend.add_metric(["external"], self.spend_nanousd / 1e9)
         spend.add_metric(["own"], self.own_nanousd / 1e9)
         yield spend
+        limited = CounterMetricFamily(RATE_LIMITED, "Refused for a limit per minute", labels=["tenant", "kind"])
+        for key, count in list(self.limited.items()):
+            limited.add_metric(key, count)
+        yield limited
         yield CounterMetricFamily(CLIENT_LEFT, "Callers who left before their answer was whole", value=self.client_left)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -17,6 +18,7 @@ from controller.core.keys import KeyRecord, key_digest
 from controller.core.ledger import LedgerEntry
 from controller.core.models import Capability, Dialect, Model, Provider
 from controller.core.money import Usage
+from controller.core.rate_limits import Amounts, LimitMove, LimitRow, LimitsUnavailable
 from controller.core.requests import Operation, Target
 from controller.gateway.decode import Decoded, decode
 from controller.gateway.destinations import Destinations
@@ -24,6 +26,7 @@ from controller.gateway.dialects.openai_caller import OPENAI_CALLER
 from controller.gateway.exchange import Exchange
 from controller.gateway.ports import UpstreamCall
 from controller.routing.classify import classify
+from controller.routing.rate_limit import granted
 from controller.telemetry.gateway_metrics import GatewayMetrics
 from tests.routing.builders import model, pool, provider
 
@@ -93,6 +96,33 @@ class MemoryKeys:
     def lookup(self, public_id: str) -> KeyRecord | None:
         """The record, revoked or not."""
         return self.records.get(public_id)
+
+
+@dataclass
+class MemoryLimits:
+    """Rows of limits in memory, for any number of gateways; `down`: out of reach."""
+
+    rows: dict[tuple[str, int], Amounts] = field(default_factory=dict)
+    moves: list[LimitMove] = field(default_factory=list)
+    down: bool = False
+
+    async def move(self, moves: Sequence[LimitMove]) -> Sequence[LimitRow]:
+        """As the database does."""
+        await asyncio.sleep(0.001)
+        if self.down:
+            raise LimitsUnavailable("down")
+        self.moves += moves
+        return [self._moved(move) for move in moves]
+
+    def _moved(self, move: LimitMove) -> LimitRow:
+        row = self.rows.get((move.tenant, move.minute), Amounts())
+        got = Amounts(
+            requests=granted(move.requests_limit, row.requests, move.wish.requests),
+            tokens=granted(move.tokens_limit, row.tokens, move.wish.tokens),
+        )
+        row = Amounts(requests=row.requests + got.requests, tokens=row.tokens + got.tokens)
+        self.rows[move.tenant, move.minute] = row
+        return LimitRow(got=got, granted=row)
 
 
 @dataclass

@@ -14,7 +14,17 @@ from controller.config.load import load_settings
 from controller.config.settings import Settings
 from controller.gateway.app import Gateway
 from controller.gateway.ports import UpstreamCall
-from tests.gateway.gateway_builders import HELLO, KEY, SECRET, MemoryKeys, MemoryLedger, SetFleet, fleet, replica
+from tests.gateway.gateway_builders import (
+    HELLO,
+    KEY,
+    SECRET,
+    MemoryKeys,
+    MemoryLedger,
+    MemoryLimits,
+    SetFleet,
+    fleet,
+    replica,
+)
 from tests.gateway.jumping_loop import jumping
 
 SETTINGS = load_settings(None, {}, today=date(2026, 11, 1))
@@ -122,6 +132,7 @@ class World:
     own: ScriptedUpstream = field(default_factory=ScriptedUpstream)
     external: ScriptedUpstream = field(default_factory=ScriptedUpstream)
     ledger: MemoryLedger = field(default_factory=MemoryLedger)
+    limits: MemoryLimits = field(default_factory=MemoryLimits)
     feed: SetFleet = field(default_factory=lambda: SetFleet(fleet(replica("r1"))))
     gateway: Gateway = field(init=False)
 
@@ -131,6 +142,7 @@ class World:
             self.settings,
             keys=MemoryKeys(),
             ledger=self.ledger,
+            limits=self.limits,
             fleet=self.feed,
             own=self.own,
             external=self.external,

@@ -39,7 +39,7 @@ def _header_nodes(node: ast.AST) -> Iterator[ast.AST]:
         asked = node.func.value
         if (asked.id if isinstance(asked, ast.Name) else getattr(asked, "attr", "")) == "headers":
             yield node.args[0]
-    elif (_text(node) or "").startswith("x-"):
+    elif (_text(node) or "").startswith(("x-", "anthropic-ratelimit-")):
         yield node
 
 

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from controller.gateway.app import BODY_S
+from controller.gateway.request_body import BODY_S
 from tests.gateway.gateway_world import BEARER, COMPLETION, DONE, EVENT, LAST, World, stream, whole
 from tests.gateway.jumping_loop import jumping
 

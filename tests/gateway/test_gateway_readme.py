@@ -8,7 +8,7 @@ import pytest
 
 from controller.adapters import h1_engine_connection
 from controller.config.settings import Caps, GatewaySettings, Timeouts
-from controller.gateway import app, decode, sse
+from controller.gateway import decode, request_body, sse
 from controller.web.h1_connection import Limits
 from tests.gateway import spoken_words
 
@@ -63,7 +63,7 @@ LIMITS = {
     "messages; `n`; `max_tokens`": f"{decode.MAX_MESSAGES}; {CAPS.choices}; {decode.MAX_TOKENS_LIMIT}",
     "requests in flight": f"{CAPS.in_flight}",
     "head of a request": f"{HEAD.header_bytes // 1024} KiB, {HEAD.header_count} headers, {HEAD.header_s:g} s",
-    "body of a request": f"{app.BODY_S:g} s to arrive",
+    "body of a request": f"{request_body.BODY_S:g} s to arrive",
     "connection to an upstream": f"{TIMEOUTS.connect_s:g} s",
     "first token of a stream": f"{TIMEOUTS.ttft_s:g} s",
     "gap within a stream, either side": f"{TIMEOUTS.idle_s:g} s",
