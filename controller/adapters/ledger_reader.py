@@ -2,40 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, get_args
 
 import orjson
-from sqlalchemy import ColumnElement, Engine, Row, func, select
+from sqlalchemy import Engine, Row, func, select
 
 from controller.adapters.database import open_database
 from controller.adapters.database_tables import ledger
+from controller.adapters.ledger_export import ExportRows
+from controller.adapters.ledger_sums import By, LedgerTotal, bought, totals
 from controller.adapters.tenant_budgets import DAY_S
 from controller.core.ledger import AttemptRecord, LedgerEntry
 from controller.core.money import Usage
 from controller.core.requests import TargetKind
+from controller.core.usage_check import UsageLine
 
-By = Literal["tenant", "model", "target", "day"]
-BYS: tuple[By, ...] = get_args(By)
 EXPORT_CHUNK_ROWS = 1_000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LedgerTotal:
-    """Sums over one group of requests. `bought_nanousd` is real money, `own_nanousd` own pools at planning prices."""
-
-    group: str
-    requests: int
-    failed: int
-    spilled: int
-    input_tokens: int
-    cached_input_tokens: int
-    output_tokens: int
-    bought_nanousd: int
-    own_nanousd: int
-    simulated: int
 
 
 def _attempt(row: Mapping[str, object]) -> AttemptRecord:
@@ -80,21 +63,6 @@ def _entry(row: Row[tuple[object, ...]]) -> LedgerEntry:
     )
 
 
-def _group(by: By) -> ColumnElement[str | None]:
-    if by == "day":
-        return func.strftime("%Y-%m-%d", ledger.c.at_s, "unixepoch")
-    column: ColumnElement[str | None] = {
-        "tenant": ledger.c.tenant,
-        "model": ledger.c.model_key,
-        "target": ledger.c.target,
-    }[by]
-    return column
-
-
-def _sum_if(condition: ColumnElement[bool], amount: ColumnElement[int]) -> ColumnElement[int]:
-    return func.coalesce(func.sum(amount).filter(condition), 0)
-
-
 class LedgerReader:
     """Queries over the ledger; synchronous, never for the event loop."""
 
@@ -122,46 +90,21 @@ class LedgerReader:
             for row in connection.execute(statement):
                 yield _entry(row)
 
-    def totals(self, *, by: By, since_s: float = 0.0, until_s: float | None = None) -> tuple[LedgerTotal, ...]:
-        """Sums per tenant, model, target or UTC day. Requests refused before any target have the group `<none>`."""
-        external = ledger.c.target_kind == TargetKind.EXTERNAL.value
-        own = ledger.c.target_kind == TargetKind.OWN.value
-        group = _group(by)
-        statement = (
-            select(
-                group.label("group_name"),
-                func.count().label("requests"),
-                func.count().filter(ledger.c.status >= 400).label("failed"),
-                func.count().filter(ledger.c.spilled).label("spilled"),
-                func.sum(ledger.c.input_tokens).label("input_tokens"),
-                func.sum(ledger.c.cached_input_tokens).label("cached_input_tokens"),
-                func.sum(ledger.c.output_tokens).label("output_tokens"),
-                _sum_if(external, ledger.c.cost_nanousd).label("bought_nanousd"),
-                _sum_if(own, ledger.c.cost_nanousd).label("own_nanousd"),
-                func.count().filter(ledger.c.simulated).label("simulated"),
-            )
-            .where(ledger.c.at_s >= since_s)
-            .group_by(group)
-            .order_by(group)
-        )
-        if until_s is not None:
-            statement = statement.where(ledger.c.at_s < until_s)
+    def totals(
+        self, *, by: By | Sequence[By] = (), since_s: float = 0.0, until_s: float | None = None
+    ) -> tuple[LedgerTotal, ...]:
+        """Sums for each group of requests; those refused before any target have the target `<none>`."""
         with self._engine.connect() as connection:
-            return tuple(
-                LedgerTotal(
-                    group="<none>" if row.group_name is None else row.group_name,
-                    requests=row.requests,
-                    failed=row.failed,
-                    spilled=row.spilled,
-                    input_tokens=row.input_tokens,
-                    cached_input_tokens=row.cached_input_tokens,
-                    output_tokens=row.output_tokens,
-                    bought_nanousd=row.bought_nanousd,
-                    own_nanousd=row.own_nanousd,
-                    simulated=row.simulated,
-                )
-                for row in connection.execute(statement)
-            )
+            return totals(connection, (by,) if isinstance(by, str) else by, since_s=since_s, until_s=until_s)
+
+    def bought(self, providers: Sequence[str], *, since_s: float, until_s: float) -> tuple[UsageLine, ...]:
+        """What was bought of these providers, by UTC day and model id."""
+        with self._engine.connect() as connection:
+            return bought(connection, providers, since_s=since_s, until_s=until_s)
+
+    def export_rows(self, *, since_s: float = 0.0, until_s: float | None = None) -> ExportRows:
+        """The rows of an export, read while they are written."""
+        return ExportRows(self._engine, since_s=since_s, until_s=until_s)
 
     def external_spend_of_day(self, at_s: float) -> dict[str, int]:
         """Nano-USD bought per tenant on the UTC day of `at_s`: where the budgets start after a restart."""

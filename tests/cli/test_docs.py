@@ -15,7 +15,7 @@ PAGES = [ROOT / "README.md", *sorted(ROOT.glob("controller/*/README.md")), *sort
 COMMAND = re.compile(r"(?:\.venv/bin/)?spillway ((?:[a-z][a-z-]*)(?: [a-z][a-z-]*)?)([^`\n#]*)")
 TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 GROUPS = {"route": ("explain",), "pool": ("list", "pin", "unpin", "drain"), "keys": ("create", "list", "revoke"),
-          "ledger": ("report", "export"), "config": ("validate", "show", "schema")}  # fmt: skip
+          "ledger": ("report", "export", "verify"), "config": ("validate", "show", "schema")}  # fmt: skip
 
 
 def _code(page: Path) -> str:

@@ -74,18 +74,22 @@ def test_the_report_sums_to_the_nano_dollar(state_dir: Path) -> None:
     """Money is exact text in JSON, bought and own apart."""
     result = _run(state_dir, "report", "--by", "target", "--json")
     data = json.loads(result.stdout)["data"]
-    by_group = {total["group"]: total for total in data["totals"]}
+    by_group = {total["target"]: total for total in data["totals"]}
+    assert data["by"] == ["target"]
+    assert data["total"]["bought_usd"] == "0.000001234"
     assert by_group["openai"]["bought_usd"] == "0.000001234"
     assert by_group["openai"]["own_usd"] == "0"
     assert by_group["llama-8b"]["own_usd"] == "0.000001234"
     assert by_group["<none>"]["failed"] == 1
 
 
-@pytest.mark.parametrize("by", ["tenant", "model", "target", "day"])
+@pytest.mark.parametrize("by", ["tenant", "key", "model", "target", "task", "day", "month", "tenant,model,day"])
 def test_the_report_as_a_table(state_dir: Path, by: str) -> None:
-    """Every grouping prints its column and says that some were simulated."""
+    """Every grouping prints its columns, a total where there are several rows, and says that some were simulated."""
     result = _run(state_dir, "report", "--by", by)
-    assert by.upper() in result.stdout
+    head, *rows = result.stdout.splitlines()
+    assert head.split()[: by.count(",") + 1] == by.upper().split(",")
+    assert (rows[-1].split()[0] == "TOTAL") is (len(rows) > 1)
     assert "simulated" in result.stderr
 
 
@@ -101,11 +105,31 @@ def test_the_export_has_a_row_per_request(state_dir: Path, tmp_path: Path) -> No
     assert file.read_text().count("\n") == 2
 
 
+def test_the_export_as_parquet(state_dir: Path, tmp_path: Path) -> None:
+    """By the file's ending or by --format; how many rows is said in words or as JSON."""
+    for name, extra in (("a.parquet", ()), ("b.pq", ("--format", "parquet"))):
+        result = _run(state_dir, "export", "--out", str(tmp_path / name), "--json", *extra)
+        assert json.loads(result.stdout)["data"]["rows"] == 3
+        assert (tmp_path / name).read_bytes()[:4] == b"PAR1"
+
+
+@pytest.mark.parametrize(
+    "arguments", [("--format", "parquet"), ("--json",), ("--out", "none/x.csv")], ids=["stdout", "json", "no folder"]
+)
+def test_an_export_that_has_no_place_is_refused(state_dir: Path, arguments: tuple[str, ...]) -> None:
+    """Exit code 2, and nothing on stdout."""
+    result = _run(state_dir, "export", *arguments)
+    assert isinstance(result.exception, CliError)
+    assert result.exception.exit_code == EXIT_USAGE
+    assert result.stdout == ""
+
+
 def test_an_empty_span_says_so(state_dir: Path) -> None:
     """Nothing served is words on stderr, not an empty table."""
     result = _run(state_dir, "report", "--since", "2030-01-01")
     assert result.stdout == ""
     assert "nothing was served" in result.stderr
+    assert json.loads(_run(state_dir, "report", "--since", "2030-01-01", "--json").stdout)["data"]["totals"] == []
 
 
 def test_no_ledger_yet_is_one_clear_line(tmp_path: Path) -> None:
@@ -116,8 +140,14 @@ def test_no_ledger_yet_is_one_clear_line(tmp_path: Path) -> None:
     assert not (tmp_path / "none").exists()
 
 
-@pytest.mark.parametrize("arguments", [("--since", "yesterday"), ("--by", "phase")])
-def test_wrong_options_are_refused(state_dir: Path, arguments: tuple[str, str]) -> None:
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--since", "yesterday"), ("--by", "phase"), ("--by", "day,day"), ("--by", ""), ("--until", "soon"),
+        ("--since", "2026-11-02", "--until", "2026-11-01"),
+    ],
+)  # fmt: skip
+def test_wrong_options_are_refused(state_dir: Path, arguments: tuple[str, ...]) -> None:
     """Exit code 2 with the allowed values."""
     error = _run(state_dir, "report", *arguments).exception
     assert isinstance(error, CliError)
@@ -130,4 +160,4 @@ def test_wrong_options_are_refused(state_dir: Path, arguments: tuple[str, str]) 
 )
 def test_since_reads_spans_and_dates(text: str, expected_s: float) -> None:
     """Spans count back from now, dates are UTC midnights."""
-    assert ledger.since_s(text, now_s=AT_S) == expected_s
+    assert ledger.instant_s(text, "--since", now_s=AT_S) == expected_s
