@@ -12,7 +12,7 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 from controller.adapters.h1_engine_connection import EngineConnection
-from controller.core.errors import EngineUnavailable, UpstreamTimeout
+from controller.core.errors import EngineUnavailable, EngineUnreachable, UpstreamTimeout
 
 HEADS_KEPT = 1024
 
@@ -104,7 +104,7 @@ class H1Upstream:
         except TimeoutError as error:
             raise UpstreamTimeout("connect", timeout_s) from error
         except OSError as error:
-            raise EngineUnavailable(f"no connection to {host}:{port}: {error.strerror or error}") from error
+            raise EngineUnreachable(f"no connection to {host}:{port}: {error.strerror or error}") from error
         return connection
 
     async def open(self, call: Call) -> H1Response:

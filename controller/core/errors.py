@@ -6,6 +6,7 @@ SpillwayError
 |- RequestError(status, code, ...)    refused towards the caller, in the dialect of the caller
 `- UpstreamError                      an own engine or an external provider did not answer well
    |- EngineUnavailable               no connection, or the connection broke
+   |  `- EngineUnreachable            no connection could be made
    |- UpstreamTimeout                 connect, TTFT, idle or total deadline passed
    |- UpstreamRejected(status, ...)   answered with an error status
    `- StreamBroken                    died after content had been relayed
@@ -96,8 +97,12 @@ class EngineUnavailable(UpstreamError):
     """No connection could be made, or it broke before the answer was whole."""
 
 
+class EngineUnreachable(EngineUnavailable):
+    """No connection could be made: nothing listens there."""
+
+
 class UpstreamTimeout(UpstreamError):
-    """`phase` is connect, ttft, idle or total."""
+    """`phase` is connect, ttft, idle, total, drain, or progress: its engine was found hung."""
 
     def __init__(self, phase: str, after_s: float) -> None:
         super().__init__(f"{phase} timeout after {after_s:.3g} s")

@@ -16,10 +16,13 @@ from controller.gateway.exchange import Exchange, Skip
 from controller.gateway.loads import LiveLoad, Loads
 from controller.gateway.own_pools import OwnPools, queue_limit_s
 from controller.gateway.ports import Ledger
+from controller.routing.balance import Candidate
 from controller.routing.choose import choose
+from controller.routing.conversations import resumed
 from controller.routing.spill import SpillGate
 
 BUDGET = "budget"
+CONVERSATION = "conversation"
 BREAKER_MIN_RETRY_S = 1.0
 
 
@@ -31,6 +34,7 @@ class Admitted:
     breaker: str
     replica: Replica | None = None
     load: LiveLoad | None = None
+    found: Candidate | None = None
     predicted_ttft_s: float | None = None
 
 
@@ -51,13 +55,19 @@ class Admission:
         """Sets the chain of this moment from the plan; the spill gate of the home pool has its say."""
         profile, home = exchange.profile, exchange.home
         view = self._pools.view()
-        spill_now, mode = False, RoutingMode.LOCAL
+        spill_now, mode, place = False, RoutingMode.LOCAL, None
         if home is not None and profile.spill_allowed:
+            place = self._pools.place_of(profile)
+            stays = place is not None and place.target == home.name
             pool = view.pools.get(home.name)
             mode = RoutingMode.LOCAL if pool is None else pool.mode
-            if pool is not None and mode is RoutingMode.SPILLING:
+            if pool is not None and mode is RoutingMode.SPILLING and not stays:
                 spill_now = self._gate(home.name).take(pool.spill_ratio)
         exchange.chain = choose(profile, exchange.plan, view, spill_now=spill_now)
+        if place is not None and exchange.chain[0] is home:
+            exchange.chain = resumed(exchange.chain, place)
+            if exchange.chain[0] is not home:
+                exchange.spill(CONVERSATION)
         if mode is not RoutingMode.LOCAL and exchange.chain[0] is not home:
             exchange.spill(mode.value.lower())
 
@@ -71,7 +81,8 @@ class Admission:
         self, exchange: Exchange, pool: Pool, tried: frozenset[str], now_s: float, *, others: Sequence[Target]
     ) -> Admitted | Skip:
         """A replica, unless its first token would be late and `others` are there to try instead."""
-        found = self._pools.find(pool, exchange.profile.input_tokens_estimate, tried, now_s)
+        profile = exchange.profile
+        found = self._pools.find(pool, profile.input_tokens_estimate, tried, now_s, prefixes=profile.prefixes)
         if isinstance(found, Skip):
             return found
         predicted_s, slo_s = found.predicted_ttft_s, pool.slo.ttft_p95_s
@@ -89,6 +100,7 @@ class Admission:
             breaker=replica.replica_id,
             replica=replica,
             load=self._loads.of(replica.replica_id),
+            found=found,
             predicted_ttft_s=predicted_s,
         )
 

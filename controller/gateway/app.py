@@ -42,6 +42,7 @@ from controller.gateway.request_body import BODY_S, is_worth_reading, read_body
 from controller.gateway.resume import Resumer
 from controller.gateway.routes import MODELS, ROUTES, Route
 from controller.gateway.tables import Plans, routing_table
+from controller.gateway.watch import Watch
 from controller.routing.classify import classify, known_tasks
 from controller.telemetry.gateway_metrics import GatewayMetrics
 
@@ -103,6 +104,7 @@ class Gateway:
         self._admission = Admission(
             self.pools, loads=self.loads, breakers=self.breakers, ledger=ledger, timeouts=timeouts
         )
+        self._watch = Watch(self.pools, self.loads, timeouts, clock)
         calls = Calls(
             breakers=self.breakers,
             ledger=ledger,
@@ -112,6 +114,7 @@ class Gateway:
             clock=clock,
             loads=self.loads,
             resumer=Resumer(self.pools, own, clock),
+            watch=self._watch,
         )
         self._dispatcher = Dispatcher(
             admission=self._admission,
@@ -147,6 +150,7 @@ class Gateway:
 
     async def aclose(self) -> None:
         """Afterwards no connection to an upstream is open."""
+        self._watch.close()
         for upstream in self._upstreams:
             await upstream.aclose()
 

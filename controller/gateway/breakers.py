@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from math import inf
 
-from controller.core.errors import UpstreamError, UpstreamRejected
+from controller.core.errors import EngineUnavailable, UpstreamError, UpstreamRejected, UpstreamTimeout
 from controller.routing.breaker import BreakerPolicy, BreakerState, after, allows, hold, started
 
 CREDENTIALS_HOLD_S = 60.0  # a refused credential stays refused for a while: do not knock on every request
 RATE_LIMIT_HOLD_S = 1.0  # a provider's 429 that does not say for how long
 _CREDENTIALS = frozenset({401, 402, 403})
 _CLOSED = BreakerState()
+_CONNECTION = frozenset({"connect", "progress"})
 
 
 class Breakers:
     """By replica id or provider name."""
 
-    __slots__ = ("_policy", "_states")
+    __slots__ = ("_broke_at_s", "_policy", "_states")
 
     def __init__(self, policy: BreakerPolicy | None = None) -> None:
         self._policy = policy or BreakerPolicy()
         self._states: dict[str, BreakerState] = {}
+        self._broke_at_s: dict[str, float] = {}
 
     def allows(self, name: str, now_s: float) -> bool:
         """Whether it may be called now."""
@@ -49,8 +52,13 @@ class Breakers:
         else:
             self._states[name] = state
 
-    def failed(self, name: str, error: UpstreamError, now_s: float, *, is_own: bool) -> None:
-        """A call was not answered: full is not broken, a refused request is nobody's failure, and who refuses lives."""
+    def failed(
+        self, name: str, error: UpstreamError, now_s: float, *, is_own: bool, started_s: float | None = None
+    ) -> None:
+        """A call was not answered: full is not broken, a refused request is nobody's failure, and who refuses lives.
+
+        However many calls were under way when a connection broke or could not be made: that is one failure.
+        """
         if isinstance(error, UpstreamRejected):
             is_full = error.status == 429 or (is_own and error.status == 503)
             if is_full or error.status < 500:
@@ -59,6 +67,10 @@ class Breakers:
                 if wait_s:
                     self._states[name] = hold(self._states.get(name, _CLOSED), now_s + wait_s)
                 return
+        elif started_s is not None and _is_connection(error):
+            if started_s <= self._broke_at_s.get(name, -inf):
+                return
+            self._broke_at_s[name] = now_s
         self._states[name] = after(self._states.get(name, _CLOSED), self._policy, ok=False, now_s=now_s)
 
     def _wait_s(self, error: UpstreamRejected) -> float:
@@ -76,5 +88,11 @@ class Breakers:
     def keep_only(self, names: Iterable[str]) -> None:
         """Forget replicas that are gone."""
         known = set(names)
-        for name in [name for name in self._states if name not in known]:
-            del self._states[name]
+        for table in (self._states, self._broke_at_s):
+            for name in [name for name in table if name not in known]:
+                del table[name]
+
+
+def _is_connection(error: UpstreamError) -> bool:
+    """Whether the connection failed, rather than the work."""
+    return isinstance(error, EngineUnavailable) or (isinstance(error, UpstreamTimeout) and error.phase in _CONNECTION)

@@ -24,6 +24,7 @@ from controller.gateway.ports import Clock, Ledger, UpstreamCall, UpstreamRespon
 from controller.gateway.relay import StreamRelay, read_whole, refuse_errors, until_content
 from controller.gateway.resumable_stream import ResumableStream
 from controller.gateway.resume import RESUMPTIONS_MAX, Resumer, is_death
+from controller.gateway.watch import Watch
 from controller.routing.attempts import Outcome
 from controller.routing.balance import Candidate
 from controller.telemetry.gateway_metrics import GatewayMetrics
@@ -61,9 +62,11 @@ class Calls:
         timeouts: Timeouts,
         clock: Clock,
         loads: Loads,
+        watch: Watch,
         resumer: Resumer | None = None,
     ) -> None:
         self._loads = loads
+        self._watch = watch
         self._resumer = resumer
         self._breakers = breakers
         self._ledger = ledger
@@ -75,7 +78,7 @@ class Calls:
 
     async def make(self, call: Call) -> Outcome:
         """What became of it; CallerLeft when nobody waits any more."""
-        exchange = call.exchange
+        exchange, place = call.exchange, call.place
         self._enter(call)
         error: UpstreamError | None = None
         whole: bytes | None = None
@@ -90,6 +93,8 @@ class Calls:
         except (asyncio.CancelledError, CallerLeft) as ended:
             why = call.guard.translate() if isinstance(ended, asyncio.CancelledError) else ended
             if not isinstance(why, UpstreamTimeout):
+                if place.load is not None:
+                    place.load.standing.left()
                 self._record(call, LEFT, LEFT, None)
                 raise (why if why is not None else ended) from None
             error = why
@@ -121,10 +126,8 @@ class Calls:
             self._metrics.overhead.observe(now_s - exchange.accepted_s)
         self._breakers.started(place.breaker, now_s)
         destination.metrics.in_flight += 1
-        if place.load is not None:
-            call.ticket = place.load.start(
-                exchange.profile.input_tokens_estimate, now_s + (predicted_s or 0.0), stream=call.request.stream
-            )
+        if place.load is not None and place.found is not None:
+            call.ticket = self._watch.begin(exchange, call.target, place.found, place.load, call.guard)
 
     async def _unary(self, call: Call) -> bytes:
         exchange, destination = call.exchange, call.destination
@@ -154,8 +157,6 @@ class Calls:
             if response.status != 200:
                 await refuse_errors(response, self._clock.unix_s())
             first = await until_content(response, stream)
-            if call.ticket is not None:
-                call.ticket.first_token()
             relay = StreamRelay(
                 response,
                 stream,
@@ -164,6 +165,8 @@ class Calls:
                 lambda error: _error_events(call, stream, error),
                 resume=None if source is None else lambda error: self._resume(call, source, error),
             )
+            if call.ticket is not None:
+                call.ticket.first_token(self._now_s(), relay)
             exchange.started, exchange.status = True, 200
             await relay.begin(answer_headers(exchange, destination, stream=True), first)
             exchange.ttft_s = self._now_s() - exchange.accepted_s
@@ -187,7 +190,9 @@ class Calls:
             return None
         if found is None:
             return None
-        self._breakers.failed(place.breaker, error, now_s, is_own=True)
+        self._breakers.failed(place.breaker, error, now_s, is_own=True, started_s=call.started_s)
+        if place.load is not None:
+            self._watch.failed(place.load, error, call.started_s)
         self._record(call, RESUMED, f"{RESUMED} elsewhere: {error}", None)
         if call.ticket is not None:
             call.ticket.end()
@@ -208,8 +213,7 @@ class Calls:
         )
         call.started_s, call.exchange.replica_id = self._now_s(), replica.replica_id
         self._breakers.started(replica.replica_id, call.started_s)
-        call.ticket = load.start(input_tokens, call.started_s, stream=True)
-        call.ticket.first_token()
+        call.ticket = self._watch.resumed(call.ticket, load, input_tokens)
         call.guard.progress()
 
     def _use(self, exchange: Exchange, destination: Destination, stream: Stream) -> None:
@@ -227,10 +231,13 @@ class Calls:
         exchange, place, now_s = call.exchange, call.place, self._now_s()
         if error is None:
             self._breakers.succeeded(place.breaker, now_s)
+            self._watch.answered(exchange, call.target, call.ticket)
             self._record(call, ANSWERED, ANSWERED, 200)
             exchange.status, exchange.error = 200, None
             return
-        self._breakers.failed(place.breaker, error, now_s, is_own=call.destination.is_own)
+        self._breakers.failed(place.breaker, error, now_s, is_own=call.destination.is_own, started_s=call.started_s)
+        if place.load is not None:
+            self._watch.failed(place.load, error, call.started_s)
         exchange.error = f"{call.target.name}: {error}"
         status = error.status if isinstance(error, UpstreamRejected) else None
         if exchange.started:

@@ -128,6 +128,11 @@ class Guard:
         due_s = self._due_s = now_s + limit_s
         self._wake_at(min(self._total_due_s, due_s), now_s)
 
+    @property
+    def progressed_s(self) -> float:
+        """When something last arrived; before that, when its wait for it began."""
+        return self._due_s - self._phase_s
+
     def settle(self) -> None:
         """The phase is over: until the next one only the time of the whole request counts."""
         self._phase, self._phase_s, self._due_s = "total", self._total_s, self._total_due_s

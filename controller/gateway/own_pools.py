@@ -4,28 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import inf
 
 from controller.core.fleet import FleetView, Replica, ReplicaState
 from controller.core.models import StepTimes
 from controller.core.pools import Pool
+from controller.core.requests import RequestProfile
 from controller.gateway.breakers import Breakers
 from controller.gateway.exchange import Skip
-from controller.gateway.loads import Loads
+from controller.gateway.loads import LiveLoad, Loads
 from controller.gateway.ports import Clock, FleetFeed
-from controller.routing.balance import Candidate, pick
-from controller.routing.predict import predict_ttft_s
+from controller.routing.balance import RAMP_S, Candidate, pick
+from controller.routing.conversations import Conversations, Place
+from controller.routing.ejection import Conduct, outliers
+from controller.routing.fit import AnswerLengths
+from controller.routing.predict import NOMINAL, EngineTiming
+from controller.routing.prefix import Prefix
 
 QUEUE_SLOS = 10.0  # a pool whose first token is further away than this many SLOs is full: refusing is kinder
 QUEUE_MIN_S = 5.0
 WARMING_RETRY_S = 5.0  # when nothing is known about a warming replica
 LOST_RETRY_S = 2.0
+TIDY_S = 1.0  # how often corrections fade and replicas are compared
+CONVERSATION_PREFIXES = 3  # system prompt or first question, an answer, the next question
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _PoolNow:
     """The part of a view that requests need, worked out once per view."""
 
-    ready: tuple[Replica, ...]
+    ready: tuple[tuple[Replica, LiveLoad], ...]
     warming: tuple[Replica, ...]
 
 
@@ -52,7 +60,9 @@ class OwnPools:
         providers: frozenset[str] = frozenset(),
     ) -> None:
         self._pools = pools
-        self._step_times = step_times
+        self._steps = step_times
+        self._timings = {name: EngineTiming(step_times.get(name, NOMINAL), pool.engine) for name, pool in pools.items()}
+        self._lengths = {name: AnswerLengths() for name in pools}
         self._fleet = fleet
         self._clock = clock
         self._loads = loads
@@ -60,6 +70,8 @@ class OwnPools:
         self._providers = providers
         self._view: FleetView | None = None
         self._now: dict[str, _PoolNow] = {}
+        self._tidied_s = -inf
+        self.conversations = Conversations()
 
     def view(self) -> FleetView:
         """The newest view; what depends on it is brought up to date."""
@@ -77,39 +89,106 @@ class OwnPools:
             replicas = published.replicas if published is not None else _fixed(pool)
             known.extend(replica.replica_id for replica in replicas)
             self._now[name] = _PoolNow(
-                ready=tuple(replica for replica in replicas if replica.state is ReplicaState.READY),
+                ready=tuple(
+                    (replica, self._load(pool, replica)) for replica in replicas if replica.state is ReplicaState.READY
+                ),
                 warming=tuple(replica for replica in replicas if replica.state is ReplicaState.WARMING),
             )
         self._loads.keep_only(known)
         self._breakers.keep_only((*known, *self._providers))
 
-    def find(self, pool: Pool, input_tokens: int, tried: frozenset[str], now_s: float) -> Candidate | Skip:
+    def _load(self, pool: Pool, replica: Replica) -> LiveLoad:
+        """What is known of a ready replica; nothing at first, and again when its engine is another one."""
+        load = self._loads.of(replica.replica_id)
+        if load.started_at_s != replica.started_at_s:
+            steps = self._steps.get(pool.name)
+            load.renew(
+                replica.started_at_s,
+                self._timings[pool.name],
+                pool.engine.max_num_seqs * pool.engine.max_model_len_tokens if steps is None else steps.kv_cache_tokens,
+                measured=steps is not None,
+            )
+            load.lengths = self._lengths[pool.name]
+        if replica.ready_at_s is not None:
+            age_s = self._clock.unix_s() - replica.ready_at_s
+            if age_s < RAMP_S:
+                load.standing.ramps_from(self._clock.monotonic_s() - age_s)
+        return load
+
+    def find(
+        self, pool: Pool, input_tokens: int, tried: frozenset[str], now_s: float, *, prefixes: tuple[Prefix, ...] = ()
+    ) -> Candidate | Skip:
         """The replica that will answer first among those that may be called, or why there is none."""
         self.view()
+        self.tidy(now_s)
         now = self._now[pool.name]
-        candidates = [
-            self._candidate(replica, pool, input_tokens, now_s)
-            for replica in now.ready
-            if replica.replica_id not in tried and self._breakers.allows(replica.replica_id, now_s)
-        ]
-        if len(candidates) == 1:
-            return candidates[0]
-        found = pick(candidates, now_s=self._clock.unix_s()) if candidates else None
-        return found if found is not None else self._absent(pool.name, now, tried, now_s)
+        candidates: list[Candidate] = []
+        for replica, load in now.ready:
+            standing, name = load.standing, replica.replica_id
+            if standing.reason is not None and not standing.may_call(now_s):
+                continue
+            if name in tried or not self._breakers.allows(name, now_s):
+                continue
+            load.settle(now_s)
+            wait_s = load.timing.wait_s(load, input_tokens, load.lengths.remaining_tokens)
+            tokens = max(1, input_tokens - load.warm.tokens_of(prefixes))
+            prefill_s = load.timing.prefill_s(load, tokens)
+            candidates.append(
+                Candidate(
+                    replica=replica,
+                    in_flight=load.in_flight,
+                    predicted_ttft_s=load.fit.ttft_s(wait_s, prefill_s),
+                    wait_s=wait_s,
+                    prefill_s=prefill_s,
+                    tokens=tokens,
+                    ramp_ratio=1.0 if standing.ramp_from_s is None else standing.ramp_ratio(now_s, RAMP_S),
+                    seed=load.seed,
+                )
+            )
+        if len(candidates) < 2:
+            return candidates[0] if candidates else self._absent(pool.name, now, tried, now_s)
+        place = self.conversations.place_of(prefixes, now_s) if len(prefixes) >= CONVERSATION_PREFIXES else None
+        return pick(
+            candidates,
+            home=prefixes[0][0] if prefixes else 0,
+            stay=None if place is None else place.replica_id,
+            fine_s=pool.slo.ttft_p95_s,
+        )
 
-    def _candidate(self, replica: Replica, pool: Pool, input_tokens: int, now_s: float) -> Candidate:
-        load = self._loads.of(replica.replica_id).at(now_s)
-        steps = self._step_times.get(pool.name)
-        if steps is not None:
-            predicted_s = predict_ttft_s(load, steps, pool.engine, input_tokens=input_tokens)
-        else:  # an engine nobody has measured: full when its slots are
-            predicted_s = 0.0 if load.in_flight < pool.engine.max_num_seqs else 2 * pool.slo.ttft_p95_s
-        return Candidate(replica=replica, load=load, predicted_ttft_s=predicted_s)
+    def place_of(self, profile: RequestProfile) -> Place | None:
+        """Where the conversation that this request continues was answered last; None when it is a new one."""
+        if len(profile.prefixes) < CONVERSATION_PREFIXES:
+            return None
+        return self.conversations.place_of(profile.prefixes, self._clock.monotonic_s())
+
+    def others_than(self, load: LiveLoad, now_s: float) -> bool:
+        """Whether another replica of its pool may be called."""
+        for now in self._now.values():
+            if any(other is load for _, other in now.ready):
+                return any(other is not load and other.standing.may_call(now_s) for _, other in now.ready)
+        return False
+
+    def tidy(self, now_s: float) -> None:
+        """Once a second: corrections fade, and replicas that stand out from their pool go out of rotation."""
+        elapsed_s = now_s - self._tidied_s
+        if elapsed_s < TIDY_S:
+            return
+        self._tidied_s = now_s
+        for _, load in self._loads.all():
+            load.fit.fade(elapsed_s, now_s)
+            load.standing.fade(elapsed_s)
+        for now in self._now.values():
+            if len(now.ready) > 1:
+                conducts = [_conduct(load) for _, load in now.ready]
+                for index, reason in outliers(conducts):
+                    now.ready[index][1].standing.eject(reason, now_s)
 
     def _absent(self, name: str, now: _PoolNow, tried: frozenset[str], now_s: float) -> Skip:
-        resting = [replica for replica in now.ready if replica.replica_id not in tried]
+        resting = [(replica.replica_id, load) for replica, load in now.ready if replica.replica_id not in tried]
         if resting:
-            wait_s = min(self._breakers.retry_after_s(replica.replica_id, now_s) for replica in resting)
+            wait_s = min(
+                max(self._breakers.retry_after_s(name, now_s), load.standing.wait_s(now_s)) for name, load in resting
+            )
             return Skip(target=name, code="breaker", reason="its replicas keep failing", retry_after_s=max(1.0, wait_s))
         if tried:
             return Skip(target=name, code="failed", reason="no other replica", retry_after_s=LOST_RETRY_S)
@@ -128,3 +207,16 @@ class OwnPools:
 def queue_limit_s(pool: Pool, ttft_timeout_s: float) -> float:
     """The longest predicted wait for which a request is still sent to the pool."""
     return min(ttft_timeout_s, max(QUEUE_MIN_S, QUEUE_SLOS * pool.slo.ttft_p95_s))
+
+
+def _conduct(load: LiveLoad) -> Conduct:
+    standing, fit = load.standing, load.fit
+    return Conduct(
+        is_out=standing.reason is not None,
+        calls=standing.calls,
+        failures=standing.failures,
+        prefill_slowness=fit.prefill.factor,
+        prefill_seen=fit.prefill.seen_lately,
+        decode_slowness=fit.decode.factor,
+        decode_seen=fit.decode.seen_lately,
+    )

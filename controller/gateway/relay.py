@@ -89,7 +89,7 @@ async def until_content(response: UpstreamResponse, stream: Stream) -> bytes:
 class StreamRelay:
     """The part of a stream after its head went out."""
 
-    __slots__ = ("_error_event", "_guard", "_response", "_resume", "_send", "_sending", "_stream")
+    __slots__ = ("_error_event", "_guard", "_response", "_resume", "_send", "_stream", "sending")
 
     def __init__(
         self,
@@ -107,7 +107,7 @@ class StreamRelay:
         self._send = send
         self._error_event = error_event
         self._resume = resume
-        self._sending = False
+        self.sending = False
 
     async def begin(self, headers: Headers, first: bytes) -> None:
         """Afterwards the caller has the head and the first event."""
@@ -146,7 +146,7 @@ class StreamRelay:
             why = self._guard.translate()
             if not isinstance(why, UpstreamTimeout):
                 raise why if why is not None else cancelled from None
-            if self._sending:  # the caller has not taken a byte for that long: nobody is there to be told
+            if self.sending:  # the caller has not taken a byte for that long: nobody is there to be told
                 raise CallerLeft from why
             self._stream.error = why
         return b""
@@ -161,9 +161,9 @@ class StreamRelay:
             out = stream.feed(chunk)
             if out:
                 guard.progress()
-                self._sending = True
+                self.sending = True
                 await send({"type": "http.response.body", "body": out, "more_body": True})
-                self._sending = False
+                self.sending = False
             if stream.error is not None:
                 return b""
         return stream.end()

@@ -12,6 +12,7 @@ from controller.core.records import record
 from controller.core.requests import Target, TargetKind
 
 # The request itself is at fault: another target would say the same, and the caller must hear it.
+_NEVER_BEGUN = frozenset({"connect", "progress"})  # progress: the engine hangs, its work is lost
 CALLERS_FAULT_STATUSES = frozenset({400, 404, 413, 422})
 
 
@@ -42,7 +43,7 @@ def is_callers_fault(error: UpstreamError | None) -> bool:
 
 def is_replica_gone(error: UpstreamError | None) -> bool:
     """Whether one engine could not be reached, so that another replica of the same pool may do."""
-    return isinstance(error, EngineUnavailable) or (isinstance(error, UpstreamTimeout) and error.phase == "connect")
+    return isinstance(error, EngineUnavailable) or (isinstance(error, UpstreamTimeout) and error.phase in _NEVER_BEGUN)
 
 
 def attempts(

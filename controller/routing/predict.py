@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 from math import inf
+from typing import Protocol
 
 from controller.core.models import StepTimes
 from controller.core.pools import EngineArgs
 from controller.core.records import record
 
 # How many tokens a running answer still has to go, when nothing better is known.
-REMAINING_TOKENS = 128
+REMAINING_TOKENS = 128.0
+
+# An engine that nobody has measured: an 8B model on one mid-range GPU, to be corrected by what is seen. Its KV cache
+# is unknown, so it is taken to hold whatever its slots admit.
+NOMINAL = StepTimes(
+    alpha_ms=20.0,
+    beta_ms_per_seq=0.05,
+    gamma_ms_per_1k_context=0.15,
+    correction=1.0,
+    p0_ms=10.0,
+    p1_ms_per_1k=60.0,
+    p2_ms_per_1k_sq=2.0,
+    kv_cache_tokens=1 << 60,
+)
 
 
 @record
@@ -22,31 +36,104 @@ class ReplicaLoad:
     context_tokens: int = 0
 
 
+class LoadSums(Protocol):
+    """The same while it changes."""
+
+    @property
+    def in_flight(self) -> int:
+        """Requests."""
+        ...
+
+    @property
+    def pending_prefill_tokens(self) -> int:
+        """Of prompts not yet computed."""
+        ...
+
+    @property
+    def decoding(self) -> int:
+        """Answers under way."""
+        ...
+
+    @property
+    def context_tokens(self) -> int:
+        """Theirs."""
+        ...
+
+
+class EngineTiming:
+    """The step times of one kind of engine, worked out for quick use: all times in seconds, all lengths in tokens."""
+
+    __slots__ = ("_alpha", "_beta", "_budget", "_gamma", "_kv", "_p0", "_p1", "_p2", "_slots")
+
+    def __init__(self, steps: StepTimes, engine: EngineArgs) -> None:
+        scale = steps.correction / 1000.0
+        self._alpha = steps.alpha_ms * scale
+        self._beta = steps.beta_ms_per_seq * scale
+        self._gamma = steps.gamma_ms_per_1k_context * scale / 1000.0
+        self._p0 = steps.p0_ms / 1000.0
+        self._p1 = steps.p1_ms_per_1k / 1e6
+        self._p2 = steps.p2_ms_per_1k_sq / 1e9
+        self._kv = steps.kv_cache_tokens
+        self._slots = engine.max_num_seqs
+        self._budget = engine.max_num_batched_tokens
+
+    def decode_step_s(self, decoding: int, context_tokens: int) -> float:
+        """One token for each of the answers under way."""
+        return self._alpha + self._beta * decoding + self._gamma * context_tokens
+
+    def full_step_s(self, decoding: int, context_tokens: int) -> float:
+        """The longest step: all answers under way, and as much of prompts as fits."""
+        budget = self._budget
+        return self.decode_step_s(decoding, context_tokens) + budget * (self._p1 + self._p2 * budget)
+
+    def prefill_s(self, load: LoadSums, tokens: int) -> float:
+        """Until the prompts ahead and one of `tokens` are computed, in chunks beside the answers under way."""
+        decoding = load.decoding
+        todo = load.pending_prefill_tokens + tokens
+        if decoding:
+            slots, context = self._slots, load.context_tokens
+            decoding = min(decoding, slots)
+            context = min(context, self._kv)
+            step_s = self._alpha + self._beta * decoding + self._gamma * context
+            budget = self._budget - decoding
+            budget = max(budget, 1)
+        else:
+            if not todo:
+                return 0.0
+            step_s, budget = self._p0, self._budget
+        if todo < budget:
+            return step_s + todo * (self._p1 + self._p2 * todo)
+        full_steps, rest = divmod(todo, budget)
+        total_s = full_steps * (step_s + budget * (self._p1 + self._p2 * budget))
+        if rest or load.decoding:
+            total_s += step_s + rest * (self._p1 + self._p2 * rest)
+        return total_s
+
+    def wait_s(self, load: LoadSums, input_tokens: int, remaining_tokens: float) -> float:
+        """Until enough answers have ended to free a slot and the KV cache for the prompt; infinite if it never fits.
+
+        The answers under way, each with `remaining_tokens` to go, end evenly spread over that time.
+        """
+        kv_missing = load.context_tokens + load.pending_prefill_tokens + input_tokens - self._kv
+        endings = float(load.in_flight + 1 - self._slots)
+        if kv_missing <= 0:
+            if endings <= 0.0:
+                return 0.0
+        elif input_tokens > self._kv:
+            return inf
+        decoding, context = max(1, load.decoding), load.context_tokens
+        if kv_missing > 0:
+            endings = max(endings, kv_missing * decoding / max(1, context))
+        return endings * remaining_tokens * self.decode_step_s(decoding, context) / decoding
+
+
+UNMEASURED = EngineTiming(NOMINAL, EngineArgs())
+
+
 def predict_ttft_s(load: ReplicaLoad, steps: StepTimes, engine: EngineArgs, *, input_tokens: int) -> float:
-    """Seconds until the first token: wait for a slot and for KV cache, prompts queued ahead, then our own.
+    """Seconds until the first token by the step times alone: wait for room, prompts queued ahead, then our own.
 
     Infinite when the prompt can never fit the KV cache.
     """
-    if input_tokens > steps.kv_cache_tokens:
-        return inf
-    decoding = min(load.decoding, engine.max_num_seqs)
-    context = min(load.context_tokens, steps.kv_cache_tokens)
-    budget = max(1, engine.max_num_batched_tokens - decoding)
-    full_steps, rest = divmod(load.pending_prefill_tokens + input_tokens, budget)
-    prefill_s = steps.step_s(decoding, context, rest)
-    if full_steps:
-        prefill_s += full_steps * steps.step_s(decoding, context, budget)
-    return _wait_s(load, steps, engine, input_tokens) + prefill_s
-
-
-def _wait_s(load: ReplicaLoad, steps: StepTimes, engine: EngineArgs, input_tokens: int) -> float:
-    """Seconds until enough answers have ended to free a slot and the KV cache this prompt needs."""
-    endings = float(load.in_flight + 1 - engine.max_num_seqs)
-    kv_missing = load.context_tokens + load.pending_prefill_tokens + input_tokens - steps.kv_cache_tokens
-    decoding = max(1, load.decoding)
-    if kv_missing > 0:
-        endings = max(endings, kv_missing * decoding / max(1, load.context_tokens))
-    if endings <= 0:
-        return 0.0
-    # `decoding` answers, each with REMAINING_TOKENS to go, end evenly spread over that time.
-    return endings * REMAINING_TOKENS * steps.step_s(decoding, load.context_tokens, 0) / decoding
+    timing = EngineTiming(steps, engine)
+    return timing.wait_s(load, input_tokens, REMAINING_TOKENS) + timing.prefill_s(load, input_tokens)

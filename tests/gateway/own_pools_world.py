@@ -11,6 +11,7 @@ from controller.gateway.exchange import Skip
 from controller.gateway.loads import Loads
 from controller.gateway.own_pools import OwnPools
 from controller.routing.balance import Candidate
+from controller.routing.prefix import Prefix
 from tests.gateway.gateway_builders import POOL, SetClock, SetFleet, fleet
 from tests.routing.builders import STEPS
 
@@ -40,9 +41,11 @@ class World:
         for _ in range(5):
             self.breakers.failed(name, GONE, self.clock.monotonic_s(), is_own=True)
 
-    def find(self, tried: frozenset[str] = NONE, input_tokens: int = 100) -> Candidate | Skip:
+    def find(
+        self, tried: frozenset[str] = NONE, input_tokens: int = 100, prefixes: tuple[Prefix, ...] = ()
+    ) -> Candidate | Skip:
         """Who would answer first."""
-        return self.pools.find(self.pool, input_tokens, tried, self.clock.monotonic_s())
+        return self.pools.find(self.pool, input_tokens, tried, self.clock.monotonic_s(), prefixes=prefixes)
 
     def found(self, tried: frozenset[str] = NONE) -> str:
         """Its id."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from controller.core.fleet import RoutingMode
-from controller.gateway.admission import BUDGET
+from controller.gateway.admission import BUDGET, CONVERSATION
 from controller.gateway.metering import FAILED
 
 CONTROLLER = Path(__file__).parents[2] / "controller"
@@ -110,6 +110,6 @@ def codes() -> set[str]:
 
 
 def spill_reasons() -> set[str]:
-    """Every value of x-spillway-spilled: codes of skips, routing modes, and `failed`."""
+    """Every value of x-spillway-spilled: codes of skips, routing modes, `conversation` and `failed`."""
     modes = {mode.value.lower() for mode in RoutingMode} - {"local"}
-    return _given(lambda name: name == "Skip") | modes | {BUDGET, FAILED}
+    return _given(lambda name: name == "Skip") | modes | {BUDGET, CONVERSATION, FAILED}

@@ -59,15 +59,24 @@ def test_a_slow_body() -> None:
 
 
 def test_a_late_first_token() -> None:
-    """After the TTFT limit the next target is tried, with its own time."""
+    """Nothing comes out of the only replica for longer than predicted: the next target is tried, with its own time."""
     world = World()
     world.own.script = [stream(10_000.0)]
     world.external.script = [stream(50.0, EVENT, LAST, DONE)]
     heard = world.heard({"stream": True})
     assert (heard.status, heard.body) == (200, EVENT + LAST + DONE)
     assert heard.headers["x-spillway-spilled"] == "failed"
-    assert heard.took_s == pytest.approx(110, abs=0.1)
-    assert "ttft timeout" in world.ledger.posted[0].attempts[0].outcome
+    assert heard.took_s == pytest.approx(52.5, abs=0.6)
+    assert "progress timeout" in world.ledger.posted[0].attempts[0].outcome
+
+
+def test_a_late_first_token_with_nowhere_else_to_go() -> None:
+    """Whoever has only this replica waits for it up to the TTFT limit."""
+    world = World()
+    world.own.script = [stream(10_000.0)]
+    heard = world.heard({"stream": True}, headers=(BEARER, (b"x-spillway-spill", b"never")))
+    assert (heard.status, heard.error["code"]) == (504, "ttft_timeout")
+    assert heard.took_s == pytest.approx(60, abs=0.1)
 
 
 def test_a_stream_that_stops() -> None:

@@ -21,12 +21,12 @@ def test_the_life_of_a_stream() -> None:
     load = LiveLoad()
     ticket = load.start(100, due_s=5.0, stream=True)
     assert load.at(9.0) == ReplicaLoad(in_flight=1, pending_prefill_tokens=100)
-    ticket.first_token()
-    ticket.first_token()
+    ticket.first_token(9.0)
+    ticket.first_token(9.0)
     assert load.at(9.0) == ReplicaLoad(in_flight=1, decoding=1, context_tokens=100)
     ticket.end()
     ticket.end()
-    ticket.first_token()
+    ticket.counts_as_computed()
     assert load.at(9.0) == IDLE
 
 
@@ -52,7 +52,7 @@ def test_a_request_that_ends_before_its_first_token() -> None:
 steps = st.lists(
     st.one_of(
         st.tuples(st.just("start"), st.integers(0, 500), st.booleans()),
-        st.tuples(st.sampled_from(["first_token", "end"]), st.integers(0, 20), st.just(False)),
+        st.tuples(st.sampled_from(["counts_as_computed", "end"]), st.integers(0, 20), st.just(False)),
         st.tuples(st.just("look"), st.integers(0, 100), st.just(False)),
     ),
     max_size=40,

@@ -41,7 +41,7 @@ def test_replicas_tried_or_failing_are_left_out() -> None:
 
 
 def test_the_prediction_grows_with_the_load() -> None:
-    """With measured step times: prompts ahead count. Without: a full engine is late by twice its SLO."""
+    """With measured step times: prompts ahead count. Without: as on a middling GPU, and a full engine is late."""
     measured = World(ready("a"))
     before = measured.find()
     measured.loads.of("a").start(4000, 1e9, stream=True)
@@ -50,11 +50,14 @@ def test_the_prediction_grows_with_the_load() -> None:
     assert isinstance(after, Candidate)
     assert 0.0 < before.predicted_ttft_s < after.predicted_ttft_s
     unmeasured = World(ready("a"), steps=None)
-    for wanted_s in [0.0] * POOL.engine.max_num_seqs + [2 * POOL.slo.ttft_p95_s]:
+    last_s = 0.0
+    for _ in range(POOL.engine.max_num_seqs + 1):
         candidate = unmeasured.find()
         assert isinstance(candidate, Candidate)
-        assert candidate.predicted_ttft_s == wanted_s
+        assert candidate.predicted_ttft_s > last_s
+        last_s = candidate.predicted_ttft_s
         unmeasured.loads.of("a").start(10, 1e9, stream=True)
+    assert last_s > POOL.slo.ttft_p95_s
 
 
 def test_a_pool_that_nobody_has_published() -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.core.pools import EngineArgs
-from controller.routing.predict import REMAINING_TOKENS, ReplicaLoad, predict_ttft_s
+from controller.routing.predict import REMAINING_TOKENS, EngineTiming, ReplicaLoad, predict_ttft_s
 
 from .builders import STEPS
 
@@ -73,6 +73,13 @@ def test_more_work_never_answers_sooner(load: ReplicaLoad, input_tokens: int, mo
     busier = replace(load, in_flight=load.in_flight + more)
     assert predict_ttft_s(busier, STEPS, ENGINE, input_tokens=input_tokens) >= before
     assert predict_ttft_s(load, STEPS, ENGINE, input_tokens=input_tokens + more) >= before - slack
+
+
+def test_the_parts_of_a_step() -> None:
+    """The same as the step times say, worked out for quick use."""
+    timing = EngineTiming(STEPS, ENGINE)
+    assert timing.decode_step_s(9, 900) == pytest.approx(STEPS.step_s(9, 900, 0))
+    assert timing.full_step_s(9, 900) == pytest.approx(STEPS.step_s(9, 900, ENGINE.max_num_batched_tokens))
 
 
 def test_predicting_costs_microseconds() -> None:
