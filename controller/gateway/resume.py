@@ -20,7 +20,7 @@ from controller.gateway.resumable_stream import ResumableStream
 from controller.routing.balance import Candidate
 
 RESUMPTIONS_MAX = 2  # of one stream
-HELD_BACK_MAX = 3  # tokens at the end whose text an engine may not have given yet
+HELD_BACK_MAX = 8  # tokens at the end whose text an engine may not have given yet
 _COMPLETIONS, _DETOKENIZE = "/v1/completions", "/detokenize"
 
 
