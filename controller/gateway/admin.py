@@ -7,9 +7,9 @@ from collections.abc import Callable
 import orjson
 
 from controller.core.fleet import PoolView, ReplicaState
-from controller.gateway.answers import JSON, Headers, Send, send_whole
-from controller.gateway.app import Gateway, Scope
-from controller.gateway.guard import Receive
+from controller.gateway.answers import JSON, Headers, send_whole
+from controller.gateway.app import Gateway
+from controller.gateway.ports import Line
 from controller.telemetry.gateway_metrics import registry_of, render
 
 _TEXT = (b"content-type", b"text/plain; charset=utf-8")
@@ -18,7 +18,7 @@ Answer = tuple[int, tuple[bytes, bytes], bytes]
 
 
 class Admin:
-    """An ASGI callable; every answer is ready at once."""
+    """A callable; every answer is ready at once."""
 
     def __init__(self, gateway: Gateway, *, now_s: Callable[[], float]) -> None:
         self._gateway = gateway
@@ -31,17 +31,15 @@ class Admin:
             b"/v1/loads": self._loads,
         }
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, line: Line) -> None:
         """One request."""
-        if scope["type"] != "http":
-            return
-        route = self._routes.get(scope["raw_path"])
-        if route is None or scope["method"] != "GET":
+        route = self._routes.get(line.path)
+        if route is None or line.method != b"GET":
             status, kind, body = 404, _TEXT, b"not found; see /healthz /readyz /metrics /v1/loads\n"
         else:
             status, kind, body = route()
         headers: Headers = [kind]
-        await send_whole(send, status, headers, body)
+        send_whole(line, status, headers, body)
 
     def _ready(self) -> Answer:
         if self._gateway.draining:

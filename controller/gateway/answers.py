@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
 
 import orjson
 
@@ -18,8 +16,8 @@ from controller.core.errors import (
 )
 from controller.core.requests import Target, TargetKind
 from controller.gateway.dialects.caller import Caller
+from controller.gateway.ports import Line
 
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]  # Any: the ASGI specification's own type
 Headers = list[tuple[bytes, bytes]]
 
 JSON = (b"content-type", b"application/json")
@@ -63,21 +61,21 @@ def error_headers(error: RequestError, ids: Headers) -> Headers:
     return headers
 
 
-async def send_whole(send: Send, status: int, headers: Headers, body: bytes) -> None:
+def send_whole(line: Line, status: int, headers: Headers, body: bytes) -> None:
     """One answer of known length."""
     headers.append((b"content-length", b"%d" % len(body)))
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body, "more_body": False})
+    line.begin(status, headers)
+    line.write(body, more=False)
 
 
-async def send_error(
-    send: Send, error: RequestError, caller: Caller, request_id: bytes, extra: Headers | None = None
+def send_error(
+    line: Line, error: RequestError, caller: Caller, request_id: bytes, extra: Headers | None = None
 ) -> None:
     """A refusal in the caller's words."""
     headers = error_headers(error, caller.id_headers(request_id))
     if extra:
         headers.extend(extra)
-    await send_whole(send, caller.status(error), headers, caller.error_body(error, request_id))
+    send_whole(line, caller.status(error), headers, caller.error_body(error, request_id))
 
 
 def _source(target: Target) -> ErrorSource:

@@ -1,4 +1,4 @@
-"""The data plane as one ASGI callable: route table, body, and the path auth > decode > classify > choose > attempt.
+"""The data plane as one callable: route table, body, and the path auth > decode > classify > choose > attempt.
 
 Routes come from the raw path and nothing else; what is not on the table is 404. Every route needs a key.
 """
@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping
 from itertools import count
-from typing import Any
 
 import structlog
 
@@ -17,24 +16,24 @@ from controller.config.settings import Settings
 from controller.core.errors import RequestError, UpstreamTimeout
 from controller.core.tenants import policy_of
 from controller.gateway.admission import Admission
-from controller.gateway.answers import JSON, Send, send_error, send_whole
+from controller.gateway.answers import JSON, send_error, send_whole
 from controller.gateway.auth import Doorman, credential
 from controller.gateway.breakers import Breakers
 from controller.gateway.cache_salts import CacheSalts
 from controller.gateway.calls import Calls
-from controller.gateway.decode import HeaderMap
+from controller.gateway.decode import HeaderMap, too_large
 from controller.gateway.destinations import Destinations
 from controller.gateway.dialects.messages_caller import MESSAGES_CALLER
 from controller.gateway.dialects.openai_caller import OPENAI_CALLER
 from controller.gateway.dispatch import Dispatcher
 from controller.gateway.exchange import CALLER_LEFT, Exchange
-from controller.gateway.guard import Alarms, CallerLeft, Guard, Receive
+from controller.gateway.guard import Alarms, CallerLeft, Guard
 from controller.gateway.headers import refusal_headers
 from controller.gateway.loads import Loads
 from controller.gateway.metering import Meter
 from controller.gateway.model_list import ModelList
 from controller.gateway.own_pools import OwnPools
-from controller.gateway.ports import Clock, FleetFeed, KeyStore, Ledger, LimitRows, Upstream
+from controller.gateway.ports import Clock, FleetFeed, KeyStore, Ledger, LimitRows, Line, Upstream
 from controller.gateway.rate_headers import rate_headers
 from controller.gateway.rate_limits import RateLimits
 from controller.gateway.refusals import gateway_full, internal, slow_body
@@ -47,8 +46,6 @@ from controller.routing.classify import classify, known_tasks
 from controller.telemetry.gateway_metrics import GatewayMetrics
 
 log = structlog.get_logger()
-
-Scope = MutableMapping[str, Any]  # Any: the ASGI specification's own type
 
 DEADLINE_SLACK_S = 1.0  # the caller gives up first; ours is for departures that nobody tells us about
 
@@ -154,38 +151,35 @@ class Gateway:
         for upstream in self._upstreams:
             await upstream.aclose()
 
-    # ASGI
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    # requests
+    async def __call__(self, line: Line) -> None:
         """One request."""
-        if scope["type"] != "http":
-            return
-        path: bytes = scope["raw_path"]
-        route = ROUTES.get(path)
-        if route is not None and scope["method"] == "POST":
-            await self._serve(route, scope, receive, send)
+        route = ROUTES.get(line.path)
+        if route is not None and line.method == b"POST":
+            await self._serve(route, line)
         else:
-            await self._elsewhere(scope, path, send, route)
+            self._elsewhere(line, route)
 
     def request_id(self) -> str:
         """A new one; never a caller's."""
         return f"{self._id_prefix}{next(self._ids):07x}"
 
-    async def _elsewhere(self, scope: Scope, path: bytes, send: Send, route: Route | None) -> None:
+    def _elsewhere(self, line: Line, route: Route | None) -> None:
         """Everything that is not an inference call: the model list, or a refusal."""
-        header_id = self.request_id().encode()
-        headers: HeaderMap = dict(scope["headers"])
+        path, header_id = line.path, self.request_id().encode()
+        headers: HeaderMap = dict(line.headers)
         caller = MESSAGES_CALLER if b"anthropic-version" in headers else OPENAI_CALLER
         try:
             if path == MODELS or path.startswith(MODELS + b"/"):
                 key = self._door.admit(credential(headers))
-                if scope["method"] != "GET":
+                if line.method != b"GET":
                     raise _wrong_method("GET")
                 body = self._models.answer(
                     path[len(MODELS) + 1 :], caller.dialect, policy_of(self._tenants, key.tenant).reach
                 )
                 rates = self.rate_limits.of(key.tenant)
                 limits = [] if rates is None else rate_headers(rates, caller.dialect)
-                await send_whole(send, 200, [JSON, *caller.id_headers(header_id), *limits], body)
+                send_whole(line, 200, [JSON, *caller.id_headers(header_id), *limits], body)
                 return
             if route is not None:
                 raise _wrong_method("POST")
@@ -197,10 +191,10 @@ class Gateway:
             )
         except RequestError as error:
             self.metrics.refused[error.status] = self.metrics.refused.get(error.status, 0) + 1
-            await send_error(send, error, caller, header_id)
+            send_error(line, error, caller, header_id)
 
-    async def _serve(self, route: Route, scope: Scope, receive: Receive, send: Send) -> None:
-        clock, headers = self._clock, dict(scope["headers"])
+    async def _serve(self, route: Route, line: Line) -> None:
+        clock, headers = self._clock, dict(line.headers)
         request_id = self.request_id()
         exchange = Exchange(
             request_id=request_id,
@@ -213,7 +207,7 @@ class Gateway:
         metrics = self.metrics
         metrics.in_flight += 1
         try:
-            await self._answer(exchange, headers, receive, send)
+            await self._answer(exchange, headers, line)
         except RequestError as error:
             exchange.status = error.status
             exchange.error = exchange.error or error.message
@@ -222,7 +216,7 @@ class Gateway:
                 extra = refusal_headers(exchange)
                 if error.status == 413 and not is_worth_reading(headers):
                     extra.append((b"connection", b"close"))
-                await send_error(send, error, exchange.caller, exchange.header_id, extra)
+                send_error(line, error, exchange.caller, exchange.header_id, extra)
         except CallerLeft:
             self._left(exchange)
         except Exception:
@@ -230,7 +224,7 @@ class Gateway:
             exchange.status, exchange.error = 500, "internal error"
             if not exchange.started:
                 exchange.usage = None
-                await send_error(send, internal(), exchange.caller, exchange.header_id)
+                send_error(line, internal(), exchange.caller, exchange.header_id)
         finally:
             metrics.in_flight -= 1
             self._meter.finish(exchange)
@@ -243,7 +237,7 @@ class Gateway:
             self._meter.estimate(exchange, output_tokens=0 if profile.stream else profile.output_tokens_estimate)
             self._meter.price_target(exchange)
 
-    async def _answer(self, exchange: Exchange, headers: HeaderMap, receive: Receive, send: Send) -> None:
+    async def _answer(self, exchange: Exchange, headers: HeaderMap, line: Line) -> None:
         exchange.key = key = self._door.admit(credential(headers))
         caps = self._caps
         if self.metrics.in_flight > caps.in_flight:
@@ -251,10 +245,14 @@ class Gateway:
         guard = Guard(self._timeouts.total_s, self._timeouts.idle_s, self._alarms)
         self._guards.add(guard)
         try:
-            guard.begin("body", BODY_S)
-            body = await read_body(headers, receive, caps.body_bytes)
+            body = line.whole_body()
+            if body is None:
+                guard.begin("body", BODY_S)
+                body = await read_body(headers, line, caps.body_bytes)
+            elif len(body) > caps.body_bytes:
+                raise too_large(caps.body_bytes)
             guard.settle()
-            guard.watch(receive)
+            guard.watch(line)
             decoded = exchange.decoded = exchange.caller.decode(exchange.operation, headers, body, key.tenant, caps)
             exchange.profile = classify(decoded.facts, self._tasks, policy_of(self._tenants, key.tenant))
             exchange.classified = True
@@ -265,7 +263,7 @@ class Gateway:
             if rates is not None:
                 await self.rate_limits.admit(exchange, rates)
             self._meter.arrived(exchange)
-            await self._dispatcher.run(exchange, guard, send)
+            await self._dispatcher.run(exchange, guard, line)
         except asyncio.CancelledError:
             why = guard.translate()
             if isinstance(why, UpstreamTimeout):

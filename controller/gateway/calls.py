@@ -11,7 +11,7 @@ from controller.core.errors import UpstreamError, UpstreamRejected, UpstreamTime
 from controller.core.ledger import AttemptRecord
 from controller.core.requests import Target
 from controller.gateway.admission import Admitted
-from controller.gateway.answers import Send, from_upstream, send_whole
+from controller.gateway.answers import from_upstream, send_whole
 from controller.gateway.breakers import Breakers
 from controller.gateway.destinations import Destination, Stream
 from controller.gateway.dialects.translated_stream import TranslatedStream
@@ -20,7 +20,7 @@ from controller.gateway.guard import CallerLeft, Guard
 from controller.gateway.headers import answer_headers
 from controller.gateway.loads import Loads, Ticket
 from controller.gateway.metering import Meter
-from controller.gateway.ports import Clock, Ledger, UpstreamCall, UpstreamResponse
+from controller.gateway.ports import Clock, Ledger, Line, UpstreamCall, UpstreamResponse
 from controller.gateway.relay import StreamRelay, read_whole, refuse_errors, until_content
 from controller.gateway.resumable_stream import ResumableStream
 from controller.gateway.resume import RESUMPTIONS_MAX, Resumer, is_death
@@ -43,7 +43,7 @@ class Call:
     place: Admitted
     request: UpstreamCall
     guard: Guard
-    send: Send
+    line: Line
     started_s: float = 0.0
     ticket: Ticket | None = None
     died: frozenset[str] = frozenset()  # replicas that died while they answered
@@ -104,7 +104,7 @@ class Calls:
                 call.ticket.end()
         self._judge(call, error)
         if whole is not None and error is None:
-            await send_whole(call.send, 200, answer_headers(exchange, call.destination, stream=False), whole)
+            send_whole(call.line, 200, answer_headers(exchange, call.destination, stream=False), whole)
         return Outcome(
             answered=error is None,
             first_byte_sent=exchange.started,
@@ -161,7 +161,7 @@ class Calls:
                 response,
                 stream,
                 call.guard,
-                call.send,
+                call.line,
                 lambda error: _error_events(call, stream, error),
                 resume=None if source is None else lambda error: self._resume(call, source, error),
             )

@@ -9,7 +9,7 @@ from controller.config.settings import Timeouts
 from controller.core.errors import UpstreamError, UpstreamRejected
 from controller.core.requests import Complexity, Operation, Target
 from controller.gateway.admission import Admission, Admitted
-from controller.gateway.answers import JSON, Send, send_whole
+from controller.gateway.answers import JSON, send_whole
 from controller.gateway.cache_salts import CacheSalts
 from controller.gateway.calls import Call, Calls
 from controller.gateway.decode import NotTranslatable
@@ -18,7 +18,7 @@ from controller.gateway.dialects import count_tokens
 from controller.gateway.exchange import Exchange, Skip
 from controller.gateway.guard import Guard
 from controller.gateway.headers import limit_headers
-from controller.gateway.ports import Clock, Ledger, UpstreamCall
+from controller.gateway.ports import Clock, Ledger, Line, UpstreamCall
 from controller.gateway.refusals import give_up
 from controller.gateway.resumable_stream import is_resumable, with_ids
 from controller.routing.attempts import Attempt, Outcome, RetryBudget, attempts, is_replica_gone
@@ -36,7 +36,7 @@ class _Run:
 
     exchange: Exchange
     guard: Guard
-    send: Send
+    line: Line
     queue: list[Target]
     late: list[Target] = field(default_factory=list)
     error: UpstreamError | None = None
@@ -50,12 +50,12 @@ def _next(tries: Generator[Attempt, Outcome, None], outcome: Outcome) -> Attempt
         return None
 
 
-async def _send_estimate(exchange: Exchange, send: Send) -> None:
+def _send_estimate(exchange: Exchange, line: Line) -> None:
     """Nobody could count the tokens: what routing reckons with, and the answer says so."""
     exchange.status, exchange.error = 200, None
     ids = (*exchange.caller.id_headers(exchange.header_id), *limit_headers(exchange))
     body = count_tokens.counted(exchange.profile.input_tokens_estimate)
-    await send_whole(send, 200, [JSON, *ids, (b"x-spillway-estimated", b"true")], body)
+    send_whole(line, 200, [JSON, *ids, (b"x-spillway-estimated", b"true")], body)
 
 
 class Dispatcher:
@@ -86,12 +86,12 @@ class Dispatcher:
         self._retries = RetryBudget()
         self.stopping = False
 
-    async def run(self, exchange: Exchange, guard: Guard, send: Send) -> None:
+    async def run(self, exchange: Exchange, guard: Guard, line: Line) -> None:
         """Afterwards the caller has an answer; RequestError when no target gave one."""
         self._admission.order(exchange)
         if exchange.operation is Operation.COUNT_TOKENS:
             exchange.chain = exchange.chain[:1]  # another model would count other tokens
-        run = _Run(exchange=exchange, guard=guard, send=send, queue=list(exchange.chain))
+        run = _Run(exchange=exchange, guard=guard, line=line, queue=list(exchange.chain))
         tries = attempts(run.queue, may_retry=lambda: self._may_retry(run))
         try:
             attempt = next(tries, None)
@@ -107,7 +107,7 @@ class Dispatcher:
             if exchange.retries:
                 self._retries.give_back(exchange.retries)
         if exchange.operation is Operation.COUNT_TOKENS:
-            await _send_estimate(exchange, send)
+            _send_estimate(exchange, line)
             return
         raise give_up(exchange, None if run.error is None or run.failed is None else (run.error, run.failed))
 
@@ -142,7 +142,7 @@ class Dispatcher:
                         place=place,
                         request=request,
                         guard=run.guard,
-                        send=run.send,
+                        line=run.line,
                     )
                 )
         if place.code == "saturated" and target not in run.late:

@@ -1,20 +1,14 @@
 """Ends a request's wait from outside: the caller left, or a deadline passed. One per request, no task of its own.
 
-ASGI tells about a departed caller only to who waits in `receive()`. Instead of a task that waits, `Guard` drives the
-receive coroutine by hand: one future with a callback, a tenth of the price.
+The server calls when the caller leaves, so nobody has to wait for it.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Generator, MutableMapping
-from typing import Any
 
 from controller.core.errors import UpstreamTimeout
-
-Message = MutableMapping[str, Any]  # Any: the ASGI specification's own type
-Receive = Callable[[], Awaitable[Message]]
-
+from controller.gateway.ports import Line
 
 EARLY_S = 0.1  # a request that ends sooner never sets a timer
 
@@ -55,6 +49,7 @@ class Guard:
         "_armed_s",
         "_due_s",
         "_idle_s",
+        "_line",
         "_loop",
         "_phase",
         "_phase_s",
@@ -62,7 +57,6 @@ class Guard:
         "_timer",
         "_total_due_s",
         "_total_s",
-        "_waiting",
         "expired",
         "is_young",
         "left",
@@ -83,7 +77,7 @@ class Guard:
         self._phase = "total"
         self._phase_s = total_s
         self._timer: asyncio.TimerHandle | None = None
-        self._waiting: Coroutine[Any, Any, Message] | Generator[Any, Any, Message] | None = None
+        self._line: Line | None = None
         self.is_young = False  # `alarms` will set its timer
         self.left = False
         self.expired: UpstreamTimeout | None = None
@@ -94,29 +88,15 @@ class Guard:
         return self._total_due_s - self._loop.time()
 
     # the caller
-    def watch(self, receive: Receive) -> None:
+    def watch(self, line: Line) -> None:
         """From now on a departure cancels the task; call it once the body has been read."""
-        self._waiting = receive()  # type: ignore[assignment]  # every ASGI server's receive is a coroutine
-        self._step()
+        self._line = line
+        line.on_gone = self._gone
+        if line.gone:
+            self._gone()
 
-    def _step(self, future: asyncio.Future[Any] | None = None) -> None:
-        waiting = self._waiting
-        if waiting is None:
-            return
-        try:
-            pending = waiting.send(None)
-        except StopIteration as stop:
-            self._waiting = None
-            self._received(stop.value)
-            return
-        if pending is None:  # a bare yield: look again in the next round
-            self._loop.call_soon(self._step)
-        else:
-            pending._asyncio_future_blocking = False
-            pending.add_done_callback(self._step)
-
-    def _received(self, message: Message) -> None:
-        if message["type"] == "http.disconnect":
+    def _gone(self) -> None:
+        if not self.left:
             self.left = True
             self._task.cancel()
 
@@ -136,6 +116,8 @@ class Guard:
     def settle(self) -> None:
         """The phase is over: until the next one only the time of the whole request counts."""
         self._phase, self._phase_s, self._due_s = "total", self._total_s, self._total_due_s
+        if self._timer is None and not self.is_young:
+            self._wake_at(self._total_due_s, self._loop.time())
 
     def limit(self, total_s: float) -> None:
         """The whole request may take this long from now on, once its own deadline is known."""
@@ -210,6 +192,6 @@ class Guard:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        waiting, self._waiting = self._waiting, None
-        if waiting is not None:
-            waiting.close()
+        if self._line is not None:
+            self._line.on_gone = None
+            self._line = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -10,6 +10,52 @@ from controller.core.fleet import FleetView
 from controller.core.keys import KeyRecord
 from controller.core.ledger import LedgerEntry
 from controller.core.rate_limits import LimitMove, LimitRow
+
+
+class Line(Protocol):
+    """The caller's end of one request, as the server has it. `on_gone` is called once, when the caller leaves."""
+
+    on_gone: Callable[[], None] | None
+
+    @property
+    def gone(self) -> bool:
+        """The caller has left; what is written is dropped."""
+        ...
+
+    @property
+    def method(self) -> bytes:
+        """As it came."""
+        ...
+
+    @property
+    def path(self) -> bytes:
+        """As it came, without the query."""
+        ...
+
+    @property
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """By lower-case name."""
+        ...
+
+    def whole_body(self) -> bytes | None:
+        """The body when all of it is here, else None."""
+        ...
+
+    async def more(self) -> bytes | None:
+        """The next part of the body, empty at its end; None when the caller has left."""
+        ...
+
+    def begin(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+        """The head of the answer."""
+        ...
+
+    def write(self, body: bytes, *, more: bool) -> bool:
+        """Afterwards the bytes are on their way; False when the caller is slow: wait in `writable` before the next."""
+        ...
+
+    async def writable(self) -> None:
+        """Returns when the caller has taken enough of what was written, or has left."""
+        ...
 
 
 @dataclass(slots=True, kw_only=True)

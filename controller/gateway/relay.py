@@ -17,10 +17,10 @@ from controller.core.errors import (
     UpstreamRejected,
     UpstreamTimeout,
 )
-from controller.gateway.answers import Headers, Send
+from controller.gateway.answers import Headers
 from controller.gateway.destinations import Stream
 from controller.gateway.guard import CallerLeft, Guard
-from controller.gateway.ports import UpstreamResponse
+from controller.gateway.ports import Line, UpstreamResponse
 
 ERROR_BODY_BYTES = 64 * 1024
 KEPT_ERROR_BYTES = 4096
@@ -89,14 +89,14 @@ async def until_content(response: UpstreamResponse, stream: Stream) -> bytes:
 class StreamRelay:
     """The part of a stream after its head went out."""
 
-    __slots__ = ("_error_event", "_guard", "_response", "_resume", "_send", "_stream", "sending")
+    __slots__ = ("_error_event", "_guard", "_line", "_response", "_resume", "_stream", "sending")
 
     def __init__(
         self,
         response: UpstreamResponse,
         stream: Stream,
         guard: Guard,
-        send: Send,
+        line: Line,
         error_event: Callable[[UpstreamError], bytes],
         *,
         resume: Callable[[UpstreamError], Awaitable[UpstreamResponse | None]] | None = None,
@@ -104,15 +104,16 @@ class StreamRelay:
         self._response = response
         self._stream = stream
         self._guard = guard
-        self._send = send
+        self._line = line
         self._error_event = error_event
         self._resume = resume
         self.sending = False
 
     async def begin(self, headers: Headers, first: bytes) -> None:
         """Afterwards the caller has the head and the first event."""
-        await self._send({"type": "http.response.start", "status": 200, "headers": headers})
-        await self._send({"type": "http.response.body", "body": first, "more_body": True})
+        self._line.begin(200, headers)
+        if not self._line.write(first, more=True):
+            await self._line.writable()
         self._guard.progress()
 
     async def rest(self) -> UpstreamError | None:
@@ -129,7 +130,8 @@ class StreamRelay:
             tail = await self._to_the_end()
         if stream.error is not None:
             tail = self._error_event(stream.error)
-        await self._send({"type": "http.response.body", "body": tail, "more_body": False})
+        if not self._line.write(tail, more=False):
+            await self._line.writable()
         return stream.error
 
     async def close(self, *, finished: bool) -> None:
@@ -153,7 +155,7 @@ class StreamRelay:
 
     async def _events(self) -> bytes:
         """Relays until the stream's end; returns what to send last."""
-        response, stream, guard, send = self._response, self._stream, self._guard, self._send
+        response, stream, guard, line = self._response, self._stream, self._guard, self._line
         while not stream.done:
             chunk = await response.read()
             if not chunk:
@@ -161,9 +163,10 @@ class StreamRelay:
             out = stream.feed(chunk)
             if out:
                 guard.progress()
-                self.sending = True
-                await send({"type": "http.response.body", "body": out, "more_body": True})
-                self.sending = False
+                if not line.write(out, more=True):
+                    self.sending = True
+                    await line.writable()
+                    self.sending = False
             if stream.error is not None:
                 return b""
         return stream.end()

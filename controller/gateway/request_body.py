@@ -3,32 +3,28 @@
 from __future__ import annotations
 
 from controller.gateway.decode import HeaderMap, too_large
-from controller.gateway.guard import CallerLeft, Receive
+from controller.gateway.guard import CallerLeft
+from controller.gateway.ports import Line
 
 BODY_S = 30.0
 DISCARD_BYTES = 64 * 1024 * 1024  # a longer body is not read to its end: the connection is closed
 
 
-async def read_body(headers: HeaderMap, receive: Receive, limit_bytes: int) -> bytes:
+async def read_body(headers: HeaderMap, line: Line, limit_bytes: int) -> bytes:
     """The whole of it; RequestError 413 when it is, or says that it will be, over the limit."""
     if _declared_bytes(headers) > limit_bytes:
         raise too_large(limit_bytes)
-    message = await receive()
-    if message["type"] == "http.disconnect":
-        raise CallerLeft
-    body: bytes = message["body"]
-    if not message["more_body"] and len(body) <= limit_bytes:
-        return body
-    chunks, size_bytes = [body], len(body)
-    while message["more_body"] and size_bytes <= limit_bytes:
-        message = await receive()
-        if message["type"] == "http.disconnect":
+    chunks: list[bytes] = []
+    size_bytes = 0
+    while size_bytes <= limit_bytes:
+        chunk = await line.more()
+        if chunk is None:
             raise CallerLeft
-        chunks.append(message["body"])
-        size_bytes += len(message["body"])
-    if size_bytes > limit_bytes:
-        raise too_large(limit_bytes)
-    return b"".join(chunks)
+        if not chunk:
+            return b"".join(chunks)
+        chunks.append(chunk)
+        size_bytes += len(chunk)
+    raise too_large(limit_bytes)
 
 
 def is_worth_reading(headers: HeaderMap) -> bool:

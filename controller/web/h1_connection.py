@@ -9,9 +9,9 @@ from typing import Protocol, cast
 
 import httptools
 
-from controller.web.h1_cycle import STATUS_LINES, Cycle, Headers, Message
+from controller.web.h1_cycle import STATUS_LINES, Cycle, Headers
 
-App = Callable[[Message, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[None]]
+App = Callable[[Cycle], Awaitable[None]]
 Refusal = Callable[[int, str], tuple[Headers, bytes]]
 
 WRITE_HIGH_BYTES = 64 * 1024  # a slow reader stops its own stream above this
@@ -58,6 +58,7 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, server: Host) -> None:
         self.server = server
+        self._limits = server.limits
         self.loop = asyncio.get_running_loop()
         self.deadline_s = server.now_s + server.limits.header_s
         self.write_paused: asyncio.Future[None] | None = None
@@ -106,9 +107,8 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.deadline_s = 0.0
         for cycle in (self._cycle, self._reading, *self._waiting):
-            if cycle is not None:
-                cycle.gone = True
-                cycle.wake()
+            if cycle is not None and not cycle.gone:
+                cycle.leave()
         self._waiting.clear()
         self.resume_writing()
         self.server.closed(self)
@@ -132,30 +132,26 @@ class Connection(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         name = name.lower()
-        self._headers.append((name, value))
-        self._count(len(name) + len(value))
+        headers = self._headers
+        headers.append((name, value))
+        self._header_bytes += len(name) + len(value)
+        if self._header_bytes > self._limits.header_bytes or len(headers) > self._limits.header_count:
+            self._count(0)
         if name == b"expect":
             self._expects_continue = value.lower() == b"100-continue"
 
     def _count(self, size_bytes: int) -> None:
         self._header_bytes += size_bytes
-        limits = self.server.limits
+        limits = self._limits
         if self._header_bytes > limits.header_bytes or len(self._headers) > limits.header_count:
             self._refused = (431, f"the head is over {limits.header_bytes} bytes or {limits.header_count} headers")
             raise ValueError("head too large")
 
     def on_headers_complete(self) -> None:
         parser = self._parser
-        path, _, query = self._url.partition(b"?")
-        scope: Message = {
-            "type": "http",
-            "http_version": parser.get_http_version(),
-            "method": parser.get_method().decode("ascii"),
-            "raw_path": path,
-            "query_string": query,
-            "headers": self._headers,
-        }
-        cycle = self._reading = Cycle(self, scope, keep_alive=parser.should_keep_alive())
+        cycle = self._reading = Cycle(self, parser.get_method(), self._url, self._headers)
+        cycle.http_version = parser.get_http_version()
+        cycle.keep_alive = parser.should_keep_alive()
         cycle.expects_continue = self._expects_continue
         self._clear()
         if self._cycle is None:
@@ -197,7 +193,7 @@ class Connection(asyncio.Protocol):
     async def _run(self, cycle: Cycle) -> None:
         """The app's answer; one that ends without a whole answer takes the connection with it."""
         try:
-            await self.server.app(cycle.scope, cycle.receive, cycle.send)
+            await self.server.app(cycle)
         finally:
             if not cycle.done and not cycle.gone:
                 self.cut()
@@ -238,8 +234,7 @@ class Connection(asyncio.Protocol):
             self.cut()
             return
         if self._cycle is not None:
-            self._cycle.gone = True
-            self._cycle.wake()
+            self._cycle.leave()
         headers, body = self.server.refusal(status, why)
         lines = [STATUS_LINES[status], *(b"%b: %b\r\n" % header for header in headers)]
         lines.append(b"content-length: %d\r\nconnection: close\r\n\r\n" % len(body))

@@ -1,4 +1,4 @@
-"""HTTP/1.1 for the data plane: an asyncio.Protocol on llhttp that calls an ASGI app, with its own caps and deadlines.
+"""HTTP/1.1 for the data plane: an asyncio.Protocol on llhttp that calls an app, with its own caps and deadlines.
 
 Why ours: under load a general server took a third of the CPU of a request, and it has no deadline for slow headers.
 TLS, HTTP/2 and WebSockets end in front of it, on purpose. Measured in `make bench`.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
@@ -125,6 +125,55 @@ class Heard:
 
 
 @dataclass
+class SpokenLine:
+    """A caller's end: gives its body after a while, hears the answer, leaves when it is told to."""
+
+    heard: Heard
+    method: bytes
+    path: bytes
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
+    body_after_s: float
+    gone: bool = False
+    on_gone: Callable[[], None] | None = None
+
+    def whole_body(self) -> bytes | None:
+        """All of it, unless it takes a while to come."""
+        if self.body_after_s:
+            return None
+        return self.body
+
+    async def more(self) -> bytes | None:
+        """The body in one piece, once."""
+        await asyncio.sleep(self.body_after_s)
+        body, self.body, self.body_after_s = self.body, b"", 0.0
+        return None if self.gone else body
+
+    def leave(self) -> None:
+        """Closes the connection."""
+        self.gone = True
+        if self.on_gone is not None:
+            self.on_gone()
+
+    def begin(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+        """Hears the head, once."""
+        assert self.heard.status == 0, "two heads"
+        self.heard.status = status
+        self.heard.headers = {name.decode(): value.decode() for name, value in headers}
+
+    def write(self, body: bytes, *, more: bool) -> bool:
+        """Hears a part of the body."""
+        assert self.heard.status, "a body without a head"
+        assert not self.heard.ended, "bytes after the end"
+        self.heard.body += body
+        self.heard.ended = not more
+        return True
+
+    async def writable(self) -> None:
+        """Always."""
+
+
+@dataclass
 class World:
     """One ready replica of llama-8b, providers with keys, and the books."""
 
@@ -166,30 +215,15 @@ class World:
         body_after_s: float = 0.0,
         leaves_after_s: float = 1e6,
     ) -> Heard:
-        """One request by ASGI; the caller leaves after so many seconds."""
+        """One request; the caller leaves after so many seconds."""
         heard, loop = Heard(), asyncio.get_running_loop()
         began_s = loop.time()
-        incoming: list[dict[str, object]] = [{"type": "http.request", "body": body, "more_body": False}]
-
-        async def receive() -> dict[str, object]:
-            if incoming:
-                await asyncio.sleep(body_after_s)
-                return incoming.pop()
-            await asyncio.sleep(leaves_after_s)
-            return {"type": "http.disconnect"}
-
-        async def send(message: Any) -> None:
-            if message["type"] == "http.response.start":
-                assert heard.status == 0, "two heads"
-                heard.status = message["status"]
-                heard.headers = {name.decode(): value.decode() for name, value in message["headers"]}
-            else:
-                assert not heard.ended, "bytes after the end"
-                heard.body += message["body"]
-                heard.ended = not message["more_body"]
-
-        scope = {"type": "http", "method": method, "raw_path": path.encode(), "headers": list(headers)}
-        await self.gateway(scope, receive, send)
+        line = SpokenLine(heard, method.encode(), path.encode(), list(headers), body, body_after_s)
+        leaving = loop.call_later(leaves_after_s, line.leave)
+        try:
+            await self.gateway(line)
+        finally:
+            leaving.cancel()
         heard.took_s = loop.time() - began_s
         return heard
 

@@ -223,7 +223,9 @@ def test_more_than_may_be_in_flight() -> None:
 def test_a_body_over_the_cap() -> None:
     """Refused by what is declared, and by what comes; then the connection ends too."""
     settings = with_gateway(caps=Caps(body_bytes=1024))
-    declared = jumping(World(settings=settings).send(b"", headers=[BEARER, (b"content-length", b"1025")]))
+    declared = jumping(
+        World(settings=settings).send(b"", headers=[BEARER, (b"content-length", b"1025")], body_after_s=1)
+    )
     assert (declared.status, declared.error["code"], "connection" in declared.headers) == (
         413,
         "request_too_large",
@@ -231,5 +233,7 @@ def test_a_body_over_the_cap() -> None:
     )
     came = jumping(World(settings=settings).send(b"x" * 1025))
     assert (came.status, came.headers["connection"]) == (413, "close")
-    huge = jumping(World(settings=settings).send(b"", headers=[BEARER, (b"content-length", b"99999999999")]))
+    huge = jumping(
+        World(settings=settings).send(b"", headers=[BEARER, (b"content-length", b"99999999999")], body_after_s=1)
+    )
     assert (huge.status, huge.headers["connection"]) == (413, "close")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import uvloop
 
 from controller.core.errors import UpstreamTimeout
-from controller.gateway.guard import EARLY_S, Alarms, CallerLeft, Guard, Message
+from controller.gateway.guard import EARLY_S, Alarms, CallerLeft, Guard
+from controller.gateway.ports import Line
 from tests.gateway.jumping_loop import jumping
 
 Body = Callable[[Guard], Awaitable[None]]
@@ -255,33 +256,37 @@ def test_a_guard_needs_a_task() -> None:
     jumping(main())
 
 
-async def _leaves_later() -> Message:
-    await asyncio.sleep(0.01)
-    return {"type": "http.disconnect"}
+class Caller:
+    """A line on which nothing is said; its caller leaves when told to."""
+
+    def __init__(self) -> None:
+        self.gone = False
+        self.on_gone: Callable[[], None] | None = None
+
+    def leave(self) -> None:
+        """As the server tells it."""
+        self.gone = True
+        if self.on_gone is not None:
+            self.on_gone()
 
 
-async def _leaves_after_yields() -> Message:
-    for _ in range(3):
-        await asyncio.sleep(0)
-    return {"type": "http.disconnect"}
-
-
-async def _has_left() -> Message:
-    return {"type": "http.disconnect"}
-
-
-@pytest.mark.parametrize("receive", [_leaves_later, _leaves_after_yields, _has_left])
+@pytest.mark.parametrize("after_s", [None, 0.0, 0.01], ids=["before", "at once", "later"])
 @pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
-def test_a_caller_who_leaves(receive: Callable[[], Awaitable[Message]], run: Callable[..., Any]) -> None:
-    """The task is cancelled and told why, whether the caller leaves later, soon or has left already."""
+def test_a_caller_who_leaves(after_s: float | None, run: Callable[..., Any]) -> None:
+    """The task is cancelled and told why, once, whether the caller leaves later, soon or has left already."""
 
     async def main() -> Exception | None:
-        guard = Guard(100, 5)
+        guard, caller = Guard(100, 5), Caller()
         try:
-            guard.watch(receive)
+            if after_s is None:
+                caller.leave()
+            else:
+                asyncio.get_running_loop().call_later(after_s, caller.leave)
+            guard.watch(cast("Line", caller))
             await asyncio.sleep(1)
         except asyncio.CancelledError:
             guard.expire(UpstreamTimeout("drain", 1))  # comes too late
+            caller.leave()
             return guard.translate()
         finally:
             guard.close()
@@ -290,27 +295,16 @@ def test_a_caller_who_leaves(receive: Callable[[], Awaitable[Message]], run: Cal
     assert isinstance(run(main()), CallerLeft)
 
 
-@pytest.mark.parametrize("ended", [True, False], ids=["a message", "nothing"])
-def test_a_caller_who_stays(ended: bool) -> None:
-    """Other messages change nothing; closing the guard ends the receiving coroutine, and nothing fires later."""
-    gone = asyncio.Event()
-    closed = []
-
-    async def receive() -> Message:
-        try:
-            if not ended:
-                await gone.wait()
-            return {"type": "http.disconnect" if gone.is_set() else "http.request"}
-        finally:
-            closed.append(True)
+def test_a_caller_who_leaves_after_the_end() -> None:
+    """A closed guard has let go of the line: nothing fires."""
 
     async def body(guard: Guard) -> None:
-        guard.watch(receive)
+        caller = Caller()
+        guard.watch(cast("Line", caller))
         await asyncio.sleep(1)
         guard.close()
         guard.close()
-        gone.set()
+        caller.leave()
         await asyncio.sleep(1)
 
     assert guarded(body)[0] is None
-    assert closed == [True]

@@ -5,18 +5,56 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
-from controller.web.h1_connection import App, Limits
-from controller.web.h1_cycle import Headers, Message
+from controller.web.h1_connection import Limits
+from controller.web.h1_cycle import Cycle, Headers
 from controller.web.h1_server import H1Server
 from controller.web.server import listen
 
 QUIET_S = 0.12  # a server on this machine that says nothing for so long has said all
+Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Message, Receive, Send], Awaitable[None]]
+
+
+class Asgi:
+    """An app of the tests in ASGI's words, on the server's own."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    async def __call__(self, line: Cycle) -> None:
+        """One request."""
+        gone = asyncio.Event()
+        line.on_gone = gone.set
+        ended = False
+
+        async def receive() -> Message:
+            nonlocal ended
+            if ended:
+                await gone.wait()
+                return {"type": "http.disconnect"}
+            data = line.whole_body()
+            ended = data is not None
+            if data is None:
+                data = await line.more()
+            if data is None:
+                return {"type": "http.disconnect"}
+            ended = ended or not data
+            return {"type": "http.request", "body": data, "more_body": not ended}
+
+        async def send(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                line.begin(message["status"], message["headers"])
+            elif not line.write(message.get("body", b""), more=message.get("more_body", False)):
+                await line.writable()
+
+        scope = {"method": line.method.decode(), "raw_path": line.path, "query_string": line.query}
+        await self._app(scope, receive, send)
 
 
 def refusal(status: int, why: str) -> tuple[Headers, bytes]:
@@ -80,7 +118,7 @@ class World:
 @contextlib.asynccontextmanager
 async def running(app: App = echo, *, grace_s: float = 1.0, **limits: Any) -> AsyncIterator[World]:
     """A served app; afterwards the server has stopped."""
-    server = H1Server(app, refusal, Limits(**limits))
+    server = H1Server(Asgi(app), refusal, Limits(**limits))
     listener = listen("127.0.0.1", 0)
     serving = asyncio.create_task(server.serve(listener, grace_s=grace_s))
     await asyncio.sleep(0)
