@@ -13,7 +13,7 @@ import orjson
 
 from controller.engine_sim.asks import Ask, Prompt, Refusal
 from controller.engine_sim.jobs import Track
-from controller.engine_sim.plans import Plan
+from controller.engine_sim.plans import Part, Plan
 
 FINGERPRINT = "simulated"
 DONE = b"data: [DONE]\n\n"
@@ -36,25 +36,30 @@ def openai_error_body(refusal: Refusal, kind: str, code: str | None) -> bytes:
     return orjson.dumps({"error": error})
 
 
-def usage_of(tracks: Iterable[Track], choices: int) -> dict[str, Any]:
-    """Token counts; a prompt with several choices counts once."""
+def usage_of(tracks: Iterable[Track], choices: int, *, tells_reasoning: bool = False) -> dict[str, Any]:
+    """Token counts; a prompt with several choices counts once. OpenAI tells those of reasoning, vLLM does not."""
     tracks = tuple(tracks)
     prompts = tracks[::choices]
     input_tokens = sum(track.input_tokens for track in prompts)
     output_tokens = sum(track.emitted for track in tracks)
-    return {
+    usage: dict[str, Any] = {
         "prompt_tokens": input_tokens,
         "total_tokens": input_tokens + output_tokens,
         "completion_tokens": output_tokens,
         "prompt_tokens_details": {"cached_tokens": sum(track.cached_tokens for track in prompts)},
     }
+    if tells_reasoning:
+        thought = sum(part.end - part.start for track in tracks for part in track.plan.of("reasoning"))
+        usage["completion_tokens_details"] = {"reasoning_tokens": thought}
+    return usage
 
 
 class Wording:
     """Builds the documents of one answer; the head is the same in all of them."""
 
-    def __init__(self, ask: Ask, answer_id: str, created_s: int) -> None:
+    def __init__(self, ask: Ask, answer_id: str, created_s: int, *, tells_reasoning: bool = False) -> None:
         self._ask = ask
+        self._tells_reasoning = tells_reasoning
         self._id = answer_id
         kind = "chat.completion" if ask.chat else "text_completion"
         self._head = {"id": answer_id, "object": kind, "created": created_s, "model": ask.model}
@@ -68,29 +73,39 @@ class Wording:
             {
                 **self._head,
                 "choices": [shape(index, track.plan) for index, track in enumerate(tracks)],
-                "usage": usage_of(tracks, self._ask.n),
+                "usage": self._usage(tracks),
                 "system_fingerprint": FINGERPRINT,
             }
         )
 
     def _chat_choice(self, index: int, plan: Plan) -> dict[str, Any]:
-        message: dict[str, Any] = {"role": "assistant", "content": plan.text, "refusal": None}
-        if plan.tool_name is not None:
-            message |= {"content": "", "tool_calls": [self._call(index, plan)]}
+        text = "".join(plan.text_of(part) for part in plan.of("text"))
+        message: dict[str, Any] = {"role": "assistant", "content": text, "refusal": None}
+        tools, thoughts = plan.of("tool"), plan.of("reasoning")
+        if tools:
+            message["tool_calls"] = [self._call(index, place, plan, part) for place, part in enumerate(tools)]
+        if thoughts:
+            message["reasoning"] = plan.text_of(thoughts[0])
         return {
             "index": index,
             "message": message,
             "logprobs": self._logprobs(plan.pieces, 0),
             "finish_reason": plan.reason,
+            **_stopped(plan),
         }
+
+    def _usage(self, tracks: tuple[Track, ...]) -> dict[str, Any]:
+        return usage_of(tracks, self._ask.n, tells_reasoning=self._tells_reasoning)
 
     def _text_choice(self, index: int, plan: Plan) -> dict[str, Any]:
         logprobs = self._logprobs(plan.pieces, 0)
-        return {"index": index, "text": plan.text, "logprobs": logprobs, "finish_reason": plan.reason}
+        choice = {"index": index, "text": plan.text, "logprobs": logprobs, "finish_reason": plan.reason}
+        return {**choice, **_stopped(plan)}
 
-    def _call(self, index: int, plan: Plan) -> dict[str, Any]:
-        function = {"name": plan.tool_name, "arguments": plan.text}
-        return {"id": f"chatcmpl-tool-{self._id[-16:]}{index}", "type": "function", "function": function}
+    def _call(self, index: int, place: int, plan: Plan, part: Part) -> dict[str, Any]:
+        function = {"name": part.tool_name, "arguments": plan.text_of(part)}
+        suffix = f"{index}" if place == 0 else f"{index}{place}"
+        return {"id": f"chatcmpl-tool-{self._id[-16:]}{suffix}", "type": "function", "function": function}
 
     def opening(self, choices: int) -> bytes:
         """The events before the first token: chat streams name the role."""
@@ -100,29 +115,40 @@ class Wording:
         return b"".join(self._chunk({"index": index, "delta": delta, **_OPEN}) for index in range(choices))
 
     def tokens(self, index: int, track: Track, seen: int) -> bytes:
-        """The event for everything a choice has got since `seen` tokens, with the finish reason on its last one."""
+        """The events for everything a choice has got since `seen` tokens, with the finish reason on its last one."""
         plan = track.plan
-        pieces = plan.pieces[seen : track.emitted]
-        text = "".join(pieces)
-        reason = plan.reason if track.finished else None
-        logprobs = self._logprobs(pieces, seen)
-        if not self._ask.chat:
-            return self._chunk({"index": index, "text": text, "logprobs": logprobs, "finish_reason": reason})
-        delta: dict[str, Any] = {"content": text}
-        if plan.tool_name is not None:
-            delta = {"tool_calls": [self._call_delta(index, plan, text, first=seen == 0)]}
-        return self._chunk({"index": index, "delta": delta, "logprobs": logprobs, "finish_reason": reason})
+        out = b""
+        for _, part, start, end in plan.between(seen, track.emitted):
+            ended = end == len(plan.pieces)
+            pieces = plan.pieces[start:end]
+            choice = {
+                "index": index,
+                **self._said(index, plan, part, "".join(pieces), first=start == part.start),
+                "logprobs": self._logprobs(pieces, start),
+                "finish_reason": plan.reason if ended else None,
+            }
+            out += self._chunk({**choice, **_stopped(plan)} if ended else choice)
+        return out
 
-    def _call_delta(self, index: int, plan: Plan, text: str, *, first: bool) -> dict[str, Any]:
+    def _said(self, index: int, plan: Plan, part: Part, text: str, *, first: bool) -> dict[str, Any]:
+        if not self._ask.chat:
+            return {"text": text}
+        if part.kind == "tool":
+            return {"delta": {"tool_calls": [self._call_delta(index, plan, part, text, first=first)]}}
+        return {"delta": {"reasoning" if part.kind == "reasoning" else "content": text}}
+
+    def _call_delta(self, index: int, plan: Plan, part: Part, text: str, *, first: bool) -> dict[str, Any]:
+        place = plan.of("tool").index(part)
         if not first:
-            return {"index": 0, "function": {"arguments": text}}
-        return {**self._call(index, plan), "index": 0, "function": {"name": plan.tool_name, "arguments": text}}
+            return {"index": place, "function": {"arguments": text}}
+        call = self._call(index, place, plan, part)
+        return {**call, "index": place, "function": {"name": part.tool_name, "arguments": text}}
 
     def closing(self, tracks: tuple[Track, ...]) -> bytes:
         """The counts, for callers that asked, and the end marker."""
         if not self._ask.include_usage:
             return DONE
-        return event({**self._stream_head, "choices": [], "usage": usage_of(tracks, self._ask.n)}) + DONE
+        return event({**self._stream_head, "choices": [], "usage": self._usage(tracks)}) + DONE
 
     def _chunk(self, choice: dict[str, Any]) -> bytes:
         return b"data: " + orjson.dumps({**self._stream_head, "choices": [choice]}) + b"\n\n"
@@ -143,6 +169,11 @@ class Wording:
 
 _OPEN: dict[str, Any] = {"logprobs": None, "finish_reason": None}
 _LOGPROB = -0.5
+
+
+def _stopped(plan: Plan) -> dict[str, str]:
+    """vLLM names the stop text that ended the answer."""
+    return {} if plan.stopped_by is None else {"stop_reason": plan.stopped_by}
 
 
 def _chat_logprob(piece: str, count: int) -> dict[str, Any]:

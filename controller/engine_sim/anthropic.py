@@ -6,9 +6,9 @@ from typing import Any
 
 import orjson
 
-from controller.engine_sim.asks import Ask, Prompt, Refusal, Tool, asks_for_the_tool
+from controller.engine_sim.asks import THINK_FIRST, Ask, Prompt, Refusal, Tool, calls_wanted, says
 from controller.engine_sim.jobs import Track
-from controller.engine_sim.plans import Plan
+from controller.engine_sim.plans import Part, Plan
 from controller.engine_sim.text import IMAGE_TOKENS, count_tokens, render_chat
 
 _STOP_REASONS = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use"}
@@ -51,22 +51,37 @@ def read_messages(document: dict[str, Any]) -> Ask:
         stop=tuple(text for text in document.get("stop_sequences") or () if isinstance(text, str) and text),
         stream=bool(document.get("stream")),
         images=images,
-        tool=_tool(document, messages),
+        tools=_tools(document, messages),
+        thinks=_thinks(document) or says(messages, THINK_FIRST),
+        json_schema=_json_schema(document.get("output_config")),
     )
 
 
-def _tool(document: dict[str, Any], messages: list[dict[str, Any]]) -> Tool | None:
+def _thinks(document: dict[str, Any]) -> bool:
+    thinking = document.get("thinking")
+    return isinstance(thinking, dict) and thinking.get("type") in ("enabled", "adaptive")
+
+
+def _json_schema(config: object) -> object:
+    wanted = config.get("format") if isinstance(config, dict) else None
+    return wanted.get("schema") if isinstance(wanted, dict) and wanted.get("type") == "json_schema" else None
+
+
+def _tools(document: dict[str, Any], messages: list[dict[str, Any]]) -> tuple[Tool, ...]:
     tools = [tool for tool in document.get("tools") or () if isinstance(tool, dict)]
-    choice = document.get("tool_choice") or {"type": "auto"}
-    kind = choice.get("type") if isinstance(choice, dict) else None
+    choice = document.get("tool_choice")
+    choice = choice if isinstance(choice, dict) else {"type": "auto"}
+    kind = choice.get("type")
     if kind == "tool":
         tools = [tool for tool in tools if tool.get("name") == choice.get("name")]
-    wanted = kind in ("any", "tool") or (kind == "auto" and asks_for_the_tool(messages))
-    if wanted and not tools and kind != "auto":
+    if kind in ("any", "tool") and not tools:
         raise Refusal(400, "tool_choice: no such tool in tools")
-    if not wanted or not tools:
-        return None
-    return Tool(name=str(tools[0].get("name")), schema=tools[0].get("input_schema"), named=False)
+    count = 0 if kind == "none" else calls_wanted(messages, len(tools), forced=kind in ("any", "tool"))
+    if choice.get("disable_parallel_tool_use"):
+        count = min(count, 1)
+    return tuple(
+        Tool(name=str(tool.get("name")), schema=tool.get("input_schema"), named=False) for tool in tools[:count]
+    )
 
 
 def _event(document: dict[str, Any]) -> bytes:
@@ -84,18 +99,21 @@ class MessageWording:
     def whole(self, tracks: tuple[Track, ...]) -> bytes:
         """The unary message."""
         plan = tracks[0].plan
-        block: dict[str, Any] = {"type": "text", "text": plan.text}
-        if plan.tool_name is not None:
-            block = {**self._tool_block(plan), "input": _arguments(plan)}
-        message = {**self._message(), "content": [block], "stop_reason": _STOP_REASONS[plan.reason]}
+        blocks = [{**self._block(number, part), **_said(plan, part)} for number, part in enumerate(plan.parts)]
+        message = {**self._message(), "content": blocks, **_stop(plan)}
         return orjson.dumps({**message, "usage": _usage(tracks[0], tracks[0].emitted)})
 
     def _message(self) -> dict[str, Any]:
         head = {"id": self._id, "type": "message", "role": "assistant", "model": self._ask.model}
         return {**head, "content": [], "stop_reason": None, "stop_sequence": None}
 
-    def _tool_block(self, plan: Plan) -> dict[str, Any]:
-        return {"type": "tool_use", "id": f"toolu_{self._id[-16:]}", "name": plan.tool_name, "input": {}}
+    def _block(self, number: int, part: Part) -> dict[str, Any]:
+        """A block before it has said anything."""
+        if part.kind == "tool":
+            return {"type": "tool_use", "id": f"toolu_{self._id[-16:]}{number}", "name": part.tool_name, "input": {}}
+        if part.kind == "reasoning":
+            return {"type": "thinking", "thinking": "", "signature": ""}
+        return {"type": "text", "text": ""}
 
     def opening(self, choices: int) -> bytes:
         """Nothing: the first event carries usage, which the first token brings."""
@@ -103,31 +121,54 @@ class MessageWording:
         return b""
 
     def tokens(self, index: int, track: Track, seen: int) -> bytes:
-        """Start events with the first token, then one delta."""
+        """Start events with the first token of all and of each block, then one delta."""
         del index
         data = self._start(track) if seen == 0 else b""
-        text = "".join(track.plan.pieces[seen : track.emitted])
-        delta = {"type": "text_delta", "text": text}
-        if track.plan.tool_name is not None:
-            delta = {"type": "input_json_delta", "partial_json": text}
-        return data + _event({"type": "content_block_delta", "index": 0, "delta": delta})
+        for number, part, start, end in track.plan.between(seen, track.emitted):
+            if start == part.start:
+                data += self._begin(number, part)
+            delta = {**_DELTAS[part.kind], _FIELDS[part.kind]: "".join(track.plan.pieces[start:end])}
+            data += _event({"type": "content_block_delta", "index": number, "delta": delta})
+        return data
 
     def _start(self, track: Track) -> bytes:
-        block = {"type": "text", "text": ""} if track.plan.tool_name is None else self._tool_block(track.plan)
-        return (
-            _event({"type": "message_start", "message": {**self._message(), "usage": _usage(track, 1)}})
-            + _event({"type": "content_block_start", "index": 0, "content_block": block})
-            + _event({"type": "ping"})
-        )
+        head = {"type": "message_start", "message": {**self._message(), "usage": _usage(track, 1)}}
+        return _event(head)
+
+    def _begin(self, number: int, part: Part) -> bytes:
+        before = _event({"type": "content_block_stop", "index": number - 1}) if number else b""
+        start = {"type": "content_block_start", "index": number, "content_block": self._block(number, part)}
+        return before + _event(start) + (b"" if number else _event({"type": "ping"}))
 
     def closing(self, tracks: tuple[Track, ...]) -> bytes:
         """The stop reason, the final count and the end."""
-        delta = {"stop_reason": _STOP_REASONS[tracks[0].plan.reason], "stop_sequence": None}
+        plan = tracks[0].plan
         return (
-            _event({"type": "content_block_stop", "index": 0})
-            + _event({"type": "message_delta", "delta": delta, "usage": {"output_tokens": tracks[0].emitted}})
+            _event({"type": "content_block_stop", "index": len(plan.parts) - 1})
+            + _event({"type": "message_delta", "delta": _stop(plan), "usage": {"output_tokens": tracks[0].emitted}})
             + _event({"type": "message_stop"})
         )
+
+
+_DELTAS = {
+    "text": {"type": "text_delta"},
+    "tool": {"type": "input_json_delta"},
+    "reasoning": {"type": "thinking_delta"},
+}
+_FIELDS = {"text": "text", "tool": "partial_json", "reasoning": "thinking"}
+
+
+def _stop(plan: Plan) -> dict[str, Any]:
+    if plan.stopped_by is not None:
+        return {"stop_reason": "stop_sequence", "stop_sequence": plan.stopped_by}
+    return {"stop_reason": _STOP_REASONS[plan.reason], "stop_sequence": None}
+
+
+def _said(plan: Plan, part: Part) -> dict[str, Any]:
+    """What a whole block says."""
+    if part.kind == "tool":
+        return {"input": _arguments(plan.text_of(part))}
+    return {_FIELDS[part.kind]: plan.text_of(part), **({"signature": "c2lt"} if part.kind == "reasoning" else {})}
 
 
 def _usage(track: Track, output_tokens: int) -> dict[str, int]:
@@ -139,8 +180,8 @@ def _usage(track: Track, output_tokens: int) -> dict[str, int]:
     }
 
 
-def _arguments(plan: Plan) -> object:
+def _arguments(text: str) -> object:
     try:
-        return orjson.loads(plan.text)
+        return orjson.loads(text)
     except orjson.JSONDecodeError:  # cut by max_tokens
         return {}

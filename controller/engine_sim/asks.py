@@ -13,7 +13,11 @@ import orjson
 from controller.engine_sim.text import IMAGE_TOKENS, count_tokens, render_chat
 
 COMPLETION_TOKENS = 16  # of a text completion that does not say
-USE_THE_TOOL = "use the tool"  # with tool_choice auto, a last user message with these words gets a tool call
+# Words in a last user message: with tool_choice auto they get a call of the first tool, or one of each at once; and
+# text that is thought before the answer.
+USE_THE_TOOL = "use the tool"
+USE_EVERY_TOOL = "use every tool"
+THINK_FIRST = "think first"
 
 
 class Refusal(Exception):
@@ -41,7 +45,7 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tool:
-    """The function that the answer will call."""
+    """A function that the answer will call."""
 
     name: str
     schema: object
@@ -65,7 +69,8 @@ class Ask:
     include_usage: bool = False
     logprobs: int | None = None  # how many alternatives per token
     images: int = 0
-    tool: Tool | None = None
+    tools: tuple[Tool, ...] = ()
+    thinks: bool = False
     json_schema: object = None  # not None: the answer is JSON
     cache_salt: str = ""
 
@@ -105,7 +110,8 @@ def read_chat(document: dict[str, Any]) -> Ask:
         chat=True,
         prompts=(Prompt(data=data, tokens=count_tokens(data) + images * IMAGE_TOKENS),),
         images=images,
-        tool=_tool(document, messages),
+        tools=_tools(document, messages),
+        thinks=says(messages, THINK_FIRST),
         json_schema=_json_schema(document.get("response_format")),
         **fields,
     )
@@ -223,8 +229,8 @@ def _integer(document: dict[str, Any], name: str, least: int | None) -> int | No
     return value
 
 
-def _tool(document: dict[str, Any], messages: list[dict[str, Any]]) -> Tool | None:
-    """The tool that the answer calls, if it calls one."""
+def _tools(document: dict[str, Any], messages: list[dict[str, Any]]) -> tuple[Tool, ...]:
+    """The tools that the answer calls at once."""
     tools = [tool["function"] for tool in _objects(document.get("tools")) if isinstance(tool.get("function"), dict)]
     choice = document.get("tool_choice")
     if isinstance(choice, dict):
@@ -232,23 +238,33 @@ def _tool(document: dict[str, Any], messages: list[dict[str, Any]]) -> Tool | No
         wanted = function.get("name") if isinstance(function, dict) else None
         for tool in tools:
             if tool.get("name") == wanted:
-                return Tool(name=str(wanted), schema=tool.get("parameters"), named=True)
+                return (Tool(name=str(wanted), schema=tool.get("parameters"), named=True),)
         raise _refused("tool_choice", "The tool specified in `tool_choice` does not match any of the specified `tools`")
     if choice == "required" and not tools:
         raise _refused("tool_choice", "When using `tool_choice`, `tools` must be set.")
-    if not tools or choice == "none" or (choice != "required" and not asks_for_the_tool(messages)):
-        return None
-    return Tool(name=str(tools[0].get("name")), schema=tools[0].get("parameters"), named=False)
+    count = calls_wanted(messages, len(tools), forced=choice == "required")
+    if choice == "none":
+        return ()
+    if document.get("parallel_tool_calls") is False:
+        count = min(count, 1)
+    return tuple(Tool(name=str(tool.get("name")), schema=tool.get("parameters"), named=False) for tool in tools[:count])
 
 
 def _objects(value: object) -> list[dict[str, Any]]:
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
-def asks_for_the_tool(messages: list[dict[str, Any]]) -> bool:
-    """Whether the last message is a user's and holds the words that make the simulator call a tool."""
+def says(messages: list[dict[str, Any]], words: str) -> bool:
+    """Whether the last message is a user's and holds these words."""
     last = messages[-1]
-    return last.get("role") == "user" and USE_THE_TOOL in str(last.get("content")).lower()
+    return last.get("role") == "user" and words in str(last.get("content")).lower()
+
+
+def calls_wanted(messages: list[dict[str, Any]], tools: int, *, forced: bool) -> int:
+    """How many of so many tools are called."""
+    if says(messages, USE_EVERY_TOOL):
+        return tools
+    return min(tools, 1) if forced or says(messages, USE_THE_TOOL) else 0
 
 
 def _json_schema(response_format: object) -> object:

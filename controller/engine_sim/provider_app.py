@@ -24,6 +24,7 @@ from controller.engine_sim.web import CallerLeft, Exchange, Receive, Scope, Send
 
 SIMULATED = (b"x-spillway-simulated", b"true")
 _EMBEDDING_DIMENSIONS = 256
+COUNT_TOKENS = "v1/messages/count_tokens"
 _KINDS = {401: "invalid_request_error", 404: "invalid_request_error", 429: "requests", 500: "server_error"}
 _CODES = {401: "invalid_api_key", 404: "model_not_found", 429: "rate_limit_exceeded"}
 
@@ -92,12 +93,21 @@ class ProviderApp:
         if (method, rest) == ("GET", "v1/models"):
             await exchange.json(answers.model_list(account.models, self._created_s))
             return
-        paths = ("v1/messages",) if is_anthropic else ("v1/chat/completions", "v1/completions", "v1/embeddings")
+        paths = (
+            ("v1/messages", COUNT_TOKENS)
+            if is_anthropic
+            else ("v1/chat/completions", "v1/completions", "v1/embeddings")
+        )
         if method != "POST" or rest not in paths:
             raise Refusal(404, f"no such route: {method} /{rest}", param="path")
         document = parse_json(await exchange.body())
         strike = self._faults.strike()
         _admit(account, key)
+        if rest == COUNT_TOKENS:
+            ask = anthropic.read_messages({"max_tokens": 1, **document})
+            _model_of(account, ask.model)
+            await exchange.json({"input_tokens": ask.prompts[0].tokens})
+            return
         if rest == "v1/embeddings":
             await self._embed(exchange, account, document)
             return
@@ -175,7 +185,7 @@ def _model_of(account: Account, name: object) -> Model:
 def _voice(dialect: Dialect, ask: Ask) -> Voice:
     if dialect is Dialect.ANTHROPIC:
         return anthropic.MessageWording(ask, f"msg_{uuid.uuid4().hex[:24]}")
-    return answers.Wording(ask, f"chatcmpl-{uuid.uuid4().hex[:24]}", int(time.time()))
+    return answers.Wording(ask, f"chatcmpl-{uuid.uuid4().hex[:24]}", int(time.time()), tells_reasoning=True)
 
 
 def _limit_headers(account: Account) -> list[tuple[bytes, bytes]]:

@@ -53,7 +53,7 @@ def test_a_stop_text_ends_the_answer_before_it() -> None:
     word = text.split()[7]
     stopped = _chat(max_tokens=50, ignore_eos=True, stop=[" " + word])
     planned = plan(stopped, stopped.prompts[0], 0, room_tokens=100)
-    assert planned.reason == "stop"
+    assert (planned.reason, planned.stopped_by) == ("stop", " " + word)
     assert planned.text == text[: text.index(" " + word)]
     assert 0 < len(planned.pieces) <= 8
 
@@ -93,7 +93,31 @@ def test_choices_and_seeds_differ() -> None:
 )
 def test_when_a_tool_is_called(fields: dict[str, object], called: bool) -> None:
     """By choice, or under auto when the user says the words."""
-    assert (_chat(**fields).tool is not None) is called
+    assert bool(_chat(**fields).tools) is called
+
+
+SECOND = {"type": "function", "function": {"name": "g", "parameters": {"type": "object"}}}
+EVERY = [{"role": "user", "content": "Use every tool, but think first."}]
+
+
+@pytest.mark.parametrize(
+    ("fields", "kinds"),
+    [
+        ({}, ["reasoning", "tool", "tool"]),
+        ({"parallel_tool_calls": False}, ["reasoning", "tool"]),
+        ({"max_tokens": 9}, ["reasoning", "tool"]),
+        ({"max_tokens": 3}, ["reasoning"]),
+        ({"tool_choice": "none"}, ["reasoning", "text"]),
+    ],
+    ids=["at once", "one at a time", "cut in a call", "cut in thought", "none"],
+)
+def test_the_parts_of_an_answer(fields: dict[str, object], kinds: list[str]) -> None:
+    """Reasoning, then a call of each tool; together they are all of its tokens."""
+    ask = _chat(messages=EVERY, tools=[TOOL, SECOND], **fields)
+    planned = plan(ask, ask.prompts[0], 0, room_tokens=200)
+    assert [part.kind for part in planned.parts] == kinds
+    assert "".join(planned.text_of(part) for part in planned.parts) == planned.text
+    assert planned.parts[-1].end == len(planned.pieces)
 
 
 def test_tool_arguments_cut_by_the_limit_end_with_length() -> None:

@@ -98,6 +98,42 @@ def test_anthropic_streams_its_events_in_order(standin: Server) -> None:
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["unary", "stream"])
+def test_anthropic_thinks_and_calls_tools_at_once(standin: Server, stream: bool) -> None:
+    """A thinking block, then a block for each call, one after the other."""
+    tools = [{"name": name, "input_schema": WEATHER} for name in ("weather", "time")]
+    every = [{"role": "user", "content": "Use every tool."}]
+    thinking = {"type": "enabled", "budget_tokens": 1024}
+    body = {"model": CLAUDE, "max_tokens": 90, "messages": every, "stream": stream, "tools": tools}
+    _, _, text = standin.post("/anthropic/v1/messages", {**body, "thinking": thinking}, x_api_key="k")
+    if not stream:
+        assert [block["type"] for block in json.loads(text)["content"]] == ["thinking", "tool_use", "tool_use"]
+        return
+    events = _events(text)
+    starts = [event["content_block"]["type"] for event in events if event["type"] == "content_block_start"]  # type: ignore[index]
+    assert starts == ["thinking", "tool_use", "tool_use"]
+    assert [event["index"] for event in events if event["type"] == "content_block_stop"] == [0, 1, 2]
+
+
+def test_anthropic_names_the_stop_text(standin: Server) -> None:
+    """stop_sequence, where one ended the answer."""
+    body = {"model": CLAUDE, "max_tokens": 200, "messages": ASK, "stop_sequences": [" and", " is", " the"]}
+    message = json.loads(standin.post("/anthropic/v1/messages", body, x_api_key="k")[2])
+    assert message["stop_reason"] == "stop_sequence"
+    assert message["stop_sequence"] in body["stop_sequences"]
+
+
+def test_anthropic_counts_tokens_and_keeps_to_a_schema(standin: Server) -> None:
+    """As many as a message is billed for; `output_config.format` gives JSON that fits."""
+    ask = {"model": CLAUDE, "messages": ASK}
+    counted = json.loads(standin.post("/anthropic/v1/messages/count_tokens", ask, x_api_key="k")[2])
+    shape = {"format": {"type": "json_schema", "schema": WEATHER}}
+    body = {**ask, "max_tokens": 60, "output_config": shape}
+    message = json.loads(standin.post("/anthropic/v1/messages", body, x_api_key="k")[2])
+    assert message["usage"]["input_tokens"] == counted["input_tokens"]
+    assert json.loads(message["content"][0]["text"]) == {"city": "simulated"}
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["unary", "stream"])
 def test_anthropic_calls_a_tool(standin: Server, stream: bool) -> None:
     """tool_choice any gives a tool_use block whose input fits the schema."""
     body = {
