@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
@@ -24,6 +24,7 @@ from controller.core.errors import SpillwayError
 SCHEMA_VERSION = 3  # the newest file of migrations/versions
 BUSY_TIMEOUT_MS = 5000
 OPEN_TIMEOUT_S = 10.0
+LOCK_POLL_S = 0.001
 _BEGIN = "spillway_begin"
 _MIGRATION_LOCK = 0x5350494C  # any number of ours: PostgreSQL's advisory locks are named by numbers
 
@@ -153,3 +154,25 @@ def _migrate(connection: Connection) -> None:
     command.upgrade(config, "head")
     if is_sqlite:
         connection.exec_driver_sql(f"PRAGMA user_version={SCHEMA_VERSION}")
+
+
+@contextlib.contextmanager
+def write_transaction(engine: Engine, *, wait_s: float) -> Iterator[Connection]:
+    """One transaction of a writer; OperationalError when SQLite's lock is not free within `wait_s`.
+
+    For engines opened with `busy_timeout_ms=0`: SQLite's own waiting naps up to 100 ms at a time, ours 1 ms, and so
+    processes that commit in turn wait for each other's commits alone.
+    """
+    deadline_s = time.monotonic() + wait_s
+    with writing(engine).connect() as connection:
+        while True:
+            try:
+                transaction = connection.begin()
+            except OperationalError:
+                if engine.dialect.name != "sqlite" or time.monotonic() > deadline_s:
+                    raise
+                time.sleep(LOCK_POLL_S)
+            else:
+                break
+        with transaction:
+            yield connection

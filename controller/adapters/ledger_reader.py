@@ -2,65 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import orjson
-from sqlalchemy import Engine, Row, func, select
+from sqlalchemy import Engine, select
 
 from controller.adapters.database import open_database
-from controller.adapters.database_tables import ledger
+from controller.adapters.database_tables import ledger, spend
 from controller.adapters.ledger_export import ExportRows
+from controller.adapters.ledger_rows import row_entry
 from controller.adapters.ledger_sums import By, LedgerTotal, bought, totals
-from controller.adapters.tenant_budgets import DAY_S
-from controller.core.ledger import AttemptRecord, LedgerEntry
-from controller.core.money import Usage
-from controller.core.requests import TargetKind
+from controller.core.ledger import LedgerEntry
 from controller.core.usage_check import UsageLine
+from controller.routing.budget import SpendRow, periods
 
 EXPORT_CHUNK_ROWS = 1_000
-
-
-def _attempt(row: Mapping[str, object]) -> AttemptRecord:
-    return AttemptRecord(**{**row, "kind": TargetKind(row["kind"])})  # type: ignore[arg-type]  # our own JSON back
-
-
-def _entry(row: Row[tuple[object, ...]]) -> LedgerEntry:
-    return LedgerEntry(
-        request_id=row.request_id,
-        at_s=row.at_s,
-        tenant=row.tenant,
-        key_id=row.key_id,
-        operation=row.operation,
-        requested_model=row.requested_model,
-        task=row.task,
-        complexity=row.complexity,
-        status=row.status,
-        target_kind=None if row.target_kind is None else TargetKind(row.target_kind),
-        target=row.target,
-        model_key=row.model_key,
-        model_id=row.model_id,
-        replica_id=row.replica_id,
-        usage=Usage(
-            input_tokens=row.input_tokens,
-            output_tokens=row.output_tokens,
-            cached_input_tokens=row.cached_input_tokens,
-            estimated=row.usage_estimated,
-        ),
-        cost_nanousd=row.cost_nanousd,
-        spilled=row.spilled,
-        reason=row.reason,
-        chain=tuple(orjson.loads(row.chain)),
-        attempts=tuple(_attempt(attempt) for attempt in orjson.loads(row.attempts)),
-        predicted_ttft_s=row.predicted_ttft_s,
-        ttft_s=row.ttft_s,
-        e2e_s=row.e2e_s,
-        error=row.error,
-        simulated=row.simulated,
-        stream=row.stream,
-        gpu_s=row.gpu_s,
-        outcome_unknown=row.outcome_unknown,
-    )
 
 
 class LedgerReader:
@@ -73,13 +29,13 @@ class LedgerReader:
         """The entry of one request, or None when it is unknown or not yet finished."""
         with self._engine.connect() as connection:
             row = connection.execute(select(ledger).where(ledger.c.request_id == request_id)).one_or_none()
-            return None if row is None else _entry(row)
+            return None if row is None else row_entry(row._mapping)
 
     def recent(self, count: int) -> tuple[LedgerEntry, ...]:
         """The newest entries, newest first."""
         with self._engine.connect() as connection:
             rows = connection.execute(select(ledger).order_by(ledger.c.at_s.desc()).limit(count))
-            return tuple(_entry(row) for row in rows)
+            return tuple(row_entry(row._mapping) for row in rows)
 
     def entries(self, *, since_s: float = 0.0, until_s: float | None = None) -> Iterator[LedgerEntry]:
         """Every entry of the span, oldest first, in chunks so that memory stays small."""
@@ -88,7 +44,7 @@ class LedgerReader:
             if until_s is not None:
                 statement = statement.where(ledger.c.at_s < until_s)
             for row in connection.execute(statement):
-                yield _entry(row)
+                yield row_entry(row._mapping)
 
     def totals(
         self, *, by: By | Sequence[By] = (), since_s: float = 0.0, until_s: float | None = None
@@ -106,26 +62,21 @@ class LedgerReader:
         """The rows of an export, read while they are written."""
         return ExportRows(self._engine, since_s=since_s, until_s=until_s)
 
-    def external_spend_of_day(self, at_s: float) -> dict[str, int]:
-        """Nano-USD bought per tenant on the UTC day of `at_s`: where the budgets start after a restart."""
-        start_s = at_s // DAY_S * DAY_S
-        statement = (
-            select(ledger.c.tenant, func.sum(ledger.c.cost_nanousd))
-            .where(
-                ledger.c.at_s >= start_s,
-                ledger.c.at_s < start_s + DAY_S,
-                ledger.c.target_kind == TargetKind.EXTERNAL.value,
-            )
-            .group_by(ledger.c.tenant)
-        )
+    def spend(self, at_s: float) -> dict[str, tuple[SpendRow, SpendRow]]:
+        """What each tenant has bought and set aside in the UTC day and in the month of an instant."""
+        day, month = periods(at_s)
+        found: dict[str, tuple[SpendRow, SpendRow]] = {}
         with self._engine.connect() as connection:
-            return {tenant: int(spent) for tenant, spent in connection.execute(statement)}
+            for row in connection.execute(select(spend).where(spend.c.period.in_((day, month)))):
+                sums = found.setdefault(row.tenant, (SpendRow(), SpendRow()))[0 if row.period == day else 1]
+                sums.spent_nanousd, sums.reserved_nanousd = row.spent_nanousd, row.reserved_nanousd
+        return found
 
     def close(self) -> None:
         """Afterwards no connection is open."""
         self._engine.dispose()
 
 
-def open_reader(path: Path) -> LedgerReader:
-    """A reader on the database file; it may be in use by a gateway."""
-    return LedgerReader(open_database(path))
+def open_reader(place: Path | str) -> LedgerReader:
+    """A reader on the database; it may be in use by gateways."""
+    return LedgerReader(open_database(place))

@@ -104,6 +104,7 @@ def _show_tables(settings: Settings) -> None:
             ["gateway", f"http://{gateway.host}:{gateway.port}/v1 (admin {gateway.admin_port})"],
             ["controller", f"http://{controller.host}:{controller.port}, a tick every {controller.tick_s:g} s"],
             ["state_dir", str(settings.state_dir)],
+            ["database", database_words(settings)],
             ["budgets", budget_words(settings.budgets) or "none"],
         ],
     )
@@ -116,6 +117,12 @@ def _show_tables(settings: Settings) -> None:
     for warning in settings.warnings:
         say("warning", str(warning))
     say("next", "spillway config validate    Everything as data: spillway config show --json")
+
+
+def database_words(settings: Settings) -> str:
+    """Where keys and ledger are; never the URL, which holds a password."""
+    variable = settings.database_url_env
+    return "SQLite in state_dir" if variable is None else f"PostgreSQL, URL in {variable}"
 
 
 def _pool_rows(settings: Settings) -> list[list[str]]:

@@ -36,6 +36,7 @@ HELP_TOPICS = {
         "LLAMA_8B_ENDPOINT, MIXTRAL_ENDPOINT, LLAMA_70B_ENDPOINT",
         "                       fixed replicas with a /v1 suffix; a comma separates several",
         "SPILLWAY_STATE_DIR     keys, ledger and run state (default .spillway)",
+        "SPILLWAY_DATABASE_URL  PostgreSQL for keys, ledger and budgets of many gateways (default SQLite in state_dir)",
         "SPILLWAY_API_KEY       the key that `spillway connect` uses when it is not to make one",
         "NO_COLOR, FORCE_COLOR, TERM, COLUMNS",
         "                       as everywhere",

@@ -106,7 +106,7 @@ def open_keys(settings: Settings) -> KeyTable:
     """The key store of the state folder, made on first use."""
     from controller.adapters.key_store import KeyTable
 
-    return KeyTable(settings.state_dir / "spillway.db", settings.state_dir / "pepper")
+    return KeyTable(database_place(settings), settings.state_dir / "pepper")
 
 
 def open_key_snapshot(settings: Settings) -> KeySnapshot:
@@ -118,26 +118,39 @@ def open_key_snapshot(settings: Settings) -> KeySnapshot:
     return snapshot
 
 
+def database_place(settings: Settings) -> Path | str:
+    """Where the database is: the URL that the environment gave, else the file in the state folder."""
+    variable = settings.database_url_env
+    return settings.state_dir / "spillway.db" if variable is None else os.environ[variable]
+
+
 def open_ledger(settings: Settings) -> LedgerStore:
     """The gateway's ledger with its writer thread."""
     from controller.adapters.ledger_store import LedgerStore
+    from controller.routing.budget import limits_by_tenant
 
-    return LedgerStore(settings.state_dir / "spillway.db", settings.budgets)
+    limits_of = limits_by_tenant(settings.budgets.usd_per_day, settings.budgets.usd_per_month)
+    return LedgerStore(
+        database_place(settings),
+        limits_of,
+        journal_folder=settings.state_dir / "ledger-journal",
+        reserve_wait_s=settings.gateway.timeouts.ledger_s,
+    )
 
 
 def open_limit_rows(settings: Settings) -> LimitRows:
     """Requests and tokens per minute, as all gateways on the database share them."""
     from controller.adapters.limit_rows import LimitRows
 
-    return LimitRows(settings.state_dir / "spillway.db")
+    return LimitRows(database_place(settings))
 
 
 def open_ledger_reader(settings: Settings) -> LedgerReader | None:
     """A reader on the ledger, or None when there is no database yet."""
     from controller.adapters.ledger_reader import open_reader
 
-    path = settings.state_dir / "spillway.db"
-    return open_reader(path) if path.exists() else None
+    place = database_place(settings)
+    return None if isinstance(place, Path) and not place.exists() else open_reader(place)
 
 
 def build_gateway(settings: Settings, environ: Mapping[str, str] | None = None) -> Service:

@@ -11,6 +11,7 @@ from pathlib import Path
 from controller.config.build import gateway_of, pool_of, rules_of
 from controller.config.catalogues import check_models, merged_models, merged_providers
 from controller.config.chains import check_fallbacks, check_pool_circles, check_rules, lifetime_warnings, routed_keys
+from controller.config.databases import database_problems, database_variable
 from controller.config.document import Document, Place, parse_document, read_document
 from controller.config.environment import ENDPOINT_VARIABLES, endpoints_of, environment_problems, phase_of
 from controller.config.pools import check_pools
@@ -73,6 +74,7 @@ def _assemble(
     routed = list(routed_keys(rules, phase, checked.pools, checked.places, config.fallbacks))
     problems += lifetime_warnings(routed, models, document, today)
     problems += unserved_warnings(routed, models, checked.pools, document)
+    problems += database_problems(config, document, environ)
     problems += key_warnings(routed, models, providers, environ, today)
     tenants = tenants_of(config, checked.pools)
     settings = Settings(
@@ -90,6 +92,7 @@ def _assemble(
         fallbacks=config.fallbacks,
         budgets=budgets_of(tenants),
         tenants=tenants,
+        database_url_env=database_variable(config, environ),
         simulated_cold_start_s=config.simulated_cold_start_s,
         standin_port=config.standin_port,
         warnings=tuple(problem for problem in problems if problem.severity == "warning"),

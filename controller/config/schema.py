@@ -32,6 +32,9 @@ Endpoint = Annotated[
 Seconds = Annotated[float, Field(strict=True, gt=0, le=86_400)]
 
 
+DATABASE_VARIABLE = "SPILLWAY_DATABASE_URL"
+
+
 class Section(BaseModel):
     """Base of every section."""
 
@@ -54,6 +57,7 @@ class TimeoutsSection(Section):
     ttft_s: Seconds = 60.0
     idle_s: Seconds = 60.0
     total_s: Seconds = 600.0
+    ledger_s: Annotated[float, Field(strict=True, ge=0.005, le=5)] = 0.05
 
 
 class GatewaySection(Section):
@@ -248,6 +252,7 @@ class Config(Section):
     simulated_cold_start_s: Annotated[float, Field(strict=True, ge=0, le=3600)] = 3.0
     standin_port: Port = 8090
     state_dir: Annotated[str, Field(min_length=1, max_length=4096)] = ".spillway"
+    database_url_env: Variable = DATABASE_VARIABLE
 
 
 def json_schema() -> dict[str, object]:

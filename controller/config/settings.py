@@ -34,6 +34,7 @@ class Timeouts:
     ttft_s: float = 60.0
     idle_s: float = 60.0
     total_s: float = 600.0
+    ledger_s: float = 0.05  # for a reservation: a database that takes longer buys nothing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +86,7 @@ class Settings:
     fallbacks: Mapping[str, tuple[str, ...]]
     budgets: BudgetSettings
     tenants: Mapping[str, TenantPolicy] = field(default_factory=dict)  # those with limits, and "*"
+    database_url_env: str | None = None  # the variable that holds its URL; None: SQLite in the state folder
     simulated_cold_start_s: float = 3.0
     standin_port: int = 8090
     warnings: tuple[Problem, ...] = ()  # what is worth saying at start: dead models, unset keys

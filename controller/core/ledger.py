@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from enum import Enum
+
 from controller.core.money import Usage
 from controller.core.records import record
 from controller.core.requests import TargetKind
@@ -53,3 +55,39 @@ class LedgerEntry:
     stream: bool
     gpu_s: float | None = None  # GPU seconds of own replicas, shared among the requests there; None: none used
     outcome_unknown: bool = False  # nobody was told how it ended: the cost is the estimate made beforehand
+
+
+@record
+class Reservation:
+    """Money set aside before an external call, and what is written down should its outcome never be known.
+
+    `amount_nanousd` is the most that the call can cost; `estimate_nanousd`, which is not more, what it should.
+    """
+
+    request_id: str
+    expires_at_s: float  # unix seconds: when its outcome counts as unknown
+    amount_nanousd: int
+    estimate_nanousd: int
+    at_s: float  # unix seconds when the request was accepted: it is bought in that day and month
+    tenant: str
+    key_id: str
+    operation: str
+    requested_model: str
+    complexity: str
+    target: str
+    model_key: str
+    model_id: str
+    input_tokens: int  # expected
+    output_tokens: int  # expected
+    spilled: bool
+    simulated: bool
+    stream: bool
+
+
+class Verdict(Enum):
+    """What the ledger says to a reservation."""
+
+    GRANTED = "granted"
+    DAY_SPENT = "day"
+    MONTH_SPENT = "month"
+    UNAVAILABLE = "unavailable"  # the database did not answer in time

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from controller.config.settings import Timeouts
 from controller.core.fleet import Replica, RoutingMode
+from controller.core.ledger import Verdict
 from controller.core.models import Provider
 from controller.core.pools import Pool
 from controller.core.records import record
@@ -16,12 +17,15 @@ from controller.gateway.exchange import Exchange, Skip
 from controller.gateway.loads import LiveLoad, Loads
 from controller.gateway.own_pools import OwnPools, queue_limit_s
 from controller.gateway.ports import Ledger
+from controller.gateway.purchases import reservation, unpaid
 from controller.routing.balance import Candidate
 from controller.routing.choose import choose
 from controller.routing.conversations import resumed
 from controller.routing.spill import SpillGate
 
-BUDGET = "budget"
+if __debug__:
+    from controller.telemetry import failpoints
+
 CONVERSATION = "conversation"
 BREAKER_MIN_RETRY_S = 1.0
 
@@ -104,7 +108,7 @@ class Admission:
             predicted_ttft_s=predicted_s,
         )
 
-    def external(
+    async def external(
         self, exchange: Exchange, provider: Provider, destination: Destination, now_s: float
     ) -> Admitted | Skip:
         """The provider, unless it rests or the tenant's budget is spent; then the money is set aside."""
@@ -116,7 +120,11 @@ class Admission:
                 reason=f"it is left alone for {wait_s:.0f} s",
                 retry_after_s=wait_s,
             )
-        most_nanousd = destination.most_nanousd(exchange.decoded)
-        if not self._ledger.reserve(exchange.request_id, exchange.key.tenant, most_nanousd, exchange.at_s):
-            return Skip(target=provider.name, code=BUDGET, reason="the budget of the day does not cover it")
+        wish = reservation(exchange, provider.name, destination, deadline_s=self._timeouts.total_s)
+        if wish.amount_nanousd:
+            verdict = await self._ledger.reserve(wish)
+            if verdict is not Verdict.GRANTED:
+                return unpaid(provider.name, verdict)
+        if __debug__:
+            failpoints.hit("gateway.reserved")
         return Admitted(base_url=provider.base_url, breaker=provider.name)

@@ -46,6 +46,7 @@ class Call:
     line: Line
     started_s: float = 0.0
     ticket: Ticket | None = None
+    time_mark_s: float = 0.0
     died: frozenset[str] = frozenset()  # replicas that died while they answered
 
 
@@ -100,8 +101,7 @@ class Calls:
             error = why
         finally:
             call.destination.metrics.in_flight -= 1
-            if call.ticket is not None:
-                call.ticket.end()
+            self._leave(call)
         self._judge(call, error)
         if whole is not None and error is None:
             send_whole(call.line, 200, answer_headers(exchange, call.destination, stream=False), whole)
@@ -127,7 +127,17 @@ class Calls:
         self._breakers.started(place.breaker, now_s)
         destination.metrics.in_flight += 1
         if place.load is not None and place.found is not None:
+            call.time_mark_s = place.load.time.enter(now_s)
             call.ticket = self._watch.begin(exchange, call.target, place.found, place.load, call.guard)
+
+    def _leave(self, call: Call) -> None:
+        """Afterwards the call is not at its replica any more, and has its share of the GPUs' time."""
+        load, pool, exchange = call.place.load, call.target.pool, call.exchange
+        if call.ticket is None or load is None or pool is None:
+            return
+        call.ticket.end()
+        share_s = load.time.leave(call.time_mark_s, self._now_s())
+        exchange.gpu_s = (exchange.gpu_s or 0.0) + share_s * pool.engine.tensor_parallel
 
     async def _unary(self, call: Call) -> bytes:
         exchange, destination = call.exchange, call.destination
@@ -194,8 +204,7 @@ class Calls:
         if place.load is not None:
             self._watch.failed(place.load, error, call.started_s)
         self._record(call, RESUMED, f"{RESUMED} elsewhere: {error}", None)
-        if call.ticket is not None:
-            call.ticket.end()
+        self._leave(call)
         call.died = died
         self._move(call, found[1], source.input_tokens)
         return found[0]
@@ -213,6 +222,7 @@ class Calls:
         )
         call.started_s, call.exchange.replica_id = self._now_s(), replica.replica_id
         self._breakers.started(replica.replica_id, call.started_s)
+        call.time_mark_s = load.time.enter(call.started_s)
         call.ticket = self._watch.resumed(call.ticket, load, input_tokens)
         call.guard.progress()
 

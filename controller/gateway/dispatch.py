@@ -126,7 +126,7 @@ class Dispatcher:
     async def _try(self, run: _Run, attempt: Attempt) -> Outcome:
         exchange, target = run.exchange, attempt.target
         destination = self._destinations.of(target, exchange.operation)
-        place = self._place(run, attempt, destination)
+        place = await self._place(run, attempt, destination)
         if isinstance(place, Admitted):
             try:
                 request = self._request(exchange, destination, place)
@@ -152,10 +152,10 @@ class Dispatcher:
         exchange.spill(place.code)
         return Outcome(skipped=place.reason)
 
-    def _place(self, run: _Run, attempt: Attempt, destination: Destination) -> Admitted | Skip:
+    async def _place(self, run: _Run, attempt: Attempt, destination: Destination) -> Admitted | Skip:
         target, now_s = attempt.target, self._now_s()
         if target.provider is not None:
-            return self._admission.external(run.exchange, target.provider, destination, now_s)
+            return await self._admission.external(run.exchange, target.provider, destination, now_s)
         pool = target.pool
         if pool is None:
             return Skip(target=target.name, code="no_replica", reason="nothing serves it")

@@ -58,6 +58,7 @@ class Exchange:
     cost_nanousd: int = 0
     bought: bool = False  # an external call went out: it may cost even when nobody heard the answer
     ttft_s: float | None = None
+    gpu_s: float | None = None  # of own replicas, all tries together
     status: int = 0
     resumable: ResumableStream | None = None  # what remembers the token ids of a stream that may go on elsewhere
     started: bool = False  # the head of the answer went out

@@ -12,6 +12,7 @@ from math import inf
 from typing import Protocol
 
 from controller.core.errors import UpstreamTimeout
+from controller.gateway.gpu_time import ReplicaTime
 from controller.routing.balance import Candidate
 from controller.routing.ejection import Standing
 from controller.routing.fit import AnswerLengths, EngineFit
@@ -165,6 +166,7 @@ class LiveLoad:
         "standing",
         "started_at_s",
         "tickets",
+        "time",
         "timing",
         "warm",
     )
@@ -175,6 +177,7 @@ class LiveLoad:
         self.decoding = 0
         self.context_tokens = 0
         self.tickets: set[Ticket] = set()
+        self.time = ReplicaTime()
         self._unary: deque[Ticket] = deque()
         self.seed = seed
         self.started_at_s: float | None = None

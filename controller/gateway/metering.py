@@ -120,6 +120,7 @@ class Meter:
             error=exchange.error,
             simulated=exchange.simulated,
             stream=profile.stream,
+            gpu_s=exchange.gpu_s,
         )
 
 

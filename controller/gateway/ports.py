@@ -8,7 +8,7 @@ from typing import Protocol
 
 from controller.core.fleet import FleetView
 from controller.core.keys import KeyRecord
-from controller.core.ledger import LedgerEntry
+from controller.core.ledger import LedgerEntry, Reservation, Verdict
 from controller.core.rate_limits import LimitMove, LimitRow
 
 
@@ -109,10 +109,10 @@ class Upstream(Protocol):
 
 
 class Ledger(Protocol):
-    """Money and accounts; all three calls are memory only."""
+    """Money and accounts. `post` and `void` are memory only."""
 
-    def reserve(self, request_id: str, tenant: str, amount_nanousd: int, now_s: float) -> bool:
-        """Whether the tenant may still spend this much today; then it is set aside."""
+    async def reserve(self, wish: Reservation) -> Verdict:
+        """GRANTED: the amount is set aside, whatever becomes of this process. Answers within 50 ms."""
         ...
 
     def post(self, entry: LedgerEntry) -> None:

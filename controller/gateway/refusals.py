@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from controller.core.errors import ErrorSource, RequestError, UpstreamError, UpstreamRejected
 from controller.core.requests import Target
-from controller.gateway.admission import BUDGET
 from controller.gateway.answers import from_upstream
 from controller.gateway.exchange import Exchange, Skip
+from controller.gateway.purchases import BUDGET
 
 DEFAULT_RETRY_S = 1.0
 _FULL = frozenset({"saturated", "breaker"})
@@ -35,7 +35,7 @@ def give_up(exchange: Exchange, failure: tuple[UpstreamError, Target] | None) ->
         )
     if BUDGET in codes and codes <= _LASTING:
         return RequestError(
-            f"the day's budget for external models does not cover this request ({_words(skips)})",
+            f"the budget for external models does not cover this request ({_words(skips)})",
             status=429,
             code="insufficient_quota",
             kind="insufficient_quota",

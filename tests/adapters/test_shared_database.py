@@ -5,13 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 from dataclasses import replace
-from decimal import Decimal
 from pathlib import Path
 
 from controller.adapters.key_store import KeyTable
-from controller.adapters.ledger_store import LedgerStore
-from controller.config.settings import BudgetSettings
-from tests.adapters.test_ledger_store import ENTRY
+from tests.adapters.ledger_values import ENTRY, open_store
 
 COUNT = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); print(c.execute('SELECT count(*) FROM ledger').fetchone()[0]); c.close()"  # fmt: skip # noqa: E501
 
@@ -25,7 +22,7 @@ def test_rows_stay_visible_when_other_processes_read(tmp_path: Path) -> None:
     """A process that opens, reads and closes the file between posts sees every row; so does the next one."""
     path = tmp_path / "spillway.db"
     keys = KeyTable(path, tmp_path / "pepper")
-    ledger = LedgerStore(path, BudgetSettings(usd_per_day={"*": Decimal(5)}))
+    ledger = open_store(path, tmp_path)
     try:
         for number in range(1, 4):
             ledger.post(replace(ENTRY, request_id=f"r-{number}"))

@@ -11,7 +11,7 @@ from controller.cli.demo_story import PoolHistory
 from controller.cli.demo_verdict import Evidence, judge, summed
 from controller.cli.traffic import Played
 from controller.core.money import Usage
-from tests.adapters.test_ledger_store import ENTRY
+from tests.adapters.ledger_values import ENTRY
 
 NAMES = (
     "no request lost or answered twice",

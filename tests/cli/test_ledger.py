@@ -11,13 +11,12 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from controller.adapters.ledger_store import LedgerStore
 from controller.cli import ledger
 from controller.cli.errors import EXIT_USAGE, CliError
-from controller.config.settings import BudgetSettings
 from controller.core.ledger import LedgerEntry
 from controller.core.money import Usage
 from controller.core.requests import TargetKind
+from tests.adapters.ledger_values import open_store, unlimited
 
 AT_S = 1_790_000_000.0
 
@@ -61,7 +60,7 @@ def _run(state_dir: Path, *arguments: str) -> Result:
 @pytest.fixture
 def state_dir(tmp_path: Path) -> Path:
     """A state folder with three requests: bought, own pool a day later, refused."""
-    book = LedgerStore(tmp_path / "spillway.db", BudgetSettings(), now_s=AT_S)
+    book = open_store(tmp_path / "spillway.db", tmp_path, unlimited)
     book.post(ENTRY)
     own = replace(ENTRY, target_kind=TargetKind.OWN, target="llama-8b", model_key="llama-8b-self", spilled=False)
     book.post(replace(own, request_id="req-2", at_s=AT_S + 86_400, simulated=False))

@@ -9,13 +9,12 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from controller.adapters.ledger_store import LedgerStore
 from controller.cli import request
 from controller.cli.errors import CliError
-from controller.config.settings import BudgetSettings
 from controller.core.ledger import AttemptRecord, LedgerEntry
 from controller.core.money import Usage
 from controller.core.requests import TargetKind
+from tests.adapters.ledger_values import open_store, unlimited
 
 ENTRY = LedgerEntry(
     request_id="req-1",
@@ -66,7 +65,7 @@ def _run(state_dir: Path, *arguments: str) -> Result:
 @pytest.fixture
 def state_dir(tmp_path: Path) -> Path:
     """A state folder with one request in its ledger."""
-    book = LedgerStore(tmp_path / "spillway.db", BudgetSettings())
+    book = open_store(tmp_path / "spillway.db", tmp_path, unlimited)
     book.post(ENTRY)
     book.close()
     return tmp_path

@@ -17,14 +17,13 @@ from published import fleet, publish, replica
 from published import run as run_command
 from typer.testing import Result
 
-from controller.adapters.ledger_store import LedgerStore
 from controller.cli import status
 from controller.cli.errors import EXIT_FAILED, EXIT_USAGE, CliError
 from controller.cli.output import aligned, console, table
 from controller.cli.status_tables import age_words
-from controller.config.settings import BudgetSettings
 from controller.core.fleet import Pin, PoolView, RoutingMode
 from controller.telemetry.gateway_metrics import GatewayMetrics, registry_of, render
+from tests.adapters.ledger_values import open_store, unlimited
 
 HEADER = ["NAME", "READY", "DESIRED", "WARMING", "ROUTING", "SPILL%", "SAT%", "AGE"]
 WIDE = ["IN-FLIGHT", "SPILLED", "DRAINING", "MODEL"]
@@ -223,7 +222,7 @@ def test_an_empty_ledger_is_no_spend(tmp_path: Path) -> None:
     """Zero is told once there are books."""
     publish(tmp_path, fleet())
     assert "Spend today: no ledger yet" in run(tmp_path).stdout
-    LedgerStore(tmp_path / "spillway.db", BudgetSettings()).close()
+    open_store(tmp_path / "spillway.db", tmp_path, unlimited).close()
     assert "0 requests, 0 spilled, 0 simulated; bought $0.0000" in run(tmp_path).stdout
 
 

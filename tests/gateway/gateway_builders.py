@@ -15,7 +15,7 @@ from controller.config.settings import Caps
 from controller.core.errors import UpstreamError
 from controller.core.fleet import FleetView, PoolView, Replica, ReplicaState
 from controller.core.keys import KeyRecord, key_digest
-from controller.core.ledger import LedgerEntry
+from controller.core.ledger import LedgerEntry, Reservation, Verdict
 from controller.core.models import Capability, Dialect, Model, Provider
 from controller.core.money import Usage
 from controller.core.rate_limits import Amounts, LimitMove, LimitRow, LimitsUnavailable
@@ -64,16 +64,21 @@ class MemoryLedger:
     """Keeps what it is told; refuses reservations above what is left."""
 
     left_nanousd: int = 10**12
+    answers: bool = True
     reserved: dict[str, int] = field(default_factory=dict)
+    wishes: list[Reservation] = field(default_factory=list)
     posted: list[LedgerEntry] = field(default_factory=list)
     voided: list[str] = field(default_factory=list)
 
-    def reserve(self, request_id: str, tenant: str, amount_nanousd: int, now_s: float) -> bool:
+    async def reserve(self, wish: Reservation) -> Verdict:
         """Sets money aside while there is enough."""
-        if amount_nanousd > self.left_nanousd:
-            return False
-        self.reserved[request_id] = amount_nanousd
-        return True
+        self.wishes.append(wish)
+        if not self.answers:
+            return Verdict.UNAVAILABLE
+        if wish.amount_nanousd > self.left_nanousd:
+            return Verdict.DAY_SPENT
+        self.reserved[wish.request_id] = wish.amount_nanousd
+        return Verdict.GRANTED
 
     def post(self, entry: LedgerEntry) -> None:
         """Writes it down."""

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from controller.core.fleet import RoutingMode
-from controller.gateway.admission import BUDGET, CONVERSATION
+from controller.gateway.admission import CONVERSATION
 from controller.gateway.metering import FAILED
+from controller.gateway.purchases import BUDGET, UNAVAILABLE
 
 CONTROLLER = Path(__file__).parents[2] / "controller"
 GATEWAY = sorted((CONTROLLER / "gateway").glob("*.py"))
@@ -112,4 +113,4 @@ def codes() -> set[str]:
 def spill_reasons() -> set[str]:
     """Every value of x-spillway-spilled: codes of skips, routing modes, `conversation` and `failed`."""
     modes = {mode.value.lower() for mode in RoutingMode} - {"local"}
-    return _given(lambda name: name == "Skip") | modes | {BUDGET, CONVERSATION, FAILED}
+    return _given(lambda name: name == "Skip") | modes | {BUDGET, CONVERSATION, UNAVAILABLE, FAILED}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -37,7 +38,8 @@ class Door:
 
     def external(self, asked: Exchange) -> Admitted | Skip:
         """A place at the provider."""
-        return self.admission.external(asked, OPENAI, destinations().of(BOUGHT, asked.operation), NOW_S)
+        destination = destinations().of(BOUGHT, asked.operation)
+        return asyncio.run(self.admission.external(asked, OPENAI, destination, NOW_S))
 
     def publish(self, mode: RoutingMode, spill_ratio: float = 0.0) -> None:
         """The controller's word on the pool."""
@@ -86,7 +88,10 @@ def test_a_place_at_a_provider() -> None:
     place = door.external(exchange(max_tokens=5))
     assert isinstance(place, Admitted)
     assert (place.base_url, place.breaker, place.replica) == (OPENAI.base_url, "openai", None)
-    assert door.ledger.reserved["req-1"] > 0
+    wish = door.ledger.wishes[0]
+    assert door.ledger.reserved["req-1"] == wish.amount_nanousd > wish.estimate_nanousd > 0
+    assert (wish.tenant, wish.target, wish.model_key, wish.spilled) == ("acme", "openai", BOUGHT.model.key, True)
+    assert wish.expires_at_s == wish.at_s + Timeouts().total_s + 60.0
 
 
 def test_a_provider_that_rests() -> None:
@@ -107,6 +112,15 @@ def test_a_spent_budget() -> None:
     place = door.external(exchange())
     assert isinstance(place, Skip)
     assert (place.code, place.retry_after_s) == ("budget", None)
+
+
+def test_a_ledger_that_does_not_answer() -> None:
+    """Nothing is bought; a second later it may be again."""
+    door = Door()
+    door.ledger.answers = False
+    place = door.external(exchange())
+    assert isinstance(place, Skip)
+    assert (place.code, place.retry_after_s) == ("ledger_unavailable", 1.0)
 
 
 ORDERS = {

@@ -1,116 +1,157 @@
-"""Budgets: reserve, settle, void, roll."""
+"""Budgets: reserve, release, spend; per tenant, day and month."""
 
 from __future__ import annotations
+
+from decimal import Decimal
 
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from controller.routing.budget import BudgetState
+from controller.core.ledger import Verdict
+from controller.routing.budget import (
+    MOST_NANOUSD,
+    SpendLimits,
+    SpendRow,
+    SpendSheet,
+    limits_by_tenant,
+    periods,
+)
+
+NOON_S = 1_794_960_000.0 + 43_200  # 2026-11-18
+DAY, MONTH = "2026-11-18", "2026-11"
+
+
+def _sums(sheet: SpendSheet) -> dict[tuple[str, str], tuple[int, int]]:
+    return {(tenant, period): (row.spent_nanousd, row.reserved_nanousd) for tenant, period, row in sheet.changed()}
 
 
 def test_a_purchase_that_does_not_fit_is_refused() -> None:
-    """Spent and reserved count together, to the unit."""
-    budget = BudgetState({"acme": 100}, day=1, spent_nanousd={"acme": 40})
-    assert budget.reserve("a", "acme", 50)
-    assert not budget.reserve("b", "acme", 11)
-    assert budget.reserve("b", "acme", 10)
-    assert (budget.spent_nanousd("acme"), budget.reserved_nanousd("acme")) == (40, 60)
+    """Spent and reserved count together, to the unit, in the day and in the month."""
+    sheet = SpendSheet({("acme", DAY): SpendRow(40, 0), ("acme", MONTH): SpendRow(140, 0)})
+    limits = SpendLimits(day_nanousd=100, month_nanousd=210)
+    assert sheet.reserve("acme", NOON_S, 50, limits) is Verdict.GRANTED
+    assert sheet.reserve("acme", NOON_S, 11, limits) is Verdict.DAY_SPENT
+    assert sheet.reserve("acme", NOON_S, 10, limits) is Verdict.GRANTED
+    assert sheet.reserve("acme", NOON_S + 86_400, 11, limits) is Verdict.MONTH_SPENT
+    assert sheet.reserve("acme", NOON_S + 86_400, 10, limits) is Verdict.GRANTED
+    assert _sums(sheet) == {
+        ("acme", DAY): (40, 60), ("acme", "2026-11-19"): (0, 10), ("acme", MONTH): (140, 70),
+    }  # fmt: skip
 
 
 def test_settling_frees_what_was_reserved_and_counts_what_it_cost() -> None:
-    """The rest of a reservation can be bought for again."""
-    budget = BudgetState({"acme": 100}, day=1)
-    assert budget.reserve("a", "acme", 100)
-    budget.settle("a", "acme", 30)
-    assert (budget.spent_nanousd("acme"), budget.reserved_nanousd("acme")) == (30, 0)
-    assert budget.reserve("b", "acme", 70)
+    """The rest of a reservation can be bought for again, and another tenant is not touched."""
+    sheet = SpendSheet({})
+    limits = SpendLimits(day_nanousd=100)
+    assert sheet.reserve("acme", NOON_S, 100, limits) is Verdict.GRANTED
+    sheet.release("acme", NOON_S, 100)
+    sheet.spend("acme", NOON_S, 30)
+    assert _sums(sheet) == {("acme", DAY): (30, 0), ("acme", MONTH): (30, 0)}
+    assert sheet.reserve("other", NOON_S, 100, limits) is Verdict.GRANTED
+    assert sheet.reserve("acme", NOON_S, 70, limits) is Verdict.GRANTED
 
 
-def test_a_purchase_that_never_happened_costs_nothing() -> None:
-    """Void frees it; a second void and unknown ids are harmless."""
-    budget = BudgetState({"acme": 100}, day=1)
-    assert budget.reserve("a", "acme", 100)
-    budget.void("a")
-    budget.void("a")
-    budget.void("never")
-    assert budget.reserved_nanousd("acme") == 0
-
-
-def test_a_second_reservation_takes_the_place_of_the_first() -> None:
-    """A request on its second provider holds one reservation, not two; refused, it holds none."""
-    budget = BudgetState({"acme": 100}, day=1)
-    assert budget.reserve("a", "acme", 90)
-    assert budget.reserve("a", "acme", 80)
-    assert budget.reserved_nanousd("acme") == 80
-    assert not budget.reserve("a", "acme", 101)
-    assert budget.reserved_nanousd("acme") == 0
+def test_a_refusal_changes_nothing() -> None:
+    """Nothing is to be written back."""
+    sheet = SpendSheet({})
+    assert sheet.reserve("acme", NOON_S, 1, SpendLimits(month_nanousd=0)) is Verdict.MONTH_SPENT
+    assert sheet.changed() == ()
 
 
 @pytest.mark.parametrize(
-    ("limits", "tenant", "limit"),
-    [({"acme": 5, "*": 9}, "acme", 5), ({"*": 9}, "acme", 9), ({"other": 1}, "acme", None), ({"acme": 0}, "acme", 0)],
+    ("day", "month", "tenant", "limits"),
+    [
+        ({"acme": 5, "*": 9}, {}, "acme", (5, None)),
+        ({"*": 9}, {"acme": 70}, "acme", (9, 70)),
+        ({"acme": 5}, {"*": 70}, "acme", (5, 70)),
+        ({"other": 1}, {}, "acme", (None, None)),
+        ({"acme": 0}, {}, "acme", (0, None)),
+        ({}, {"*": 70}, "nobody named", (None, 70)),
+        ({"acme": None, "*": 9}, {}, "acme", (None, None)),
+    ],
 )
-def test_the_tenants_limit_else_the_default_else_none(limits: dict[str, int], tenant: str, limit: int | None) -> None:
-    """`*` is for everyone without a limit of their own."""
-    budget = BudgetState(limits, day=1)
-    assert budget.limit_nanousd(tenant) == limit
-    assert budget.reserve("a", tenant, 10**12) is (limit is None)
+def test_the_tenants_limit_else_the_default_else_none(
+    day: dict[str, int | None], month: dict[str, int | None], tenant: str, limits: tuple[int | None, int | None]
+) -> None:
+    """`*` is for everyone without a limit of their own, in each period by itself."""
+    decimals = [
+        {name: None if amount is None else Decimal(amount) for name, amount in period.items()}
+        for period in (day, month)
+    ]
+    found = limits_by_tenant(*decimals)(tenant)
+    billions = [None if limit is None else limit * 10**9 for limit in limits]
+    assert [found.day_nanousd, found.month_nanousd] == billions
 
 
-def test_a_new_day_starts_at_zero_but_keeps_reservations() -> None:
-    """Purchases under way at midnight still count; the clock going back changes nothing."""
-    budget = BudgetState({"acme": 100}, day=5, spent_nanousd={"acme": 90})
-    assert budget.reserve("a", "acme", 10)
-    budget.roll(4)
-    budget.roll(5)
-    assert budget.spent_nanousd("acme") == 90
-    budget.roll(6)
-    assert (budget.day, budget.spent_nanousd("acme"), budget.reserved_nanousd("acme")) == (6, 0, 10)
-    assert not budget.reserve("b", "acme", 91)
+@pytest.mark.parametrize(
+    ("at_s", "names"),
+    [
+        (0.0, ("1970-01-01", "1970-01")),
+        (NOON_S, (DAY, MONTH)),
+        (NOON_S + 43_199.999, (DAY, MONTH)),
+        (NOON_S + 43_200, ("2026-11-19", MONTH)),
+        (NOON_S + 13 * 86_400, ("2026-12-01", "2026-12")),
+    ],
+)
+def test_periods_begin_at_midnight_utc(at_s: float, names: tuple[str, str]) -> None:
+    """A day and its month, by name."""
+    assert periods(at_s) == names
+
+
+def test_absurd_amounts_stop_at_what_a_database_can_count() -> None:
+    """A provider that says 2**70 tokens spends the budget, and no more."""
+    sheet = SpendSheet({})
+    sheet.spend("acme", NOON_S, 2**80)
+    sheet.spend("acme", NOON_S, 2**80)
+    assert _sums(sheet) == {("acme", DAY): (MOST_NANOUSD, 0), ("acme", MONTH): (MOST_NANOUSD, 0)}
+    assert sheet.reserve("acme", NOON_S, 1, SpendLimits(day_nanousd=10**12)) is Verdict.DAY_SPENT
 
 
 class Purchases(RuleBasedStateMachine):
-    """Any interleaving of purchases that cost no more than was reserved for them."""
+    """Any interleaving of purchases that cost no more than was reserved for them, over some days."""
 
     def __init__(self) -> None:
         """Two tenants with limits."""
         super().__init__()
-        self.budget = BudgetState({"acme": 1000, "*": 500}, day=0)
-        self.open: dict[str, tuple[str, int]] = {}
+        self.sheet = SpendSheet({})
+        self.limits = {
+            "acme": SpendLimits(day_nanousd=1000, month_nanousd=1500),
+            "other": SpendLimits(month_nanousd=500),
+        }
+        self.open: dict[int, tuple[str, float, int]] = {}
 
-    @rule(name=st.integers(0, 9), tenant=st.sampled_from(["acme", "other"]), amount=st.integers(0, 600))
-    def reserve(self, name: int, tenant: str, amount: int) -> None:
+    @rule(
+        name=st.integers(0, 9),
+        tenant=st.sampled_from(["acme", "other"]),
+        amount=st.integers(0, 600),
+        days=st.integers(0, 20),
+    )
+    def reserve(self, name: int, tenant: str, amount: int, days: int) -> None:
         """Start a purchase."""
-        self.open.pop(str(name), None)
-        if self.budget.reserve(str(name), tenant, amount):
-            self.open[str(name)] = (tenant, amount)
+        if name in self.open:
+            return
+        at_s = NOON_S + days * 86_400
+        if self.sheet.reserve(tenant, at_s, amount, self.limits[tenant]) is Verdict.GRANTED:
+            self.open[name] = (tenant, at_s, amount)
 
     @rule(name=st.integers(0, 9), share=st.floats(0.0, 1.0))
     def settle(self, name: int, share: float) -> None:
         """Finish one for a part of what was reserved."""
-        held = self.open.pop(str(name), None)
-        if held is not None:
-            self.budget.settle(str(name), held[0], int(held[1] * share))
-
-    @rule(name=st.integers(0, 9))
-    def void(self, name: int) -> None:
-        """Give one up."""
-        self.open.pop(str(name), None)
-        self.budget.void(str(name))
-
-    @rule(days=st.integers(-1, 2))
-    def roll(self, days: int) -> None:
-        """Let midnight pass, or the clock go back."""
-        self.budget.roll(self.budget.day + days)
+        if name in self.open:
+            tenant, at_s, amount = self.open.pop(name)
+            self.sheet.release(tenant, at_s, amount)
+            self.sheet.spend(tenant, at_s, int(amount * share))
 
     @invariant()
-    def never_over_the_limit(self) -> None:
-        """spent + reserved <= limit, always; reserved is the sum of what is open."""
-        for tenant, limit in (("acme", 1000), ("other", 500)):
-            reserved = self.budget.reserved_nanousd(tenant)
-            assert reserved == sum(amount for owner, amount in self.open.values() if owner == tenant)
-            assert self.budget.spent_nanousd(tenant) + reserved <= limit
+    def never_over_a_limit(self) -> None:
+        """spent + reserved <= limit in every period, always; reserved is the sum of what is open."""
+        for tenant, period, row in self.sheet.changed():
+            limits = self.limits[tenant]
+            limit = limits.month_nanousd if len(period) == len(MONTH) else limits.day_nanousd
+            mine = [amount for owner, at_s, amount in self.open.values() if owner == tenant and period in periods(at_s)]
+            assert row.reserved_nanousd == sum(mine)
+            assert limit is None or row.spent_nanousd + row.reserved_nanousd <= limit
 
 
 TestPurchases = Purchases.TestCase

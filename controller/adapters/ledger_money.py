@@ -1,0 +1,228 @@
+"""One transaction over money: reservations, settlements and voids of many requests, exact whoever else is at it.
+
+Reservations are locked before sums, and both in the order of their keys, so that two gateways never wait for each
+other in a circle. All of it may be tried again after a commit whose end nobody saw: a second time changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from sqlalchemy import Connection, Dialect, bindparam, delete, select, tuple_, update
+
+from controller.adapters.database_tables import ledger, reservation, spend
+from controller.adapters.ledger_rows import Inserter, Row, entry_row, storable
+from controller.core.ledger import LedgerEntry, Reservation, Verdict
+from controller.core.requests import TargetKind
+from controller.routing.budget import LimitsOf, SpendRow, SpendSheet, periods
+
+Key = tuple[str, str]  # tenant and period
+
+_FIND = (
+    select(reservation.c.request_id, reservation.c.tenant, reservation.c.at_s, reservation.c.amount_nanousd)
+    .where(reservation.c.request_id.in_(bindparam("ids", expanding=True)))
+    .order_by(reservation.c.request_id)
+    .with_for_update()
+)
+_BOOKED = select(
+    ledger.c.request_id, ledger.c.tenant, ledger.c.at_s, ledger.c.target_kind, ledger.c.cost_nanousd,
+    ledger.c.outcome_unknown,
+).where(ledger.c.request_id.in_(bindparam("ids", expanding=True)))  # fmt: skip
+_SUMS = (
+    select(spend)
+    .where(tuple_(spend.c.tenant, spend.c.period).in_(bindparam("keys", expanding=True)))
+    .order_by(spend.c.tenant, spend.c.period)
+    .with_for_update()
+)
+_FORGET = delete(reservation).where(reservation.c.request_id.in_(bindparam("ids", expanding=True)))
+_UNBOOK = delete(ledger).where(ledger.c.request_id.in_(bindparam("ids", expanding=True)))
+_SET_SUMS = (
+    update(spend)
+    .where(spend.c.tenant == bindparam("of_tenant"), spend.c.period == bindparam("of_period"))
+    .values(spent_nanousd=bindparam("spent"), reserved_nanousd=bindparam("reserved"))
+)
+_HELD_COLUMNS = tuple(column.name for column in reservation.columns)
+
+
+@dataclass(frozen=True, slots=True)
+class Void:
+    """The purchase did not happen."""
+
+    request_id: str
+
+
+Operation = Reservation | LedgerEntry | Void
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    tenant: str
+    at_s: float
+    amount_nanousd: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Booked:
+    tenant: str
+    at_s: float
+    bought_nanousd: int
+    outcome_unknown: bool
+
+
+@dataclass(slots=True)
+class _Group:
+    """What the transaction has read, and what it will write."""
+
+    sheet: SpendSheet
+    held: dict[str, _Held]
+    booked: dict[str, _Booked]
+    stored: frozenset[str]  # reservations that are in the database
+    forgotten: set[str] = field(default_factory=set)
+    reserved: dict[str, Reservation] = field(default_factory=dict)
+    entries: dict[str, LedgerEntry] = field(default_factory=dict)
+    unbooked: set[str] = field(default_factory=set)
+
+
+class MoneyDesk:
+    """Carries out groups of operations for one holder of reservations."""
+
+    def __init__(self, dialect: Dialect, *, holder: str, limits_of: LimitsOf) -> None:
+        self._holder = holder
+        self._limits_of = limits_of
+        self._entries = Inserter(ledger, dialect)
+        self._reservations = Inserter(reservation, dialect)
+        self._sums = Inserter(spend, dialect)
+        self._known: set[Key] = set()  # sums whose rows are there
+        self.held: set[str] = set()  # requests with a reservation of ours
+
+    def carry_out(
+        self, connection: Connection, operations: Sequence[Operation], *, careful: bool = False
+    ) -> list[Verdict | None]:
+        """What each reservation was told; None for other operations. True once the caller's transaction commits.
+
+        `careful`: an earlier commit may or may not have happened, or rows may hold what no database can.
+        """
+        if careful:
+            self._known.clear()
+        group = self._read(connection, operations, careful=careful)
+        verdicts = [self._apply(group, operation) for operation in operations]
+        self._write(connection, group, careful=careful)
+        return verdicts
+
+    def committed(self, operations: Sequence[Operation], verdicts: Sequence[Verdict | None]) -> None:
+        """To be told once the transaction has ended well."""
+        for operation, verdict in zip(operations, verdicts, strict=True):
+            if verdict is Verdict.GRANTED:
+                self.held.add(operation.request_id)
+            else:
+                self.held.discard(operation.request_id)
+
+    def _read(self, connection: Connection, operations: Sequence[Operation], *, careful: bool) -> _Group:
+        wanted = {
+            operation.request_id
+            for operation in operations
+            if careful or not isinstance(operation, Reservation) or operation.request_id in self.held
+        }
+        held = {}
+        if wanted:
+            for row in connection.execute(_FIND, {"ids": sorted(wanted)}):
+                held[row.request_id] = _Held(row.tenant, row.at_s, row.amount_nanousd)
+        posted = {operation.request_id for operation in operations if isinstance(operation, LedgerEntry)}
+        booked = _booked(connection, posted - held.keys())
+        places = [(found.tenant, found.at_s) for found in held.values()]
+        places += [(found.tenant, found.at_s) for found in booked.values()]
+        places += [(op.tenant, op.at_s) for op in operations if not isinstance(op, Void)]
+        keys = {(tenant, period) for tenant, at_s in places for period in periods(at_s)}
+        sheet = SpendSheet(self._lock_sums(connection, keys))
+        return _Group(sheet=sheet, held=held, booked=booked, stored=frozenset(held))
+
+    def _lock_sums(self, connection: Connection, keys: set[Key]) -> dict[Key, SpendRow]:
+        missing = keys - self._known
+        found: dict[Key, SpendRow] = {}
+        while keys:
+            if missing:
+                self._sums.insert(connection, [(*key, 0, 0) for key in sorted(missing)])
+            for row in connection.execute(_SUMS, {"keys": sorted(keys)}):
+                found[row.tenant, row.period] = SpendRow(row.spent_nanousd, row.reserved_nanousd)
+            missing = keys - found.keys()  # somebody deleted it: that is no reason to forget what is spent from now on
+            if not missing:
+                break
+        self._known |= keys
+        return found
+
+    def _apply(self, group: _Group, operation: Operation) -> Verdict | None:
+        before = group.held.pop(operation.request_id, None)
+        if before is not None:
+            group.sheet.release(before.tenant, before.at_s, before.amount_nanousd)
+            group.reserved.pop(operation.request_id, None)
+            if operation.request_id in group.stored:
+                group.forgotten.add(operation.request_id)
+        if isinstance(operation, Void):
+            return None
+        if isinstance(operation, LedgerEntry):
+            _post(group, operation)
+            return None
+        return self._reserve(group, operation)
+
+    def _reserve(self, group: _Group, wish: Reservation) -> Verdict:
+        verdict = group.sheet.reserve(wish.tenant, wish.at_s, wish.amount_nanousd, self._limits_of(wish.tenant))
+        if verdict is Verdict.GRANTED:
+            group.held[wish.request_id] = _Held(wish.tenant, wish.at_s, wish.amount_nanousd)
+            group.reserved[wish.request_id] = wish
+        return verdict
+
+    def _write(self, connection: Connection, group: _Group, *, careful: bool) -> None:
+        if group.forgotten:
+            connection.execute(_FORGET, {"ids": sorted(group.forgotten)})
+        held = [self._held_row(wish) for wish in group.reserved.values()]
+        entries = [entry_row(entry) for entry in group.entries.values()]
+        if careful:
+            held, entries = storable(held), storable(entries)
+        self._reservations.insert(connection, held)
+        if group.unbooked:
+            connection.execute(_UNBOOK, {"ids": sorted(group.unbooked)})
+        self._entries.insert(connection, entries)
+        changed = group.sheet.changed()
+        if changed:
+            connection.execute(_SET_SUMS, [_sums(*line) for line in changed])
+
+    def _held_row(self, wish: Reservation) -> Row:
+        return tuple(self._holder if name == "holder" else getattr(wish, name) for name in _HELD_COLUMNS)
+
+
+def _booked(connection: Connection, ids: Iterable[str]) -> dict[str, _Booked]:
+    wanted = sorted(ids)
+    if not wanted:
+        return {}
+    return {
+        row.request_id: _Booked(
+            row.tenant, row.at_s, row.cost_nanousd if row.target_kind == TargetKind.EXTERNAL.value else 0,
+            row.outcome_unknown,
+        )
+        for row in connection.execute(_BOOKED, {"ids": wanted})
+    }  # fmt: skip
+
+
+def _post(group: _Group, entry: LedgerEntry) -> None:
+    """Once per id; but what is known takes the place of an estimate that was booked because nothing was known."""
+    known = group.booked.get(entry.request_id)
+    if known is not None:
+        if not known.outcome_unknown or entry.outcome_unknown:
+            return
+        group.sheet.spend(known.tenant, known.at_s, -known.bought_nanousd)
+        group.unbooked.add(entry.request_id)
+    bought_nanousd = entry.cost_nanousd if entry.target_kind is TargetKind.EXTERNAL else 0
+    if bought_nanousd:
+        group.sheet.spend(entry.tenant, entry.at_s, bought_nanousd)
+    group.booked[entry.request_id] = _Booked(entry.tenant, entry.at_s, bought_nanousd, entry.outcome_unknown)
+    group.entries[entry.request_id] = entry
+
+
+def _sums(tenant: str, period: str, row: SpendRow) -> dict[str, object]:
+    return {
+        "of_tenant": tenant,
+        "of_period": period,
+        "spent": row.spent_nanousd,
+        "reserved": row.reserved_nanousd,
+    }

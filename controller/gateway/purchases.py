@@ -1,0 +1,48 @@
+"""What the ledger is asked before an external call: the most it can cost, and what it should."""
+
+from __future__ import annotations
+
+from controller.core.ledger import Reservation, Verdict
+from controller.core.money import Usage
+from controller.gateway.destinations import Destination
+from controller.gateway.exchange import Exchange, Skip
+
+BUDGET = "budget"
+UNAVAILABLE = "ledger_unavailable"
+LEDGER_RETRY_S = 1.0
+OUTCOME_SLACK_S = 60.0  # after the request's deadline: nobody will tell any more how it ended
+
+
+def reservation(exchange: Exchange, provider: str, destination: Destination, *, deadline_s: float) -> Reservation:
+    """The wish for one call; the request ends within `deadline_s` of its acceptance."""
+    profile, model = exchange.profile, destination.model
+    expected = Usage(input_tokens=profile.input_tokens_estimate, output_tokens=profile.output_tokens_estimate)
+    most_nanousd = destination.most_nanousd(exchange.decoded)
+    return Reservation(
+        request_id=exchange.request_id,
+        expires_at_s=exchange.at_s + deadline_s + OUTCOME_SLACK_S,
+        amount_nanousd=most_nanousd,
+        estimate_nanousd=min(most_nanousd, destination.price.cost(expected)),
+        at_s=exchange.at_s,
+        tenant=exchange.key.tenant,
+        key_id=exchange.key.public_id,
+        operation=exchange.operation.value,
+        requested_model=profile.requested_model,
+        complexity=profile.complexity.value,
+        target=provider,
+        model_key=model.key,
+        model_id=model.model_id,
+        input_tokens=expected.input_tokens,
+        output_tokens=expected.output_tokens,
+        spilled=exchange.home is not None,
+        simulated=destination.simulated,
+        stream=profile.stream,
+    )
+
+
+def unpaid(provider: str, verdict: Verdict) -> Skip:
+    """Why nothing is bought there."""
+    if verdict is Verdict.UNAVAILABLE:
+        reason = "the ledger does not answer, so nothing is bought"
+        return Skip(target=provider, code=UNAVAILABLE, reason=reason, retry_after_s=LEDGER_RETRY_S)
+    return Skip(target=provider, code=BUDGET, reason=f"the budget of the {verdict.value} does not cover it")
