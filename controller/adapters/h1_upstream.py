@@ -1,7 +1,7 @@
 """HTTP/1.1 client for own engines on a private network: an asyncio.Protocol, llhttp and a keep-alive pool.
 
 Why ours: a library client costs a hop between its threads and the event loop per chunk. TLS, proxies and HTTP/2 are not
-here on purpose; external providers go through `reqwest_upstream`. Satisfies `gateway.ports.Upstream`.
+here on purpose; external providers go through `aiohttp_upstream`. Satisfies `gateway.ports.Upstream`.
 """
 
 from __future__ import annotations

@@ -155,9 +155,9 @@ def open_ledger_reader(settings: Settings) -> LedgerReader | None:
 
 def build_gateway(settings: Settings, environ: Mapping[str, str] | None = None) -> Service:
     """The data plane with its adapters."""
+    from controller.adapters.aiohttp_upstream import AiohttpUpstream
     from controller.adapters.clock import SystemClock
     from controller.adapters.h1_upstream import H1Upstream
-    from controller.adapters.reqwest_upstream import ReqwestUpstream
     from controller.cli.overrides import usable_providers
     from controller.gateway.app import Gateway
     from controller.gateway.server import Service

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import uvloop
 
+from controller.adapters.aiohttp_upstream import AiohttpUpstream
 from controller.adapters.h1_upstream import H1Upstream
-from controller.adapters.reqwest_upstream import ReqwestUpstream
 from controller.gateway.ports import Upstream, UpstreamCall, UpstreamResponse
 from tests.contract.scripted_server import Script, Scripted, scripted
 
@@ -27,7 +27,8 @@ class Kind:
 KINDS = {
     "h1 on uvloop": Kind(H1Upstream, uvloop.run),
     "h1 on asyncio": Kind(H1Upstream, asyncio.run),
-    "reqwest on uvloop": Kind(ReqwestUpstream, uvloop.run),
+    "aiohttp on uvloop": Kind(AiohttpUpstream, uvloop.run),
+    "aiohttp on asyncio": Kind(AiohttpUpstream, asyncio.run),
 }
 
 

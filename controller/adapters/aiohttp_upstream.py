@@ -1,0 +1,186 @@
+"""HTTPS client for external providers: TLS, proxies and DNS are a library's business (aiohttp).
+
+The same contract as `h1_upstream`: `gateway.ports.Upstream`. Redirects are not followed, since they would carry a
+provider's key elsewhere, and nothing is retried here, since `routing.attempts` decides that. A call that is cancelled
+ends at the provider at once, before its head too. Deadlines on the answer are the caller's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import ssl
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from typing import Protocol
+from urllib.parse import urlsplit
+
+import aiohttp
+from aiohttp.client_reqrep import ConnectionKey
+from aiohttp.connector import Connection
+from aiohttp.tracing import Trace
+
+from controller.adapters.egress_resolver import EgressResolver, NotAllowed
+from controller.core.errors import EngineUnavailable, UpstreamTimeout
+
+MAX_UNARY_BYTES = 64 * 1024 * 1024
+BUFFER_BYTES = 64 * 1024  # the socket is paused at twice this, until the caller has taken some
+AT_ONCE_BYTES = 1024 * 1024  # a longer body is written in pieces
+IDLE_S = 30.0  # providers close idle connections after a minute or so
+DNS_TTL_S = 10  # an address that moved is found within this
+FINISH_S = 0.5  # how long an answer that was read to its end marker may take to end on the wire
+_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+_OURS = ("Accept", "Accept-Encoding")  # compressed streams arrive late and in lumps
+
+
+class Call(Protocol):
+    """The fields of `gateway.ports.UpstreamCall` that are used here."""
+
+    base_url: str
+    path: str
+    headers: tuple[tuple[str, str], ...]
+    request_id: str
+    body: bytes
+    stream: bool
+    connect_timeout_s: float
+
+
+@contextmanager
+def _translated(connect_timeout_s: float) -> Generator[None, None, None]:
+    try:
+        yield
+    except aiohttp.ServerTimeoutError as error:
+        raise UpstreamTimeout("connect", connect_timeout_s) from error
+    except NotAllowed as error:
+        raise EngineUnavailable(str(error)) from error
+    except (aiohttp.ClientError, ssl.SSLError, OSError, ValueError) as error:
+        words = str(error) or type(error).__name__
+        raise EngineUnavailable(f"connection broke: {words}") from error
+
+
+class AiohttpResponse:
+    """An answer of `AiohttpUpstream`."""
+
+    __slots__ = ("_chunk", "_complete", "_response", "_timeout_s", "headers", "status")
+
+    def __init__(self, response: aiohttp.ClientResponse, connect_timeout_s: float) -> None:
+        self._response = response
+        self._timeout_s = connect_timeout_s
+        self._chunk = b""
+        self._complete = False
+        self.status = response.status
+        self.headers: Mapping[str, str] = {name.lower(): value for name, value in response.headers.items()}
+
+    async def read(self) -> bytes:
+        """The next bytes, empty at the end."""
+        if self._chunk:
+            chunk, self._chunk = self._chunk, b""
+            return chunk
+        if self._complete:
+            return b""
+        with _translated(self._timeout_s):
+            data = await self._response.content.readany()
+        self._complete = not data
+        return data
+
+    async def fill(self) -> None:
+        """Afterwards the whole body is here and the connection is free."""
+        chunks: list[bytes] = []
+        size_bytes = 0
+        while chunk := await self.read():
+            chunks.append(chunk)
+            size_bytes += len(chunk)
+            if size_bytes > MAX_UNARY_BYTES:
+                raise EngineUnavailable("answer too large")
+        self._chunk = b"".join(chunks)
+
+    async def close(self, *, finished: bool = False) -> None:
+        """Keep the connection when the answer is whole (or `finished`: its end marker was read), else cut it."""
+        try:
+            if finished and not self._complete:
+                async with asyncio.timeout(FINISH_S):
+                    while await self.read():
+                        pass
+        except (TimeoutError, EngineUnavailable, UpstreamTimeout):
+            pass  # the answer did not end in time: the connection is cut below
+        finally:
+            self._response.close()  # a connection whose answer is whole went back when it was
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Gives out no idle connection on which something came that nobody had asked for: it would pass for an answer."""
+
+    async def _get(self, key: ConnectionKey, traces: list[Trace]) -> Connection | None:
+        while True:
+            connection = await super()._get(key, traces)
+            if connection is None or connection.protocol is None or not connection.protocol.should_close:
+                return connection
+            connection.close()
+
+
+class AiohttpUpstream:
+    """Calls to external providers. `private_hosts`: names that may lead to private addresses.
+
+    `root_certificate_pem`: one more authority to trust, besides the system's.
+    """
+
+    def __init__(
+        self, *, private_hosts: frozenset[str] = frozenset(), root_certificate_pem: bytes | None = None
+    ) -> None:
+        self._private_hosts = private_hosts
+        self._root = root_certificate_pem
+        self._sessions: dict[bool, aiohttp.ClientSession] = {}
+
+    def _session(self, base_url: str) -> aiohttp.ClientSession:
+        is_local = urlsplit(base_url).hostname in _LOOPBACK  # a proxy cannot reach the stand-in provider
+        session = self._sessions.get(is_local)
+        if session is None:
+            session = self._sessions[is_local] = self._build(is_local=is_local)
+        return session
+
+    def _build(self, *, is_local: bool) -> aiohttp.ClientSession:
+        context = ssl.create_default_context()
+        if self._root is not None:
+            context.load_verify_locations(cadata=self._root.decode())
+        connector = _Connector(
+            limit=0,
+            keepalive_timeout=IDLE_S,
+            ttl_dns_cache=DNS_TTL_S,
+            ssl=context,
+            resolver=EgressResolver(self._private_hosts | _LOOPBACK),
+        )
+        return aiohttp.ClientSession(
+            connector=connector,
+            auto_decompress=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"User-Agent": "spillway"},
+            read_bufsize=BUFFER_BYTES,
+            skip_auto_headers=_OURS,
+            trust_env=not is_local,
+        )
+
+    async def open(self, call: Call) -> AiohttpResponse:
+        """The response once its head is here (streams) or it is whole (unary)."""
+        timeout_s = call.connect_timeout_s
+        with _translated(timeout_s):
+            answer = await self._session(call.base_url).post(
+                call.base_url.rstrip("/") + call.path,
+                data=call.body if len(call.body) <= AT_ONCE_BYTES else io.BytesIO(call.body),
+                headers=[*call.headers, ("x-request-id", call.request_id)],
+                allow_redirects=False,
+                timeout=aiohttp.ClientTimeout(total=None, connect=timeout_s),
+            )
+        response = AiohttpResponse(answer, timeout_s)
+        if not call.stream:
+            try:
+                await response.fill()
+            except BaseException:
+                await response.close()
+                raise
+        return response
+
+    async def aclose(self) -> None:
+        """Afterwards no idle connection is left."""
+        sessions, self._sessions = list(self._sessions.values()), {}
+        for session in sessions:
+            await session.close()
