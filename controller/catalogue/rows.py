@@ -144,6 +144,7 @@ class ProviderRow(Row):
     tokens_per_min: Annotated[int, Field(ge=1, le=10_000_000_000)] | None = None
     ttft_s: Annotated[float, Field(gt=0, le=60)] = 0.4
     tokens_per_s: Annotated[float, Field(gt=0, le=100_000)] = 100.0
+    private_address: bool = False
     refuses: frozenset[Feature] = frozenset()
     source: str = "planning"
     as_of: date = date(2026, 11, 1)
@@ -159,6 +160,7 @@ class ProviderRow(Row):
             tokens_per_min=self.tokens_per_min,
             ttft_s=self.ttft_s,
             tokens_per_s=self.tokens_per_s,
+            private_address=self.private_address,
             refuses=self.refuses,
         )
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     from controller.adapters.fleet_file import FleetFile
@@ -153,6 +154,13 @@ def open_ledger_reader(settings: Settings) -> LedgerReader | None:
     return None if isinstance(place, Path) and not place.exists() else open_reader(place)
 
 
+def private_hosts(settings: Settings) -> frozenset[str]:
+    """Names of providers that an operator lets lead to addresses that are not public."""
+    providers = settings.providers.values()
+    hosts = (urlsplit(provider.base_url).hostname for provider in providers if provider.private_address)
+    return frozenset(host for host in hosts if host is not None)
+
+
 def build_gateway(settings: Settings, environ: Mapping[str, str] | None = None) -> Service:
     """The data plane with its adapters."""
     from controller.adapters.aiohttp_upstream import AiohttpUpstream
@@ -172,7 +180,7 @@ def build_gateway(settings: Settings, environ: Mapping[str, str] | None = None) 
         limits=limits,
         fleet=fleet,
         own=H1Upstream(),
-        external=ReqwestUpstream(),
+        external=AiohttpUpstream(private_hosts=private_hosts(settings)),
         provider_keys={name: variables.get(provider.api_key_env, "") for name, provider in settings.providers.items()},
         usable_providers=usable_providers(settings, variables),
         clock=clock,

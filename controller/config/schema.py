@@ -116,6 +116,7 @@ class ProviderPatch(Section):
     tokens_per_min: Annotated[int, Field(strict=True, ge=1, le=10_000_000_000)] | None = None
     ttft_s: Annotated[float, Field(strict=True, gt=0, le=60)] | None = None
     tokens_per_s: Annotated[float, Field(strict=True, gt=0, le=100_000)] | None = None
+    private_address: Annotated[bool, Field(strict=True)] | None = None
     refuses: frozenset[Feature] | None = None
     source: str | None = None
     as_of: date | None = None

@@ -103,6 +103,7 @@ class Provider:
     ttft_s: float = 0.4  # planning figure for the stand-in and for prediction
     tokens_per_s: float = 100.0
     simulated: bool = False
+    private_address: bool = False  # its name may lead to an address that is not public
     refuses: frozenset[Feature] = frozenset()  # of all its models
 
 
