@@ -9,6 +9,7 @@ import orjson
 from controller.core.fleet import PoolView, ReplicaState
 from controller.gateway.answers import JSON, Headers, send_whole
 from controller.gateway.app import Gateway
+from controller.gateway.loads import LiveLoad
 from controller.gateway.ports import Line
 from controller.telemetry.gateway_metrics import registry_of, render
 
@@ -23,7 +24,7 @@ class Admin:
     def __init__(self, gateway: Gateway, *, now_s: Callable[[], float]) -> None:
         self._gateway = gateway
         self._now_s = now_s
-        self._registry = registry_of(gateway.metrics)
+        self._registry = registry_of(gateway.metrics, gateway.replica_metrics)
         self._routes: dict[bytes, Callable[[], Answer]] = {
             b"/healthz": lambda: (200, _TEXT, b"ok\n"),
             b"/readyz": self._ready,
@@ -53,13 +54,23 @@ class Admin:
             "fleet_revision": view.revision,
             "in_flight": self._gateway.metrics.in_flight,
             "pools": {name: _seen(pool) for name, pool in view.pools.items()},
-            "replicas": {
-                replica_id: {"in_flight": count, "load": self._gateway.loads.of(replica_id).at(now_s)}
-                for replica_id, count in self._gateway.loads.in_flight().items()
-            },
+            "replicas": {replica_id: _live(load, now_s) for replica_id, load in self._gateway.loads.all()},
             "left_alone_s": self._gateway.breakers.closed_to(now_s),
         }
         return 200, JSON, orjson.dumps(document)
+
+
+def _live(load: LiveLoad, now_s: float) -> dict[str, object]:
+    """A replica as this gateway knows it."""
+    standing, fit = load.standing, load.fit
+    return {
+        "in_flight": load.in_flight,
+        "load": load.at(now_s),
+        "slowness": {"prefill": round(fit.prefill.factor, 3), "decode": round(fit.decode.factor, 3)},
+        "warm_prefixes": len(load.warm),
+        "ejected": standing.reason,
+        "ejected_s": round(standing.wait_s(now_s), 3),
+    }
 
 
 def _seen(pool: PoolView) -> dict[str, object]:

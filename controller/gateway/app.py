@@ -44,6 +44,7 @@ from controller.gateway.tables import Plans, routing_table
 from controller.gateway.watch import Watch
 from controller.routing.classify import classify, known_tasks
 from controller.telemetry.gateway_metrics import GatewayMetrics
+from controller.telemetry.replica_metrics import ReplicaMetrics
 
 log = structlog.get_logger()
 
@@ -71,6 +72,7 @@ class Gateway:
         self.loads = Loads()
         self.breakers = Breakers()
         self.metrics = GatewayMetrics(self.loads.in_flight)
+        self.replica_metrics = ReplicaMetrics(ejected=self.loads.ejected, slowness=self.loads.slowness)
         self._door = Doorman(keys)
         self._clock = clock
         self._caps = settings.gateway.caps
@@ -92,6 +94,7 @@ class Gateway:
             clock,
             loads=self.loads,
             breakers=self.breakers,
+            metrics=self.replica_metrics,
             providers=frozenset(settings.providers),
         )
         metrics = self.metrics

@@ -162,6 +162,7 @@ class LiveLoad:
         "lengths",
         "moved_s",
         "pending_prefill_tokens",
+        "pool",
         "seed",
         "standing",
         "started_at_s",
@@ -180,6 +181,7 @@ class LiveLoad:
         self.time = ReplicaTime()
         self._unary: deque[Ticket] = deque()
         self.seed = seed
+        self.pool = ""
         self.started_at_s: float | None = None
         self.moved_s = -inf  # when it last gave a sign of life, or got work after having none
         self.excused_s = -inf  # silence up to then is not its fault
@@ -263,6 +265,13 @@ class Loads:
             replica_id: load.standing.reason.value
             for replica_id, load in self._by_replica.items()
             if load.standing.reason is not None
+        }
+
+    def slowness(self) -> dict[str, tuple[float, float]]:
+        """How far each replica is off its step times, in computing prompts and in writing."""
+        return {
+            replica_id: (load.fit.prefill.factor, load.fit.decode.factor)
+            for replica_id, load in self._by_replica.items()
         }
 
     def keep_only(self, replica_ids: Iterable[str]) -> None:

@@ -16,10 +16,11 @@ from controller.gateway.loads import LiveLoad, Loads
 from controller.gateway.ports import Clock, FleetFeed
 from controller.routing.balance import RAMP_S, Candidate, pick
 from controller.routing.conversations import Conversations, Place
-from controller.routing.ejection import Conduct, outliers
+from controller.routing.ejection import Conduct, Reason, outliers
 from controller.routing.fit import AnswerLengths
 from controller.routing.predict import NOMINAL, EngineTiming
 from controller.routing.prefix import Prefix
+from controller.telemetry.replica_metrics import ReplicaMetrics
 
 QUEUE_SLOS = 10.0  # a pool whose first token is further away than this many SLOs is full: refusing is kinder
 QUEUE_MIN_S = 5.0
@@ -57,6 +58,7 @@ class OwnPools:
         *,
         loads: Loads,
         breakers: Breakers,
+        metrics: ReplicaMetrics,
         providers: frozenset[str] = frozenset(),
     ) -> None:
         self._pools = pools
@@ -67,6 +69,7 @@ class OwnPools:
         self._clock = clock
         self._loads = loads
         self._breakers = breakers
+        self._metrics = metrics
         self._providers = providers
         self._view: FleetView | None = None
         self._now: dict[str, _PoolNow] = {}
@@ -108,7 +111,7 @@ class OwnPools:
                 pool.engine.max_num_seqs * pool.engine.max_model_len_tokens if steps is None else steps.kv_cache_tokens,
                 measured=steps is not None,
             )
-            load.lengths = self._lengths[pool.name]
+            load.pool, load.lengths = pool.name, self._lengths[pool.name]
         if replica.ready_at_s is not None:
             age_s = self._clock.unix_s() - replica.ready_at_s
             if age_s < RAMP_S:
@@ -161,6 +164,15 @@ class OwnPools:
             return None
         return self.conversations.place_of(profile.prefixes, self._clock.monotonic_s())
 
+    def eject(self, load: LiveLoad, reason: Reason, now_s: float, *, started_s: float | None = None) -> bool:
+        """Takes it out of rotation; False when this is no news."""
+        if not load.standing.eject(reason, now_s, started_s=started_s):
+            return False
+        self._metrics.count(load.pool, reason.value)
+        if reason is Reason.GONE:
+            load.warm.forget()
+        return True
+
     def others_than(self, load: LiveLoad, now_s: float) -> bool:
         """Whether another replica of its pool may be called."""
         for now in self._now.values():
@@ -181,7 +193,7 @@ class OwnPools:
             if len(now.ready) > 1:
                 conducts = [_conduct(load) for _, load in now.ready]
                 for index, reason in outliers(conducts):
-                    now.ready[index][1].standing.eject(reason, now_s)
+                    self.eject(now.ready[index][1], reason, now_s)
 
     def _absent(self, name: str, now: _PoolNow, tried: frozenset[str], now_s: float) -> Skip:
         resting = [(replica.replica_id, load) for replica, load in now.ready if replica.replica_id not in tried]

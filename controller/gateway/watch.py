@@ -101,8 +101,7 @@ class Watch:
         """A call to a replica did not go well: whose fault was it?"""
         standing, now_s = load.standing, self._now_s()
         if isinstance(error, EngineUnreachable) or (isinstance(error, UpstreamTimeout) and error.phase == "connect"):
-            if standing.eject(Reason.GONE, now_s, started_s=started_s):
-                load.warm.forget()
+            self._pools.eject(load, Reason.GONE, now_s, started_s=started_s)
         elif isinstance(error, UpstreamTimeout):
             if error.phase in _REPLICAS_FAULT:
                 standing.failed()
@@ -135,7 +134,7 @@ class Watch:
         quiet_s = now_s - _newest_s(load)
         if not is_hung(quiet_s, _under_way(load, now_s)):
             return
-        load.standing.eject(Reason.HUNG, now_s)
+        self._pools.eject(load, Reason.HUNG, now_s)
         elsewhere = self._pools.others_than(load, now_s)
         for ticket in list(load.tickets):
             if ticket.relay is None and ticket.waiter is not None and (elsewhere or ticket.can_leave):

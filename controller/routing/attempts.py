@@ -11,8 +11,8 @@ from controller.core.errors import EngineUnavailable, UpstreamError, UpstreamRej
 from controller.core.records import record
 from controller.core.requests import Target, TargetKind
 
-# The request itself is at fault: another target would say the same, and the caller must hear it.
 _NEVER_BEGUN = frozenset({"connect", "progress"})  # progress: the engine hangs, its work is lost
+# The request itself is at fault: another target would say the same, and the caller must hear it.
 CALLERS_FAULT_STATUSES = frozenset({400, 404, 413, 422})
 
 
@@ -46,8 +46,15 @@ def is_replica_gone(error: UpstreamError | None) -> bool:
     return isinstance(error, EngineUnavailable) or (isinstance(error, UpstreamTimeout) and error.phase in _NEVER_BEGUN)
 
 
+def may_another_replica(error: UpstreamError | None) -> bool:
+    """Whether the failure is that of one replica: it is gone, full or in trouble, and its peers need not be."""
+    if isinstance(error, UpstreamRejected):
+        return error.status >= 500 or error.status == 429
+    return is_replica_gone(error)
+
+
 def attempts(
-    targets: Sequence[Target], *, replicas_per_pool: int = 2, may_retry: Callable[[], bool]
+    targets: Sequence[Target], *, replicas_per_pool: int = 3, may_retry: Callable[[], bool]
 ) -> Generator[Attempt, Outcome, None]:
     """Yield tries in order until one answers, a byte went out, the caller is at fault or retries are spent."""
     ordinal = 1
@@ -62,7 +69,7 @@ def attempts(
             if not may_retry():
                 return
             ordinal += 1
-            if not is_replica_gone(outcome.error):
+            if not may_another_replica(outcome.error):
                 break
             if outcome.replica_id is not None:
                 tried |= {outcome.replica_id}

@@ -24,7 +24,6 @@ TABLE_WEIGHT = 2.0  # measured step times count as so many values seen
 LONG_SIGMAS = 4.0
 LENGTHS_SEEN = 30.0  # answers before their spread means anything
 PLANNED_TOKENS = 256.0  # the length of answers that nobody has seen yet
-PLANNED_WEIGHT = 8.0
 LENGTH_GAIN_MIN = 1 / 64
 
 
@@ -120,7 +119,7 @@ class AnswerLengths:
     __slots__ = ("_mean", "_square", "_weight", "remaining_tokens")
 
     def __init__(self) -> None:
-        self._weight = PLANNED_WEIGHT
+        self._weight = 0.0
         self._mean = PLANNED_TOKENS
         self._square = PLANNED_TOKENS * PLANNED_TOKENS
         self.remaining_tokens = self._square / (2.0 * self._mean)
@@ -137,6 +136,6 @@ class AnswerLengths:
     @property
     def long_tokens(self) -> float:
         """A length that hardly any answer passes; infinite until enough have been seen."""
-        if self._weight < PLANNED_WEIGHT + LENGTHS_SEEN:
+        if self._weight < LENGTHS_SEEN:
             return inf
         return self._mean + LONG_SIGMAS * sqrt(max(0.0, self._square - self._mean * self._mean))

@@ -12,6 +12,7 @@ from controller.gateway.loads import Loads
 from controller.gateway.own_pools import OwnPools
 from controller.routing.balance import Candidate
 from controller.routing.prefix import Prefix
+from controller.telemetry.replica_metrics import ReplicaMetrics
 from tests.gateway.gateway_builders import POOL, SetClock, SetFleet, fleet
 from tests.routing.builders import STEPS
 
@@ -24,6 +25,7 @@ class World:
 
     def __init__(self, *replicas: Replica, pool: Pool = POOL, steps: StepTimes | None = STEPS) -> None:
         self.clock, self.loads, self.breakers = SetClock(), Loads(), Breakers()
+        self.metrics = ReplicaMetrics(ejected=self.loads.ejected, slowness=self.loads.slowness)
         self.feed = SetFleet(fleet(*replicas))
         self.pool = pool
         self.pools = OwnPools(
@@ -33,6 +35,7 @@ class World:
             self.clock,
             loads=self.loads,
             breakers=self.breakers,
+            metrics=self.metrics,
             providers=frozenset({"openai"}),
         )
 

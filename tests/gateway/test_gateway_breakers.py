@@ -126,3 +126,20 @@ def test_replicas_that_are_gone_are_forgotten() -> None:
     assert not breakers.allows("x", 100.0)
     breakers.keep_only(["y"])
     assert breakers.allows("x", 100.0)
+
+
+@pytest.mark.parametrize("error", [EngineUnavailable("cut"), UpstreamTimeout("connect", 1.0)], ids=str)
+def test_a_connection_that_breaks_counts_once(error: UpstreamError) -> None:
+    """However many calls it carried; those begun after it count again, and errors of the work always do."""
+    breakers = Breakers()
+    for _ in range(20):
+        breakers.failed("r", error, 10.0, is_own=True, started_s=9.0)
+    assert breakers.allows("r", 10.0)
+    for second in range(11, 15):
+        breakers.failed("r", error, second + 0.5, is_own=True, started_s=float(second))
+    assert not breakers.allows("r", 15.0)
+    for _ in range(5):
+        breakers.failed("s", UpstreamRejected(500, b""), 10.0, is_own=True, started_s=9.0)
+    assert not breakers.allows("s", 10.0)
+    breakers.keep_only(["s"])
+    assert breakers.allows("r", 15.0)

@@ -9,7 +9,10 @@ import pytest
 from controller.core.fleet import FleetView, PoolView, Replica, ReplicaState
 from controller.gateway.own_pools import queue_limit_s
 from controller.routing.balance import Candidate
-from tests.gateway.gateway_builders import POOL, SetClock, replica
+from controller.routing.ejection import Reason
+from controller.routing.prefix import prefixes
+from controller.telemetry.gateway_metrics import registry_of, render
+from tests.gateway.gateway_builders import POOL, SetClock, fleet, replica
 from tests.gateway.own_pools_world import World
 
 READY_SINCE_S = 1_000_000_000.0  # long ago: no ramp
@@ -126,3 +129,66 @@ def test_a_new_view_is_adopted_whole() -> None:
 def test_how_long_a_queue_may_be(slo_s: float, timeout_s: float, limit_s: float) -> None:
     """Ten SLOs, at least five seconds, never more than the TTFT timeout."""
     assert queue_limit_s(replace(POOL, slo=replace(POOL.slo, ttft_p95_s=slo_s)), timeout_s) == limit_s
+
+
+def test_an_ejected_replica_is_not_asked() -> None:
+    """Alone, its rest is what callers are told to wait; the metrics name it, by pool and reason."""
+    world = World(ready("a"), ready("b"))
+    world.pools.view()
+    now_s = world.clock.monotonic_s()
+    assert world.pools.eject(world.loads.of("a"), Reason.GONE, now_s)
+    assert world.found() == "b"
+    world.pools.eject(world.loads.of("b"), Reason.HUNG, now_s)
+    skip = world.skipped()
+    assert (skip.code, skip.retry_after_s) == ("breaker", 1.0)
+    assert not world.pools.others_than(world.loads.of("a"), now_s)
+    world.clock.now_s += 1.0
+    assert world.found() == "a"
+    assert world.pools.others_than(world.loads.of("b"), world.clock.now_s)
+    text = render(registry_of(world.metrics)).decode()
+    assert 'spillway_replica_ejected{reason="hung",replica="b"} 1.0' in text
+    assert 'spillway_replica_ejections_total{pool="llama-8b",reason="gone"} 1.0' in text
+    assert 'spillway_replica_slowness_ratio{part="decode",replica="a"} 1.0' in text
+
+
+def test_a_warm_prefix_is_worth_its_prompt_s_time() -> None:
+    """Of two equal replicas the one that has the beginning; not when its queue costs more than that saves."""
+    world = World(ready("a"), ready("b"))
+    known = prefixes("acme", ["s" * 4000, "question"])
+    for name in "ab":
+        world.found()
+        world.loads.of(name).warm.note(known[:2])
+        candidate = world.find(input_tokens=1002, prefixes=known)
+        assert isinstance(candidate, Candidate)
+        assert (candidate.replica.replica_id, candidate.tokens) == (name, 2)
+        world.loads.of(name).warm.forget()
+    world.loads.of("a").warm.note(known[:2])
+    world.loads.of("a").start(3000, 1e9, stream=True)
+    assert world.find(input_tokens=1002, prefixes=known).replica.replica_id == "b"  # type: ignore[union-attr]
+
+
+def test_a_new_engine_under_an_old_id_starts_anew() -> None:
+    """Neither warm nor slow: it has not been seen yet."""
+    world = World(ready("a"))
+    world.find()
+    load = world.loads.of("a")
+    load.warm.note(((1, 4),))
+    load.fit.prefill.observe(1.0, 3.0, 0.0)
+    world.feed.now = fleet(ready("a"))
+    world.find()
+    assert (len(load.warm), load.fit.prefill.factor > 1.0) == (1, True)
+    world.feed.now = fleet(replace(ready("a"), started_at_s=5.0))
+    world.find()
+    assert (len(load.warm), load.fit.prefill.factor) == (0, 1.0)
+
+
+def test_a_fresh_replica_ramps() -> None:
+    """Just ready: one request while the settled one has ten, its whole share fifteen seconds later."""
+    world = World(ready("old"), replica("new", ready_at_s=SetClock().unix_s()))
+    for _ in range(10):
+        world.loads.of("old").start(10, 1e9, stream=True)
+    assert world.found() == "new"
+    world.loads.of("new").start(10, 1e9, stream=True)
+    assert world.found() == "old"
+    world.clock.now_s += 15.0
+    assert world.found() == "new"

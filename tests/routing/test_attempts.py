@@ -67,9 +67,6 @@ def test_a_refusal_of_the_request_itself_is_final(status: int) -> None:
     [
         UpstreamRejected(401, b""),
         UpstreamRejected(403, b""),
-        UpstreamRejected(429, b"", 3.0),
-        UpstreamRejected(500, b""),
-        UpstreamRejected(503, b""),
         UpstreamTimeout("ttft", 60.0),
         StreamBroken("before any content"),
     ],
@@ -77,9 +74,18 @@ def test_a_refusal_of_the_request_itself_is_final(status: int) -> None:
 )
 @pytest.mark.parametrize("first", [OWN, BOUGHT], ids=["own", "external"])
 def test_other_failures_go_to_the_next_target(first: Target, error: UpstreamError) -> None:
-    """Our key, our rate limit, their trouble: the next target, not another replica."""
+    """Our key, a late answer: the next target, not another replica."""
     made = drive([first, BOUGHT_TOO], [Outcome(error=error, replica_id="r1"), ANSWERED])
     assert [attempt.target for attempt in made] == [first, BOUGHT_TOO]
+
+
+@pytest.mark.parametrize("status", [429, 500, 502, 503])
+def test_a_full_or_failing_replica_is_followed_by_another_one(status: int) -> None:
+    """Its peers may have room, or be well; a provider has no peers."""
+    failed = Outcome(error=UpstreamRejected(status, b""), replica_id="r1")
+    made = drive([OWN, BOUGHT], [failed, ANSWERED])
+    assert [(attempt.target, attempt.tried_replicas) for attempt in made] == [(OWN, frozenset()), (OWN, {"r1"})]
+    assert [attempt.target for attempt in drive([BOUGHT, OWN], [failed, ANSWERED])] == [BOUGHT, OWN]
 
 
 def test_an_external_target_is_tried_once() -> None:
