@@ -13,8 +13,10 @@ from controller.telemetry import gateway_metrics as names
 
 TTFT_BUCKET = f"{names.TTFT}_bucket"
 PER_POOL = (names.POOL_ARRIVALS, names.POOL_INPUT_TOKENS, names.POOL_OUTPUT_TOKENS)
-WANTED = frozenset({*PER_POOL, names.SPILLED, names.REPLICA_IN_FLIGHT, TTFT_BUCKET})
-DECLARED = frozenset({*PER_POOL, names.SPILLED, names.REPLICA_IN_FLIGHT, names.TTFT})  # also while without a sample
+WANTED = frozenset({*PER_POOL, names.QUEUE_DEPTH, names.SPILLED, names.REPLICA_IN_FLIGHT, TTFT_BUCKET})
+DECLARED = frozenset(
+    {*PER_POOL, names.QUEUE_DEPTH, names.SPILLED, names.REPLICA_IN_FLIGHT, names.TTFT}
+)  # also while without a sample
 
 
 def read_gateway(text: str) -> GatewayCounters | None:
@@ -45,6 +47,7 @@ def read_gateway(text: str) -> GatewayCounters | None:
             arrivals=count,
             input_tokens=input_tokens[pool],
             output_tokens=output_tokens[pool],
+            waiting=plain[names.QUEUE_DEPTH].get(pool, 0.0),
             spilled=spilled.get(pool, {}),
             ttft_buckets=tuple(sorted(buckets.get(pool, ()))),
         )

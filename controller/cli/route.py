@@ -23,7 +23,8 @@ from controller.core.tenants import policy_of
 
 if TYPE_CHECKING:
     from controller.config.settings import Settings
-    from controller.gateway.decode import Decoded, HeaderMap
+    from controller.gateway.decode import Decoded
+    from controller.gateway.wishes import HeaderMap
 
 TENANT = "default"  # whose keys `spillway keys create` makes unless told otherwise
 HEADERS = ("x-spillway-task", "x-spillway-complexity", "x-spillway-spill", "x-spillway-priority")

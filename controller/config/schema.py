@@ -48,6 +48,7 @@ class CapsSection(Section):
     json_depth: Annotated[int, Field(strict=True, ge=4, le=250)] = 64  # orjson writes 254 levels
     choices: Annotated[int, Field(strict=True, ge=1, le=128)] = 8
     in_flight: Annotated[int, Field(strict=True, ge=1, le=1_000_000)] = 4096
+    waiting: Annotated[int, Field(strict=True, ge=0, le=1_000_000)] = 1024
 
 
 class TimeoutsSection(Section):

@@ -24,6 +24,7 @@ class Caps:
     json_depth: int = 64
     choices: int = 8
     in_flight: int = 4096
+    waiting: int = 1024  # for a place in one pool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

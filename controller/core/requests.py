@@ -78,7 +78,10 @@ class RequestProfile:
     tenant: str
     stream: bool
     spill_allowed: bool = True
-    deadline_s: float | None = None  # time left when the request was accepted
+    # From when the request was accepted: until the first byte (of a whole answer the last), and until the last one.
+    deadline_s: float | None = None
+    answer_within_s: float | None = None
+    max_cost_nanousd: int | None = None  # of an external call, at most
     priority: Priority = Priority.STANDARD
     reach: Reach = ANYWHERE
 

@@ -45,6 +45,7 @@ class PoolCounters:
     arrivals: float = 0.0
     input_tokens: float = 0.0
     output_tokens: float = 0.0
+    waiting: float = 0.0  # in the gateway for a place in the pool, now
     spilled: Mapping[str, float] = field(default_factory=dict)  # by reason
     ttft_buckets: tuple[tuple[float, float], ...] = ()
 

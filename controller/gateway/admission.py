@@ -1,32 +1,40 @@
-"""May this request go to that target now? Saturation and queue limits for own pools, breaker and budget for others."""
+"""May this request go to that target now? Saturation for own pools; breaker, deadline, cost and budget for others."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from math import inf
 
-from controller.config.settings import Timeouts
 from controller.core.fleet import Replica, RoutingMode
 from controller.core.ledger import Verdict
-from controller.core.models import Provider
+from controller.core.models import Provider, StepTimes
+from controller.core.money import NANOUSD_PER_USD, Usage
 from controller.core.pools import Pool
 from controller.core.records import record
 from controller.core.requests import Target
 from controller.gateway.breakers import Breakers
-from controller.gateway.destinations import Destination
-from controller.gateway.exchange import Exchange, Skip
+from controller.gateway.destinations import Destination, Destinations
+from controller.gateway.exchange import Exchange, Late, Skip
+from controller.gateway.guard import Guard
 from controller.gateway.loads import LiveLoad, Loads
-from controller.gateway.own_pools import OwnPools, queue_limit_s
+from controller.gateway.own_pools import OwnPools
 from controller.gateway.ports import Ledger
 from controller.gateway.purchases import reservation, unpaid
+from controller.gateway.waiting import Room, Rooms
 from controller.routing.balance import Candidate
 from controller.routing.choose import choose
 from controller.routing.conversations import resumed
-from controller.routing.spill import SpillGate
+from controller.routing.predict import ReplicaLoad, predict_ttft_s
+from controller.routing.spill_gate import SpillGate, gpu_seconds
+from controller.routing.waiting_line import RANKS
 
 if __debug__:
     from controller.telemetry import failpoints
 
 CONVERSATION = "conversation"
+MAX_COST = "max_cost"
+ALONE_MARGIN = 1.25  # a TTFT within this of the one on an idle replica will not get better by waiting
+WARM_RATIO = 0.5  # of a prompt: with so much of it in a replica's prefix cache it is dear to send away
 BREAKER_MIN_RETRY_S = 1.0
 
 
@@ -39,6 +47,7 @@ class Admitted:
     replica: Replica | None = None
     load: LiveLoad | None = None
     found: Candidate | None = None
+    room: Room | None = None
     predicted_ttft_s: float | None = None
 
 
@@ -46,13 +55,25 @@ class Admission:
     """Asked once per request for the order, and once per try for a place."""
 
     def __init__(
-        self, pools: OwnPools, *, loads: Loads, breakers: Breakers, ledger: Ledger, timeouts: Timeouts
+        self,
+        pools: OwnPools,
+        *,
+        loads: Loads,
+        breakers: Breakers,
+        ledger: Ledger,
+        rooms: Rooms,
+        destinations: Destinations,
+        step_times: Mapping[str, StepTimes],
+        total_s: float,
     ) -> None:
         self._pools = pools
         self._loads = loads
         self._breakers = breakers
         self._ledger = ledger
-        self._timeouts = timeouts
+        self._rooms = rooms
+        self._destinations = destinations
+        self._step_times = step_times
+        self._total_s = total_s
         self._gates: dict[str, SpillGate] = {}
 
     def order(self, exchange: Exchange) -> None:
@@ -66,7 +87,7 @@ class Admission:
             pool = view.pools.get(home.name)
             mode = RoutingMode.LOCAL if pool is None else pool.mode
             if pool is not None and mode is RoutingMode.SPILLING and not stays:
-                spill_now = self._gate(home.name).take(pool.spill_ratio)
+                spill_now = self._spills(exchange, home, pool.spill_ratio)
         exchange.chain = choose(profile, exchange.plan, view, spill_now=spill_now)
         if place is not None and exchange.chain[0] is home:
             exchange.chain = resumed(exchange.chain, place)
@@ -75,29 +96,63 @@ class Admission:
         if mode is not RoutingMode.LOCAL and exchange.chain[0] is not home:
             exchange.spill(mode.value.lower())
 
-    def _gate(self, pool: str) -> SpillGate:
-        gate = self._gates.get(pool)
+    def _spills(self, exchange: Exchange, home: Target, ratio: float) -> bool:
+        """Whether this request is one of the share that leaves its pool: by what its GPU time costs outside."""
+        gate = self._gates.get(home.name)
         if gate is None:
-            gate = self._gates[pool] = SpillGate()
-        return gate
+            gate = self._gates[home.name] = SpillGate()
+        pool, steps = home.pool, self._step_times.get(home.name)
+        away = next((target for target in exchange.plan if target.pool is None), None)
+        if away is None or pool is None or steps is None:
+            return gate.take(ratio)
+        tokens_in, tokens_out = exchange.profile.input_tokens_estimate, exchange.profile.output_tokens_estimate
+        cost_nanousd = self._destinations.of(away, exchange.operation).price.cost(
+            Usage(input_tokens=tokens_in, output_tokens=tokens_out)
+        )
+        warm_tokens = self._pools.warm_tokens(pool, exchange.profile.prefixes)
+        relieved_s = gpu_seconds(
+            steps, pool.engine, input_tokens=max(1, tokens_in - warm_tokens), output_tokens=tokens_out
+        )
+        return gate.take(ratio, cost_nanousd / max(relieved_s, 1e-9), warm=warm_tokens >= WARM_RATIO * tokens_in)
 
     def own(
-        self, exchange: Exchange, pool: Pool, tried: frozenset[str], now_s: float, *, others: Sequence[Target]
+        self,
+        exchange: Exchange,
+        pool: Pool,
+        tried: frozenset[str],
+        now_s: float,
+        *,
+        others: Sequence[Target] = (),
+        called: bool = False,
     ) -> Admitted | Skip:
-        """A replica, unless its first token would be late and `others` are there to try instead."""
+        """A replica, unless its first token would be late; who is not `called` from the line does not overtake it.
+
+        A prompt that alone takes longer than the SLO is not late for want of a place: it stays where it is, unless
+        there are `others`.
+        """
         profile = exchange.profile
         found = self._pools.find(pool, profile.input_tokens_estimate, tried, now_s, prefixes=profile.prefixes)
         if isinstance(found, Skip):
             return found
-        predicted_s, slo_s = found.predicted_ttft_s, pool.slo.ttft_p95_s
-        late = predicted_s > slo_s
-        if late and (others or predicted_s > queue_limit_s(pool, self._timeouts.ttft_s)):
-            return Skip(
+        room = self._rooms.of(pool)
+        predicted_s, limit_s = found.predicted_ttft_s, room.line.late_after_s(now_s)
+        if predicted_s > limit_s and not others:
+            limit_s = max(limit_s, ALONE_MARGIN * self._alone_s(pool, found))
+        overtakes = not called and room.line.depth and room.line.ahead(RANKS[profile.priority])
+        if predicted_s > limit_s or overtakes:
+            slo_s = pool.slo.ttft_p95_s
+            words = f"first token predicted in {predicted_s:.3g} s, SLO {slo_s:g} s"
+            return Late(
                 target=pool.name,
                 code="saturated",
-                reason=f"saturated: first token predicted in {predicted_s:.3g} s, SLO {slo_s:g} s",
-                retry_after_s=predicted_s - slo_s,
+                reason=f"saturated: {words}" if predicted_s > limit_s else "saturated: others wait for a place already",
+                retry_after_s=max(0.0, predicted_s - slo_s),
+                late_by_s=predicted_s - limit_s,
+                gap_s=predicted_s / (found.in_flight + 1),
             )
+        by_s = exchange.first_token_by_s
+        if by_s is not None and now_s + predicted_s > by_s:
+            return _too_late(pool.name, predicted_s, by_s - now_s)
         replica = found.replica
         return Admitted(
             base_url=replica.url,
@@ -106,12 +161,29 @@ class Admission:
             load=self._loads.of(replica.replica_id),
             found=found,
             predicted_ttft_s=predicted_s,
+            room=room,
+        )
+
+    def _alone_s(self, pool: Pool, found: Candidate) -> float:
+        """The TTFT of this prompt there with nothing else under way."""
+        steps, expected_s = self._step_times.get(pool.name), found.wait_s + found.prefill_s
+        if not found.in_flight or steps is None or not 0.0 < expected_s < inf:
+            return 0.0 if found.in_flight else found.predicted_ttft_s
+        alone_s = predict_ttft_s(ReplicaLoad(), steps, pool.engine, input_tokens=found.tokens)
+        return alone_s * found.predicted_ttft_s / expected_s  # slower or quicker than its step times say
+
+    async def wait(
+        self, exchange: Exchange, guard: Guard, pool: Pool, tried: frozenset[str], first: Skip
+    ) -> Admitted | Skip:
+        """A place in a pool that had none for this request when it came, once there is one."""
+        return await self._rooms.of(pool).wait(
+            exchange, guard, first, lambda now_s: self.own(exchange, pool, tried, now_s, called=True)
         )
 
     async def external(
         self, exchange: Exchange, provider: Provider, destination: Destination, now_s: float
     ) -> Admitted | Skip:
-        """The provider, unless it rests or the tenant's budget is spent; then the money is set aside."""
+        """The provider, unless it rests or costs too much; then the money is set aside."""
         if not self._breakers.allows(provider.name, now_s):
             wait_s = max(BREAKER_MIN_RETRY_S, self._breakers.retry_after_s(provider.name, now_s))
             return Skip(
@@ -120,7 +192,16 @@ class Admission:
                 reason=f"it is left alone for {wait_s:.0f} s",
                 retry_after_s=wait_s,
             )
-        wish = reservation(exchange, provider.name, destination, deadline_s=self._timeouts.total_s)
+        by_s, most_allowed = exchange.first_token_by_s, exchange.profile.max_cost_nanousd
+        if by_s is not None and now_s + provider.ttft_s > by_s:
+            return _too_late(provider.name, provider.ttft_s, by_s - now_s)
+        wish = reservation(exchange, provider.name, destination, deadline_s=self._total_s)
+        if most_allowed is not None and wish.amount_nanousd > most_allowed:
+            return Skip(
+                target=provider.name,
+                code=MAX_COST,
+                reason=f"it may cost up to {wish.amount_nanousd / NANOUSD_PER_USD:.6f} USD",
+            )
         if wish.amount_nanousd:
             verdict = await self._ledger.reserve(wish)
             if verdict is not Verdict.GRANTED:
@@ -128,3 +209,12 @@ class Admission:
         if __debug__:
             failpoints.hit("gateway.reserved")
         return Admitted(base_url=provider.base_url, breaker=provider.name)
+
+
+def _too_late(target: str, predicted_s: float, left_s: float) -> Skip:
+    return Skip(
+        target=target,
+        code="deadline",
+        reason=f"its first token is {predicted_s:.3g} s away, the deadline {max(0.0, left_s):.3g} s",
+        retry_after_s=max(1.0, predicted_s - left_s),
+    )

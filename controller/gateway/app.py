@@ -21,7 +21,8 @@ from controller.gateway.auth import Doorman, credential
 from controller.gateway.breakers import Breakers
 from controller.gateway.cache_salts import CacheSalts
 from controller.gateway.calls import Calls
-from controller.gateway.decode import HeaderMap, too_large
+from controller.gateway.deadlines import bind
+from controller.gateway.decode import too_large
 from controller.gateway.destinations import Destinations
 from controller.gateway.dialects.messages_caller import MESSAGES_CALLER
 from controller.gateway.dialects.openai_caller import OPENAI_CALLER
@@ -36,19 +37,19 @@ from controller.gateway.own_pools import OwnPools
 from controller.gateway.ports import Clock, FleetFeed, KeyStore, Ledger, LimitRows, Line, Upstream
 from controller.gateway.rate_headers import rate_headers
 from controller.gateway.rate_limits import RateLimits
-from controller.gateway.refusals import gateway_full, internal, slow_body
+from controller.gateway.refusals import gateway_full, internal, slow_body, wrong_method
 from controller.gateway.request_body import BODY_S, is_worth_reading, read_body
 from controller.gateway.resume import Resumer
 from controller.gateway.routes import MODELS, ROUTES, Route
 from controller.gateway.tables import Plans, routing_table
+from controller.gateway.waiting import Rooms
 from controller.gateway.watch import Watch
+from controller.gateway.wishes import HeaderMap
 from controller.routing.classify import classify, known_tasks
 from controller.telemetry.gateway_metrics import GatewayMetrics
 from controller.telemetry.replica_metrics import ReplicaMetrics
 
 log = structlog.get_logger()
-
-DEADLINE_SLACK_S = 1.0  # the caller gives up first; ours is for departures that nobody tells us about
 
 
 class Gateway:
@@ -102,7 +103,14 @@ class Gateway:
         destinations = Destinations(own=own, external=external, provider_keys=provider_keys, metrics=metrics)
         self._meter = Meter(ledger, metrics, destinations, clock)
         self._admission = Admission(
-            self.pools, loads=self.loads, breakers=self.breakers, ledger=ledger, timeouts=timeouts
+            self.pools,
+            loads=self.loads,
+            breakers=self.breakers,
+            ledger=ledger,
+            rooms=Rooms(metrics, clock, longest=self._caps.waiting, ttft_timeout_s=timeouts.ttft_s),
+            destinations=destinations,
+            step_times=settings.step_times,
+            total_s=timeouts.total_s,
         )
         self._watch = Watch(self.pools, self.loads, timeouts, clock)
         calls = Calls(
@@ -176,7 +184,7 @@ class Gateway:
             if path == MODELS or path.startswith(MODELS + b"/"):
                 key = self._door.admit(credential(headers))
                 if line.method != b"GET":
-                    raise _wrong_method("GET")
+                    raise wrong_method("GET")
                 body = self._models.answer(
                     path[len(MODELS) + 1 :], caller.dialect, policy_of(self._tenants, key.tenant).reach
                 )
@@ -185,7 +193,7 @@ class Gateway:
                 send_whole(line, 200, [JSON, *caller.id_headers(header_id), *limits], body)
                 return
             if route is not None:
-                raise _wrong_method("POST")
+                raise wrong_method("POST")
             raise RequestError(
                 f"no such route; there are {MODELS.decode()}, {', '.join(path.decode() for path in ROUTES)}",
                 status=404,
@@ -259,8 +267,7 @@ class Gateway:
             decoded = exchange.decoded = exchange.caller.decode(exchange.operation, headers, body, key.tenant, caps)
             exchange.profile = classify(decoded.facts, self._tasks, policy_of(self._tenants, key.tenant))
             exchange.classified = True
-            if decoded.facts.deadline_s is not None and not decoded.facts.stream:
-                guard.limit(decoded.facts.deadline_s + DEADLINE_SLACK_S)
+            bind(exchange, guard, self._clock.monotonic_s())
             exchange.plan = self._plans.of(exchange.profile)
             rates = self.rate_limits.of(key.tenant)
             if rates is not None:
@@ -277,7 +284,3 @@ class Gateway:
         finally:
             self._guards.discard(guard)
             guard.close()
-
-
-def _wrong_method(allowed: str) -> RequestError:
-    return RequestError(f"this route answers {allowed} only", status=405, code="method_not_allowed", should_retry=False)

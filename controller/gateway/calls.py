@@ -13,6 +13,7 @@ from controller.core.requests import Target
 from controller.gateway.admission import Admitted
 from controller.gateway.answers import from_upstream, send_whole
 from controller.gateway.breakers import Breakers
+from controller.gateway.deadlines import DEADLINE, begin_first_token
 from controller.gateway.destinations import Destination, Stream
 from controller.gateway.dialects.translated_stream import TranslatedStream
 from controller.gateway.exchange import Exchange
@@ -85,7 +86,7 @@ class Calls:
         whole: bytes | None = None
         try:
             if call.request.stream:
-                call.guard.begin("ttft", self._timeouts.ttft_s)
+                begin_first_token(exchange, call.guard, self._timeouts.ttft_s, call.started_s)
                 error = await self._stream(call)
             else:
                 whole = await self._unary(call)
@@ -123,7 +124,7 @@ class Calls:
         exchange.bought = replica is None
         exchange.predicted_ttft_s = predicted_s if predicted_s is not None and isfinite(predicted_s) else None
         if not exchange.attempts:
-            self._metrics.overhead.observe(now_s - exchange.accepted_s)
+            self._metrics.overhead.observe(now_s - exchange.accepted_s - exchange.waited_s)
         self._breakers.started(place.breaker, now_s)
         destination.metrics.in_flight += 1
         if place.load is not None and place.found is not None:
@@ -138,6 +139,8 @@ class Calls:
         call.ticket.end()
         share_s = load.time.leave(call.time_mark_s, self._now_s())
         exchange.gpu_s = (exchange.gpu_s or 0.0) + share_s * pool.engine.tensor_parallel
+        if call.place.room is not None:
+            call.place.room.eased(left=True)
 
     async def _unary(self, call: Call) -> bytes:
         exchange, destination = call.exchange, call.destination
@@ -177,6 +180,8 @@ class Calls:
             )
             if call.ticket is not None:
                 call.ticket.first_token(self._now_s(), relay)
+            if call.place.room is not None:
+                call.place.room.eased(left=False)
             exchange.started, exchange.status = True, 200
             await relay.begin(answer_headers(exchange, destination, stream=True), first)
             exchange.ttft_s = self._now_s() - exchange.accepted_s
@@ -218,6 +223,7 @@ class Calls:
             breaker=replica.replica_id,
             replica=replica,
             load=load,
+            room=call.place.room,
             predicted_ttft_s=candidate.predicted_ttft_s,
         )
         call.started_s, call.exchange.replica_id = self._now_s(), replica.replica_id
@@ -245,7 +251,8 @@ class Calls:
             self._record(call, ANSWERED, ANSWERED, 200)
             exchange.status, exchange.error = 200, None
             return
-        self._breakers.failed(place.breaker, error, now_s, is_own=call.destination.is_own, started_s=call.started_s)
+        if not (isinstance(error, UpstreamTimeout) and error.phase == DEADLINE):  # the caller's hurry is no failure
+            self._breakers.failed(place.breaker, error, now_s, is_own=call.destination.is_own, started_s=call.started_s)
         if place.load is not None:
             self._watch.failed(place.load, error, call.started_s)
         exchange.error = f"{call.target.name}: {error}"

@@ -9,12 +9,13 @@ import orjson
 from controller.config.settings import Caps
 from controller.core.errors import RequestError
 from controller.core.records import record
-from controller.core.requests import Operation, Priority
+from controller.core.requests import Operation
+from controller.gateway import wishes
+from controller.gateway.wishes import HeaderMap, wrong
 from controller.routing.classify import RequestFacts
 from controller.routing.prefix import prefixes
 
 Document = dict[str, Any]  # Any: a caller's JSON, until it has been checked
-HeaderMap = dict[bytes, bytes]
 
 MAX_TOKENS_LIMIT = 10_000_000
 MAX_MESSAGES = 10_000
@@ -24,8 +25,6 @@ _NUMBERS = {
     "frequency_penalty": (-2.0, 2.0),
     "presence_penalty": (-2.0, 2.0),
 }
-_PRIORITIES = {priority.value.encode(): priority for priority in Priority}
-_RESUME = {b"allow": True, b"never": False}
 _ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
 
 
@@ -53,11 +52,6 @@ class Decoded:
     dropped: tuple[str, ...] = ()
     asked: Document | None = None
     resume: bool | None = None  # the caller's word on going on elsewhere when a stream's engine dies
-
-
-def wrong(param: str, message: str, code: str = "invalid_value") -> RequestError:
-    """The refusal of one field."""
-    return RequestError(message, status=400, code=code, param=param, should_retry=False)
 
 
 def too_large(limit_bytes: int) -> RequestError:
@@ -234,47 +228,6 @@ def _word(headers: HeaderMap, header_name: bytes, document: Document, name: str)
     return None if value is None else value.strip().lower()
 
 
-def _spill_allowed(headers: HeaderMap) -> bool:
-    value = headers.get(b"x-spillway-spill")
-    if value is None or value.lower() == b"auto":
-        return True
-    if value.lower() == b"never":
-        return False
-    raise wrong("x-spillway-spill", "`x-spillway-spill` must be 'auto' or 'never'")
-
-
-def _priority(headers: HeaderMap) -> Priority | None:
-    value = headers.get(b"x-spillway-priority")
-    if value is None:
-        return None
-    priority = _PRIORITIES.get(value.strip().lower())
-    if priority is None:
-        raise wrong("x-spillway-priority", f"`x-spillway-priority` must be one of {', '.join(Priority)}")
-    return priority
-
-
-def _resume(headers: HeaderMap) -> bool | None:
-    value = headers.get(b"x-spillway-resume")
-    if value is None:
-        return None
-    found = _RESUME.get(value.lower())
-    if found is None:
-        raise wrong("x-spillway-resume", "`x-spillway-resume` must be 'allow' or 'never'")
-    return found
-
-
-def _deadline_s(headers: HeaderMap) -> float | None:
-    """The SDK's read timeout; a header that makes no sense is ignored."""
-    value = headers.get(b"x-stainless-read-timeout")
-    if value is None:
-        return None
-    try:
-        seconds = float(value)
-    except ValueError:
-        return None
-    return seconds if 0.0 < seconds < 86400.0 else None
-
-
 def decode(operation: Operation, headers: HeaderMap, body: bytes, tenant: str, caps: Caps) -> Decoded:
     """A request in OpenAI's words, checked, with its facts."""
     return with_facts(operation, parse(body, caps), headers, tenant, caps, body=body)
@@ -325,9 +278,12 @@ def with_facts(
         prefixes=prefixes(tenant, counter.texts),
         tenant=tenant,
         stream=stream,
-        spill_allowed=_spill_allowed(headers),
-        deadline_s=_deadline_s(headers),
-        priority=_priority(headers),
+        spill_allowed=wishes.spill_allowed(headers),
+        deadline_s=wishes.deadline_s(headers),
+        answer_within_s=wishes.answer_within_s(headers),
+        max_cost_nanousd=wishes.max_cost_nanousd(headers),
+        priority=wishes.priority(headers),
+        client_retries=wishes.client_retries(headers),
     )
     return Decoded(
         operation=operation,
@@ -340,5 +296,5 @@ def with_facts(
         native_only=native_only,
         dropped=dropped,
         asked=asked,
-        resume=_resume(headers),
+        resume=wishes.resume(headers),
     )

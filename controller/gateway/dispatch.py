@@ -6,12 +6,13 @@ from collections.abc import Generator
 from dataclasses import dataclass, field
 
 from controller.config.settings import Timeouts
-from controller.core.errors import UpstreamError, UpstreamRejected
+from controller.core.errors import UpstreamError, UpstreamRejected, UpstreamTimeout
 from controller.core.requests import Complexity, Operation, Target
 from controller.gateway.admission import Admission, Admitted
 from controller.gateway.answers import JSON, send_whole
 from controller.gateway.cache_salts import CacheSalts
 from controller.gateway.calls import Call, Calls
+from controller.gateway.deadlines import left_s
 from controller.gateway.decode import NotTranslatable
 from controller.gateway.destinations import Destination, Destinations
 from controller.gateway.dialects import count_tokens
@@ -21,6 +22,7 @@ from controller.gateway.headers import limit_headers
 from controller.gateway.ports import Clock, Ledger, Line, UpstreamCall
 from controller.gateway.refusals import give_up
 from controller.gateway.resumable_stream import is_resumable, with_ids
+from controller.gateway.waiting import WORTH_WAITING
 from controller.routing.attempts import Attempt, Outcome, RetryBudget, attempts, is_replica_gone
 from controller.routing.phases import default_temperature
 from controller.routing.table import AUTO
@@ -114,19 +116,29 @@ class Dispatcher:
     def _may_retry(self, run: _Run) -> bool:
         """What a dead or full upstream never began adds no load elsewhere; all other retries come out of the budget."""
         error = run.error
-        if self.stopping or run.guard.remaining_s <= 0:
+        left = left_s(run.exchange, self._now_s())
+        if self.stopping or run.guard.remaining_s <= 0 or (left is not None and left <= 0):
             return False
         if is_replica_gone(error) or (isinstance(error, UpstreamRejected) and error.status in _NOT_BEGUN):
-            return True
+            return self._counted("free")
         if not self._retries.take(self._metrics.in_flight):
-            return False
+            return not self._counted("refused")
         run.exchange.retries += 1
+        return self._counted("taken")
+
+    def _counted(self, budget: str) -> bool:
+        self._metrics.retries[budget] = self._metrics.retries.get(budget, 0) + 1
         return True
 
     async def _try(self, run: _Run, attempt: Attempt) -> Outcome:
         exchange, target = run.exchange, attempt.target
         destination = self._destinations.of(target, exchange.operation)
         place = await self._place(run, attempt, destination)
+        if isinstance(place, Skip) and self._is_last(run, target) and exchange.operation is not Operation.COUNT_TOKENS:
+            try:
+                place = await self._wait(run, attempt, place)
+            except UpstreamTimeout as late:
+                return Outcome(error=late)
         if isinstance(place, Admitted):
             try:
                 request = self._request(exchange, destination, place)
@@ -145,7 +157,7 @@ class Dispatcher:
                         line=run.line,
                     )
                 )
-        if place.code == "saturated" and target not in run.late:
+        if place.code in WORTH_WAITING and target.pool is not None and not self._is_last(run, target):
             run.late.append(target)
             run.queue.append(target)
         exchange.skips.append(place)
@@ -161,6 +173,17 @@ class Dispatcher:
             return Skip(target=target.name, code="no_replica", reason="nothing serves it")
         others = () if target in run.late else run.queue[run.queue.index(target) + 1 :]
         return self._admission.own(run.exchange, pool, attempt.tried_replicas, now_s, others=others)
+
+    def _is_last(self, run: _Run, target: Target) -> bool:
+        """Whether nothing else is left to try instead."""
+        return target in run.late or run.queue[-1] is target
+
+    async def _wait(self, run: _Run, attempt: Attempt, place: Skip) -> Admitted | Skip:
+        """The place once there is one, where waiting may help."""
+        pool = attempt.target.pool
+        if pool is None or place.code not in WORTH_WAITING:
+            return place
+        return await self._admission.wait(run.exchange, run.guard, pool, attempt.tried_replicas, place)
 
     def _request(self, exchange: Exchange, destination: Destination, place: Admitted) -> UpstreamCall:
         profile = exchange.profile

@@ -27,6 +27,14 @@ class Skip:
     retry_after_s: float | None = None
 
 
+@record
+class Late(Skip):
+    """A pool whose first token would come too late. `late_by_s`: until it would not; `gap_s`: between two places."""
+
+    late_by_s: float
+    gap_s: float
+
+
 @dataclass(slots=True, kw_only=True)
 class Exchange:
     """Mutable on purpose: one per request, touched by one task only."""
@@ -41,6 +49,7 @@ class Exchange:
     decoded: Decoded = field(init=False)
     profile: RequestProfile = field(init=False)
     classified: bool = False
+    first_token_by_s: float | None = None  # monotonic; by the caller's own deadline
     rates: TenantRates | None = None  # None: its tenant has no such limits
     rate_minute: int | None = None  # in which it was counted; None: it was not
     rate_tokens: int = 0  # as estimated then
@@ -50,6 +59,7 @@ class Exchange:
     attempts: list[AttemptRecord] = field(default_factory=list)
     skips: list[Skip] = field(default_factory=list)
     retries: int = 0
+    waited_s: float = 0.0  # in the line before a pool
     target: Target | None = None  # who answers, or was tried last
     replica_id: str | None = None
     simulated: bool = False

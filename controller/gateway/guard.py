@@ -56,6 +56,7 @@ class Guard:
         "_task",
         "_timer",
         "_total_due_s",
+        "_total_phase",
         "_total_s",
         "expired",
         "is_young",
@@ -71,6 +72,7 @@ class Guard:
         self._alarms = alarms
         self._idle_s = idle_s
         self._total_s = total_s
+        self._total_phase = "total"
         self._total_due_s = self._loop.time() + total_s
         self._due_s = self._total_due_s
         self._armed_s = 0.0
@@ -115,15 +117,15 @@ class Guard:
 
     def settle(self) -> None:
         """The phase is over: until the next one only the time of the whole request counts."""
-        self._phase, self._phase_s, self._due_s = "total", self._total_s, self._total_due_s
+        self._phase, self._phase_s, self._due_s = self._total_phase, self._total_s, self._total_due_s
         if self._timer is None and not self.is_young:
             self._wake_at(self._total_due_s, self._loop.time())
 
-    def limit(self, total_s: float) -> None:
+    def limit(self, total_s: float, phase: str = "total") -> None:
         """The whole request may take this long from now on, once its own deadline is known."""
         now_s = self._loop.time()
         if now_s + total_s < self._total_due_s:
-            self._total_s = total_s
+            self._total_s, self._total_phase = total_s, phase
             self._total_due_s = now_s + total_s
             self._wake_at(self._total_due_s, now_s)
 
@@ -167,7 +169,7 @@ class Guard:
         self._timer = None
         now_s = self._loop.time() + 0.002  # timers fire within a millisecond of their time, before it too
         if now_s >= self._total_due_s:
-            self.expired = UpstreamTimeout("total", self._total_s)
+            self.expired = UpstreamTimeout(self._total_phase, self._total_s)
         elif now_s >= self._due_s:
             self.expired = UpstreamTimeout(self._phase, self._phase_s)
         else:

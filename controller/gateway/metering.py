@@ -25,6 +25,9 @@ class Meter:
 
     def arrived(self, exchange: Exchange) -> None:
         """Demand is counted where the request belongs, wherever it is served in the end."""
+        repeated = exchange.decoded.facts.client_retries
+        if repeated:
+            self._metrics.client_retries[min(repeated, 3) - 1] += 1
         home = exchange.home
         if home is not None:
             metrics = self._metrics.target(home.name, is_own=True)

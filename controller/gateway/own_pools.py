@@ -173,6 +173,10 @@ class OwnPools:
             load.warm.forget()
         return True
 
+    def warm_tokens(self, pool: Pool, prefixes: tuple[Prefix, ...]) -> int:
+        """How much of this prompt one of the pool's replicas has in its prefix cache."""
+        return max((load.warm.tokens_of(prefixes) for _, load in self._now[pool.name].ready), default=0)
+
     def others_than(self, load: LiveLoad, now_s: float) -> bool:
         """Whether another replica of its pool may be called."""
         for now in self._now.values():

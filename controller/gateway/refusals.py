@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from controller.core.errors import ErrorSource, RequestError, UpstreamError, UpstreamRejected
 from controller.core.requests import Target
+from controller.gateway.admission import MAX_COST
 from controller.gateway.answers import from_upstream
+from controller.gateway.deadlines import DEADLINE
 from controller.gateway.exchange import Exchange, Skip
 from controller.gateway.purchases import BUDGET
 
 DEFAULT_RETRY_S = 1.0
 _FULL = frozenset({"saturated", "breaker"})
 DIALECT = "dialect"
-_LASTING = frozenset({BUDGET, DIALECT, "no_replica"})  # a second try would hear the same
+_LASTING = frozenset({BUDGET, MAX_COST, DIALECT, "no_replica"})  # a second try would hear the same
 
 
 def give_up(exchange: Exchange, failure: tuple[UpstreamError, Target] | None) -> RequestError:
@@ -32,6 +34,22 @@ def give_up(exchange: Exchange, failure: tuple[UpstreamError, Target] | None) ->
             status=400,
             code="not_translatable",
             should_retry=False,
+        )
+    if MAX_COST in codes and codes <= _LASTING:
+        return RequestError(
+            f"no target may answer for what x-spillway-max-cost-usd allows ({_words(skips)})",
+            status=400,
+            code="max_cost_exceeded",
+            param="x-spillway-max-cost-usd",
+            should_retry=False,
+        )
+    if DEADLINE in codes and not codes & _FULL:
+        return RequestError(
+            f"no target can begin its answer by the deadline ({_words(skips)})",
+            status=504,
+            code="deadline_unreachable",
+            kind="server_error",
+            retry_after_s=_wait_s(skips),
         )
     if BUDGET in codes and codes <= _LASTING:
         return RequestError(
@@ -106,3 +124,8 @@ def internal() -> RequestError:
         code="internal_error",
         kind="server_error",
     )
+
+
+def wrong_method(allowed: str) -> RequestError:
+    """The route is there, the method is not."""
+    return RequestError(f"this route answers {allowed} only", status=405, code="method_not_allowed", should_retry=False)

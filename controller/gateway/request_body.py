@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from controller.gateway.decode import HeaderMap, too_large
+from controller.gateway.decode import too_large
 from controller.gateway.guard import CallerLeft
 from controller.gateway.ports import Line
+from controller.gateway.wishes import HeaderMap
 
 BODY_S = 30.0
 DISCARD_BYTES = 64 * 1024 * 1024  # a longer body is not read to its end: the connection is closed

@@ -53,9 +53,9 @@ def sample_of(
     if demand is None or (ready and not known):
         return None
     saturation = min((_saturation(pool, steps, metrics, demand) for metrics in known), default=0.0)
-    if known and demand.refused_now > 0:
+    if known and (demand.refused_now > 0 or demand.waiting > 0):
         saturation = max(1.0, saturation)
-    waiting = sum(metrics.waiting for metrics in known)
+    waiting = sum(metrics.waiting for metrics in known) + round(demand.waiting)
     return PoolSample(
         at_s=now_s,
         replicas_ready=len(ready),
@@ -93,9 +93,10 @@ def _saturation(pool: Pool, steps: StepTimes | None, metrics: EngineMetrics, dem
 def _demand_replicas(pool: Pool, steps: StepTimes | None, known: Sequence[EngineMetrics], demand: Demand) -> float:
     """Work offered per second, and what waits on top, to be worked off within one window."""
     if steps is None:
-        return sum(metrics.running + metrics.waiting for metrics in known) / pool.engine.max_num_seqs
+        running = sum(metrics.running + metrics.waiting for metrics in known)
+        return (running + demand.waiting) / pool.engine.max_num_seqs
     cost_s = gpu_seconds_per_request(
         steps, pool.engine, pool.slo, input_tokens=demand.input_tokens, output_tokens=demand.output_tokens
     )
-    waiting = sum(metrics.waiting for metrics in known)
+    waiting = sum(metrics.waiting for metrics in known) + demand.waiting
     return (demand.arrivals_per_s + waiting / demand.span_s) * cost_s if demand.arrivals_per_s or waiting else 0.0

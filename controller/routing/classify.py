@@ -77,7 +77,10 @@ class RequestFacts:
     stream: bool = False
     spill_allowed: bool = True
     deadline_s: float | None = None
+    answer_within_s: float | None = None
+    max_cost_nanousd: int | None = None
     priority: Priority | None = None  # None: the caller did not say
+    client_retries: int = 0
 
 
 def known_tasks(table: RuleTable) -> Mapping[str, int]:
@@ -112,6 +115,8 @@ def classify(facts: RequestFacts, tasks: Mapping[str, int] = TASKS, policy: Tena
         stream=facts.stream,
         spill_allowed=facts.spill_allowed,
         deadline_s=facts.deadline_s,
+        answer_within_s=facts.answer_within_s,
+        max_cost_nanousd=facts.max_cost_nanousd,
         priority=_priority(facts.priority, policy.priority),
         reach=policy.reach,
     )

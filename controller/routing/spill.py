@@ -1,7 +1,7 @@
 """The spill state machine of a pool: two thresholds, a dwell, a ratio that rises at once and returns by a ramp.
 
 The controller calls `spill_step` once per tick and publishes the decision; each gateway turns the ratio into yes or no
-per request with a `SpillGate`.
+per request with a `spill_gate.SpillGate`.
 """
 
 from __future__ import annotations
@@ -133,20 +133,3 @@ def _decide(
     """The decision, and the state that remembers it."""
     since_s = state.since_s if mode is state.mode else now_s
     return SpillDecision(mode=mode, ratio=ratio, reason=reason), replace(state, mode=mode, ratio=ratio, since_s=since_s)
-
-
-class SpillGate:
-    """Turns a ratio into yes or no per request by error diffusion: exact over 1,000 requests, evenly spread."""
-
-    __slots__ = ("_owed",)
-
-    def __init__(self) -> None:
-        self._owed = 0
-
-    def take(self, ratio: float) -> bool:
-        """Whether this request is one of those that leave."""
-        self._owed += round(ratio * 1000)
-        if self._owed >= 1000:
-            self._owed -= 1000
-            return True
-        return False

@@ -32,6 +32,10 @@ SPEND = "spillway_spend_usd_total"
 RATE_LIMITED = "spillway_rate_limited_total"
 CLIENT_LEFT = "spillway_client_disconnects_total"
 DRAINING = "spillway_draining"
+QUEUE_DEPTH = "spillway_queue_depth"
+QUEUED = "spillway_queued_requests_total"
+CLIENT_RETRIES = "spillway_client_retries_total"
+RETRIES = "spillway_retries_total"
 LOOP_LAG = "spillway_loop_lag_seconds"
 TASKS = "spillway_tasks"
 
@@ -80,10 +84,12 @@ class TargetMetrics:
         "input_tokens",
         "is_own",
         "output_tokens",
+        "queued",
         "served_output_tokens",
         "spilled",
         "tpot",
         "ttft",
+        "waiting",
     )
 
     def __init__(self, *, is_own: bool) -> None:
@@ -94,6 +100,9 @@ class TargetMetrics:
         self.input_tokens = 0
         self.output_tokens = 0
         self.spilled: dict[str, int] = {}
+        # Its waiting line in this gateway: who is in it, and what became of who was or wanted to be.
+        self.waiting = 0
+        self.queued: dict[str, int] = {}
         # What was served here.
         self.codes: dict[int, int] = {}
         self.attempts: dict[str, int] = {}
@@ -114,6 +123,8 @@ class GatewayMetrics(Collector):
         self.refused: dict[int, int] = {}
         self.in_flight = 0
         self.client_left = 0
+        self.client_retries = [0, 0, 0]  # requests that are a caller's first, second, later repetition
+        self.retries: dict[str, int] = {}  # ours, by what the retry budget said
         self.spend_nanousd = 0
         self.own_nanousd = 0
         self.draining = False
@@ -174,6 +185,11 @@ class GatewayMetrics(Collector):
         for pool, target in self.targets.items():
             family.add_metric([pool], target.in_flight)
         yield family
+        waiting = GaugeMetricFamily(QUEUE_DEPTH, "Requests in the gateway that wait for a place", labels=["pool"])
+        for pool, target in self.targets.items():
+            if target.is_own:
+                waiting.add_metric([pool], target.waiting)
+        yield waiting
         replicas = GaugeMetricFamily(REPLICA_IN_FLIGHT, "Requests at a replica now", labels=["replica"])
         for replica, count in self.replica_in_flight().items():
             replicas.add_metric([replica], count)
@@ -194,6 +210,11 @@ class GatewayMetrics(Collector):
                 if target.is_own:
                     family.add_metric([pool], read(target))
             yield family
+        queued = CounterMetricFamily(QUEUED, "Requests that found no place at once", labels=["pool", "outcome"])
+        for pool, target in self.targets.items():
+            for outcome, count in list(target.queued.items()):
+                queued.add_metric([pool, outcome], count)
+        yield queued
         spilled = CounterMetricFamily(SPILLED, "Requests served outside their pool", labels=["pool", "reason"])
         for pool, target in self.targets.items():
             for reason, count in list(target.spilled.items()):
@@ -219,7 +240,18 @@ class GatewayMetrics(Collector):
         for key, count in list(self.limited.items()):
             limited.add_metric(key, count)
         yield limited
+        yield from self._repeated()
         yield CounterMetricFamily(CLIENT_LEFT, "Callers who left before their answer was whole", value=self.client_left)
+
+    def _repeated(self) -> Iterable[Metric]:
+        by_caller = CounterMetricFamily(CLIENT_RETRIES, "Requests that repeat an earlier one", labels=["retry"])
+        for retry, count in zip(("1", "2", "3+"), self.client_retries, strict=True):
+            by_caller.add_metric([retry], count)
+        yield by_caller
+        ours = CounterMetricFamily(RETRIES, "Further tries of requests by where they came from", labels=["budget"])
+        for budget, count in list(self.retries.items()):
+            ours.add_metric([budget], count)
+        yield ours
 
 
 def registry_of(*collectors: Collector) -> CollectorRegistry:

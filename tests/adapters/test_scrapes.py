@@ -191,7 +191,7 @@ def test_a_fresh_gateway_says_zero() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    [*PER_POOL, names.SPILLED, names.REPLICA_IN_FLIGHT, names.TTFT],
+    [*PER_POOL, names.QUEUE_DEPTH, names.SPILLED, names.REPLICA_IN_FLIGHT, names.TTFT],
 )
 def test_a_gateway_with_a_renamed_metric_is_silent(name: str) -> None:
     """What it does not say under the name we know is unknown, not zero; so it is when the lines are not there."""

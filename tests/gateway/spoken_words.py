@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from controller.core.fleet import RoutingMode
-from controller.gateway.admission import CONVERSATION
+from controller.gateway.admission import CONVERSATION, MAX_COST
 from controller.gateway.metering import FAILED
 from controller.gateway.purchases import BUDGET, UNAVAILABLE
 
@@ -17,6 +17,7 @@ GATEWAY = sorted((CONTROLLER / "gateway").glob("*.py"))
 DIALECTS = sorted((CONTROLLER / "gateway" / "dialects").glob("*.py"))
 SPEAKING = [*GATEWAY, *DIALECTS]
 REFUSING = [*SPEAKING, *sorted((CONTROLLER / "routing").glob("*.py"))]  # routing's refusals go out as they are
+SKIPS = ("Skip", "Late")
 HEADER = re.compile(r"[a-z]+(-[a-z]+)*")
 
 
@@ -101,16 +102,17 @@ def _assigned() -> set[str]:
 
 def codes() -> set[str]:
     """Every error code a caller may get from the gateway itself."""
-    phases = {"connect", *_first_arguments("begin", "UpstreamTimeout")}  # connections are made by the adapters
+    own = _first_arguments("begin", "UpstreamTimeout")
+    phases = {"connect", "total", *own}  # connections are made by the adapters; the guard begins with "total"
     holes = {
         "{error.phase}_timeout": {f"{phase}_timeout" for phase in phases},
         "unknown_{what}": {f"unknown_{what}" for what in _first_arguments("_unknown")},
     }
-    found = _given(lambda name: name != "Skip") | _by_place() | _assigned()
+    found = _given(lambda name: name not in SKIPS) | _by_place() | _assigned()
     return {code for text in found for code in holes.get(text, {text})}
 
 
 def spill_reasons() -> set[str]:
     """Every value of x-spillway-spilled: codes of skips, routing modes, `conversation` and `failed`."""
     modes = {mode.value.lower() for mode in RoutingMode} - {"local"}
-    return _given(lambda name: name == "Skip") | modes | {BUDGET, CONVERSATION, UNAVAILABLE, FAILED}
+    return _given(lambda name: name in SKIPS) | modes | {BUDGET, CONVERSATION, MAX_COST, UNAVAILABLE, FAILED}

@@ -10,11 +10,18 @@ import pytest
 from controller.config.settings import Timeouts
 from controller.core.errors import EngineUnavailable
 from controller.core.fleet import FleetView, PoolView, RoutingMode
-from controller.core.requests import Target
+from controller.core.money import Usage
+from controller.core.requests import Priority, Target
 from controller.gateway.admission import Admission, Admitted
-from controller.gateway.exchange import Exchange, Skip
+from controller.gateway.exchange import Exchange, Late, Skip
+from controller.gateway.purchases import reservation
+from controller.gateway.waiting import Rooms
+from controller.routing.spill_gate import gpu_seconds
+from controller.routing.waiting_line import RANKS, Waiter
+from controller.telemetry.gateway_metrics import GatewayMetrics
 from tests.gateway.gateway_builders import BOUGHT, OPENAI, OWN, POOL, MemoryLedger, destinations, exchange, replica
 from tests.gateway.own_pools_world import NONE, World
+from tests.routing.builders import STEPS
 
 NOW_S = 1000.0
 
@@ -24,12 +31,16 @@ class Door:
 
     def __init__(self) -> None:
         self.world, self.ledger = World(replica("r1")), MemoryLedger()
+        self.rooms = Rooms(GatewayMetrics(), self.world.clock, longest=10, ttft_timeout_s=60.0)
         self.admission = Admission(
             self.world.pools,
             loads=self.world.loads,
             breakers=self.world.breakers,
             ledger=self.ledger,
-            timeouts=Timeouts(),
+            rooms=self.rooms,
+            destinations=destinations(),
+            step_times={POOL.name: STEPS},
+            total_s=Timeouts().total_s,
         )
 
     def own(self, asked: Exchange, others: tuple[Target, ...] = (BOUGHT,)) -> Admitted | Skip:
@@ -57,20 +68,66 @@ def test_a_place_at_a_replica() -> None:
 
 
 def test_a_pool_that_would_be_late() -> None:
-    """Skipped while there are others; asked all the same when it is the last, unless the wait is hopeless."""
+    """Late, with how much and how fast places come free, whether there are others or not."""
     door = Door()
     door.world.loads.of("r1").start(6_000, 1e9, stream=True)
-    late = door.own(exchange())
-    assert isinstance(late, Skip)
-    assert late.code == "saturated"
-    assert "first token predicted in" in late.reason
-    assert late.retry_after_s is not None
-    assert late.retry_after_s > 0
-    assert isinstance(door.own(exchange(), others=()), Admitted)
-    door.world.loads.of("r1").start(60_000, 1e9, stream=True)
-    hopeless = door.own(exchange(), others=())
-    assert isinstance(hopeless, Skip)
-    assert hopeless.code == "saturated"
+    for others in ((BOUGHT,), ()):
+        late = door.own(exchange(), others=others)
+        assert isinstance(late, Late)
+        assert late.code == "saturated"
+        assert "first token predicted in" in late.reason
+        assert late.retry_after_s is not None
+        assert late.retry_after_s == pytest.approx(late.late_by_s)
+        assert late.gap_s == pytest.approx((late.late_by_s + 1.0) / 2)
+
+
+def test_a_prompt_that_is_late_by_itself() -> None:
+    """It goes elsewhere where that may be; else waiting would not help, and it has its place."""
+    long = "x" * 4 * 5_000
+    asked = exchange(messages=[{"role": "user", "content": long}])
+    assert isinstance(Door().own(asked), Late)
+    assert isinstance(Door().own(asked, others=()), Admitted)
+
+
+def test_nobody_overtakes_the_line() -> None:
+    """While somebody of its class or a higher one waits, a newcomer finds no place; one that is called does."""
+    door = Door()
+    line = door.rooms.of(POOL).line
+    line.add(Waiter(RANKS[Priority.STANDARD], NOW_S, NOW_S + 10.0))
+    assert isinstance(door.own(exchange()), Late)
+    assert isinstance(door.admission.own(exchange(), POOL, NONE, NOW_S, called=True), Admitted)
+    top = exchange()
+    top.profile = replace(top.profile, priority=Priority.INTERACTIVE)
+    assert isinstance(door.own(top), Admitted)
+
+
+def test_a_deadline_that_a_target_would_miss() -> None:
+    """Nobody is asked who cannot begin in time: by the prediction, or by the planning figure of a provider."""
+    door, asked = Door(), exchange(max_tokens=5)
+    asked.first_token_by_s = NOW_S + 0.001
+    for place in (door.own(asked), door.external(asked)):
+        assert isinstance(place, Skip)
+        assert place.code == "deadline"
+        assert "the deadline 0.001 s" in place.reason
+    assert door.ledger.reserved == {}
+    asked.first_token_by_s = NOW_S + 10.0
+    assert isinstance(door.own(asked), Admitted)
+    assert isinstance(door.external(asked), Admitted)
+
+
+def test_a_cost_that_the_caller_does_not_allow() -> None:
+    """The worst case counts, before any money is set aside; exactly as much is allowed."""
+    door, asked = Door(), exchange(max_tokens=5)
+    most = reservation(
+        asked, OPENAI.name, destinations().of(BOUGHT, asked.operation), deadline_s=Timeouts().total_s
+    ).amount_nanousd
+    asked.profile = replace(asked.profile, max_cost_nanousd=most - 1)
+    place = door.external(asked)
+    assert isinstance(place, Skip)
+    assert place.code == "max_cost"
+    assert door.ledger.reserved == {}
+    asked.profile = replace(asked.profile, max_cost_nanousd=most)
+    assert isinstance(door.external(asked), Admitted)
 
 
 def test_a_pool_without_a_replica() -> None:
@@ -158,3 +215,22 @@ def test_a_share_of_requests_spills() -> None:
         first.append(asked.chain[0].name)
     assert first.count("openai") == 4
     assert [first[index : index + 4].count("openai") for index in range(0, 16, 4)] == [1, 1, 1, 1]
+
+
+def test_those_that_are_cheapest_to_buy_back_spill_first() -> None:
+    """Long prompts with short answers are dear outside and quick here: they stay."""
+    door = Door()
+    door.publish(RoutingMode.SPILLING, 0.5)
+    left: dict[int, int] = {10: 0, 2000: 0}
+    for index in range(1000):
+        max_tokens = 10 if index % 2 else 2000
+        asked = exchange(max_tokens=max_tokens)
+        door.admission.order(asked)
+        left[max_tokens] += asked.chain[0] is not OWN
+    assert sum(left.values()) == 500
+    price = {
+        tokens: destinations().of(BOUGHT, exchange().operation).price.cost(Usage(input_tokens=2, output_tokens=tokens))
+        / gpu_seconds(STEPS, POOL.engine, input_tokens=2, output_tokens=tokens)
+        for tokens in left
+    }
+    assert left[min(price, key=lambda tokens: price[tokens])] > 480

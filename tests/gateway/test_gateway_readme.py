@@ -62,6 +62,7 @@ LIMITS = {
     "nesting of its JSON": f"{CAPS.json_depth} levels",
     "messages; `n`; `max_tokens`": f"{decode.MAX_MESSAGES}; {CAPS.choices}; {decode.MAX_TOKENS_LIMIT}",
     "requests in flight": f"{CAPS.in_flight}",
+    "requests that wait before one pool": f"{CAPS.waiting}",
     "head of a request": f"{HEAD.header_bytes // 1024} KiB, {HEAD.header_count} headers, {HEAD.header_s:g} s",
     "body of a request": f"{request_body.BODY_S:g} s to arrive",
     "connection to an upstream": f"{TIMEOUTS.connect_s:g} s",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from loop_values import DRAINING, LOST, POOL, START_S, STEPS, WARMING, replica
 
@@ -83,6 +85,22 @@ def test_what_the_gateway_refused_is_full() -> None:
     none_ready = observe(demand=refused)
     assert none_ready is not None
     assert none_ready.saturation_ratio == 0.0
+
+
+def test_who_waits_in_the_gateway_counts_as_waiting() -> None:
+    """An engine that is kept from a long queue is full all the same while others wait for a place in it."""
+    held = observe("a", demand=replace(ASKED, waiting=30.0), a=BUSY)
+    queued, seen = observe("a", demand=ASKED, a=FULL), observe("a", demand=ASKED, a=BUSY)
+    assert held is not None
+    assert queued is not None
+    assert seen is not None
+    assert held.saturation_ratio >= 1.0
+    assert held.waiting == seen.waiting + 30
+    assert held.demand_replicas == pytest.approx(queued.demand_replicas)
+    zero = observe(demand=Demand(span_s=20.0, waiting=3.0))
+    assert zero is not None
+    assert (zero.saturation_ratio, zero.waiting) == (0.0, 3)
+    assert zero.demand_replicas > 0.0
 
 
 def test_demand_is_in_replicas_and_counts_what_left() -> None:

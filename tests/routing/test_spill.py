@@ -1,4 +1,4 @@
-"""The spill state machine and the gate."""
+"""The spill state machine."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from controller.core.fleet import Pin, RoutingMode
 from controller.core.pools import SpillPolicy
 from controller.core.samples import PoolSample
-from controller.routing.spill import SpillDecision, SpillGate, SpillState, overflow_ratio, spill_step
+from controller.routing.spill import SpillDecision, SpillState, overflow_ratio, spill_step
 
 from .builders import sample
 
@@ -184,21 +184,3 @@ def test_whatever_is_measured_the_rules_hold(ticks: list[tuple[PoolSample | None
         if state.mode is not before.mode:
             assert tick.replicas_ready == 0 or flipped_at_s is None or now_s - flipped_at_s >= dwell_s
             flipped_at_s = now_s
-
-
-@given(st.integers(0, 1000))
-def test_the_gate_is_exact_over_a_thousand(thousandths: int) -> None:
-    """A ratio of n/1000 lets exactly n of a thousand through, evenly spread."""
-    gate = SpillGate()
-    taken = [gate.take(thousandths / 1000) for _ in range(1000)]
-    assert sum(taken) == thousandths
-    for hundred in range(10):
-        assert abs(sum(taken[: hundred * 100]) - thousandths * hundred / 10) < 1
-
-
-def test_the_gate_follows_a_ratio_that_changes() -> None:
-    """What is owed carries over; 0 never takes and 1 always does."""
-    gate = SpillGate()
-    assert sum(gate.take(index / 1000) for index in range(1000)) == 499
-    assert not any(SpillGate().take(0.0) for _ in range(100))
-    assert all(SpillGate().take(1.0) for _ in range(100))

@@ -15,7 +15,8 @@ from controller.core.requests import Operation
 
 if TYPE_CHECKING:
     from controller.gateway.answers import Headers
-    from controller.gateway.decode import Decoded, Document, HeaderMap
+    from controller.gateway.decode import Decoded, Document
+    from controller.gateway.wishes import HeaderMap
 
 
 class StreamWriter(Protocol):

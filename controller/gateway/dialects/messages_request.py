@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from controller.gateway.decode import MAX_MESSAGES, Document, wrong
+from controller.gateway.decode import MAX_MESSAGES, Document
+from controller.gateway.wishes import wrong
 
 _TEMPERATURE_MAX = 1.0
 _CARRIED = {"temperature": "temperature", "top_p": "top_p", "top_k": "top_k", "stream": "stream"}

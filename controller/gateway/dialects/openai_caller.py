@@ -7,8 +7,9 @@ from controller.core.errors import RequestError
 from controller.core.models import Dialect
 from controller.core.requests import Operation
 from controller.gateway.answers import Headers, base_headers, error_body, error_event
-from controller.gateway.decode import Decoded, HeaderMap, decode
+from controller.gateway.decode import Decoded, decode
 from controller.gateway.dialects.caller import StreamWriter
+from controller.gateway.wishes import HeaderMap
 
 
 class OpenAICaller:

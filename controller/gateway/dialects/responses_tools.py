@@ -9,7 +9,8 @@ from __future__ import annotations
 import orjson
 
 from controller.core.records import record
-from controller.gateway.decode import Document, wrong
+from controller.gateway.decode import Document
+from controller.gateway.wishes import wrong
 
 INPUT = "input"  # the one argument of a custom tool
 _JOINT = "__"
