@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import io
 import ssl
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from typing import Protocol
 from urllib.parse import urlsplit
@@ -82,6 +82,13 @@ class AiohttpResponse:
             data = await self._response.content.readany()
         self._complete = not data
         return data
+
+    async def pump(self, take: Callable[[bytes], bool]) -> bool:
+        """Gives `take` each piece as it comes; False at the end of the body, True when `take` wants no more for now."""
+        while chunk := await self.read():
+            if not take(chunk):
+                return True
+        return False
 
     async def fill(self) -> None:
         """Afterwards the whole body is here and the connection is free."""

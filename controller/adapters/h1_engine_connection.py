@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import httptools
 
@@ -40,6 +41,7 @@ class EngineConnection(asyncio.Protocol):
         self.answered = False
         self._paused = False
         self._waiter: asyncio.Future[None] | None = None
+        self.sink: Callable[[bytes], bool] | None = None  # takes pieces as they come, until it says False
 
     # asyncio.Protocol
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -54,6 +56,9 @@ class EngineConnection(asyncio.Protocol):
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self.drop(f"not HTTP/1.1: {type(error).__name__}")
+        if self.sink is not None and self.chunks and not self.sink(self.take()):
+            self.sink = None
+            self._wake()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost = True
@@ -100,6 +105,8 @@ class EngineConnection(asyncio.Protocol):
         if self.whole:
             if self.buffered_bytes > MAX_UNARY_BYTES:
                 self.drop("answer too large")
+            return
+        if self.sink is not None:
             return
         if self.buffered_bytes > HIGH_WATER_BYTES and not self._paused and self.transport is not None:
             self._paused = True

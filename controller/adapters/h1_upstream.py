@@ -7,7 +7,7 @@ here on purpose; external providers go through `aiohttp_upstream`. Satisfies `ga
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 from urllib.parse import urlsplit
 
@@ -54,6 +54,27 @@ class H1Response:
             if connection.lost or connection.failure:
                 raise EngineUnavailable(f"connection broke: {connection.failure}")
             await connection.wait()
+
+    async def pump(self, take: Callable[[bytes], bool]) -> bool:
+        """Gives `take` each piece as it comes; False at the end of the body, True when `take` wants no more for now."""
+        connection = self._connection
+        try:
+            while True:
+                data = connection.take()
+                if data:
+                    if not take(data):
+                        return True
+                elif connection.complete:
+                    return False
+                elif connection.lost or connection.failure:
+                    raise EngineUnavailable(f"connection broke: {connection.failure}")
+                connection.sink = take
+                if not connection.complete:
+                    await connection.wait()
+                if connection.sink is None:
+                    return True
+        finally:
+            connection.sink = None
 
     async def close(self, *, finished: bool = False) -> None:
         """Keep the socket when the answer is whole (or `finished`: its end marker was read), else cut it."""

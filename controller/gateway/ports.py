@@ -91,6 +91,10 @@ class UpstreamResponse(Protocol):
         """The next bytes of the body, empty at its proper end; EngineUnavailable when it was cut."""
         ...
 
+    async def pump(self, take: Callable[[bytes], bool]) -> bool:
+        """Gives `take` each piece as it comes; False at the end of the body, True when `take` wants no more for now."""
+        ...
+
     async def close(self, *, finished: bool = False) -> None:
         """Afterwards the upstream knows that nobody listens; a whole or `finished` answer keeps its connection."""
         ...

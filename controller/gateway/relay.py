@@ -89,7 +89,7 @@ async def until_content(response: UpstreamResponse, stream: Stream) -> bytes:
 class StreamRelay:
     """The part of a stream after its head went out."""
 
-    __slots__ = ("_error_event", "_guard", "_line", "_response", "_resume", "_stream", "sending")
+    __slots__ = ("_error_event", "_full", "_guard", "_line", "_response", "_resume", "_stream", "sending")
 
     def __init__(
         self,
@@ -107,6 +107,7 @@ class StreamRelay:
         self._line = line
         self._error_event = error_event
         self._resume = resume
+        self._full = False  # the caller has not taken enough of what was written
         self.sending = False
 
     async def begin(self, headers: Headers, first: bytes) -> None:
@@ -155,18 +156,23 @@ class StreamRelay:
 
     async def _events(self) -> bytes:
         """Relays until the stream's end; returns what to send last."""
-        response, stream, guard, line = self._response, self._stream, self._guard, self._line
-        while not stream.done:
-            chunk = await response.read()
-            if not chunk:
-                break
-            out = stream.feed(chunk)
-            if out:
-                guard.progress()
-                if not line.write(out, more=True):
-                    self.sending = True
-                    await line.writable()
-                    self.sending = False
+        stream = self._stream
+        more = True
+        while more and not stream.done:
+            more = await self._response.pump(self._take)
             if stream.error is not None:
                 return b""
+            if self._full:
+                self.sending = True
+                await self._line.writable()
+                self.sending = self._full = False
         return stream.end()
+
+    def _take(self, chunk: bytes) -> bool:
+        """Relays one read; False when the request has to look itself: at the end, or when the caller is slow."""
+        stream = self._stream
+        out = stream.feed(chunk)
+        if out:
+            self._guard.progress()
+            self._full = not self._line.write(out, more=True)
+        return not (self._full or stream.done or stream.error is not None)

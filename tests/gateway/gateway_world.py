@@ -61,6 +61,13 @@ class Answer:
             await asyncio.sleep(piece)
         return b""
 
+    async def pump(self, take: Callable[[bytes], bool]) -> bool:
+        """Piece by piece, until it has enough."""
+        while chunk := await self.read():
+            if not take(chunk):
+                return True
+        return False
+
     async def close(self, *, finished: bool = False) -> None:
         """Remembers how."""
         self.closed.append(finished)
