@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from controller.core.errors import EngineUnavailable
 from controller.core.models import Dialect, Feature, Model
 from controller.core.money import Price, Usage, cost_nanousd
 from controller.core.requests import Operation, Target
@@ -103,7 +104,13 @@ class Destination:
         return inner if writer is None else TranslatedStream(inner, writer)
 
     def read_unary(self, body: bytes, decoded: Decoded, caller: Caller, created_s: int) -> tuple[bytes, Usage | None]:
-        """The answer in the caller's words, and its usage."""
+        """The answer in the caller's words, and its usage; EngineUnavailable when a 200 holds none."""
+        try:
+            return self._read_unary(body, decoded, caller, created_s)
+        except openai_wire.MISSHAPEN as error:
+            raise EngineUnavailable("answered 200 with something that is not an answer") from error
+
+    def _read_unary(self, body: bytes, decoded: Decoded, caller: Caller, created_s: int) -> tuple[bytes, Usage | None]:
         if decoded.operation is Operation.COUNT_TOKENS:
             return count_tokens.read(body, is_anthropic=self.is_anthropic), count_tokens.NO_USAGE
         if not self.is_anthropic:

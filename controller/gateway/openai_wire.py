@@ -28,6 +28,7 @@ PATHS = {
 # Models that set their own sampling refuse these, and know max_tokens by its newer name only.
 _SAMPLING = frozenset({"temperature", "top_p", "presence_penalty", "frequency_penalty"})
 _FIXED_SAMPLING_FIELDS = SENT[Kind.OPENAI] - _SAMPLING - {"max_tokens"}
+MISSHAPEN = (AttributeError, LookupError, TypeError, ValueError)  # what reading JSON of another shape ends in
 _NO_STREAM_USAGE = frozenset({Operation.EMBEDDINGS})
 
 

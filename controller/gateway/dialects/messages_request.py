@@ -158,7 +158,7 @@ def _assistant(blocks: list[Document], where: str, made: Translation) -> Documen
         elif kind == "tool_use":
             function = {"name": block.get("name"), "arguments": orjson.dumps(block.get("input") or {}).decode()}
             calls.append({"id": block.get("id"), "type": "function", "function": function})
-        elif kind not in _SILENT_BLOCKS:
+        elif not isinstance(kind, str) or kind not in _SILENT_BLOCKS:
             made.only_native(f"a block of type {kind}")
     message: Document = {"role": "assistant", "content": "".join(texts) if texts or not calls else None}
     if calls:
@@ -227,7 +227,7 @@ def _tools(asked: Document, made: Translation) -> None:
     plain = {"auto": "auto", "any": "required", "none": "none"}
     if kind == "tool":
         chat["tool_choice"] = {"type": "function", "function": {"name": choice.get("name")}}
-    elif kind in plain:
+    elif isinstance(kind, str) and kind in plain:
         chat["tool_choice"] = plain[kind]
     else:
         raise wrong("tool_choice", "`tool_choice.type` must be one of any, auto, none, tool")

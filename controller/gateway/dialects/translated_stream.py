@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import orjson
 
-from controller.core.errors import RequestError, UpstreamError
+from controller.core.errors import RequestError, StreamBroken, UpstreamError
 from controller.core.money import Usage
 from controller.gateway.anthropic_stream import AnthropicStream
 from controller.gateway.dialects.caller import StreamWriter
-from controller.gateway.openai_wire import OpenAIStream
+from controller.gateway.openai_wire import MISSHAPEN, OpenAIStream
 from controller.gateway.resumable_stream import ResumableStream
 from controller.gateway.sse import Splitter
 
@@ -68,6 +68,10 @@ class TranslatedStream:
     def _rewritten(self, chunks: bytes) -> bytes:
         if not chunks:
             return b""
-        return b"".join(
-            [self._writer.write(orjson.loads(data)) for data in self._splitter.feed(chunks) if data != b"[DONE]"]
-        )
+        try:
+            return b"".join(
+                [self._writer.write(orjson.loads(data)) for data in self._splitter.feed(chunks) if data != b"[DONE]"]
+            )
+        except MISSHAPEN as error:
+            self._inner.error = StreamBroken(f"a chunk is not one of a chat stream: {type(error).__name__}")
+            return b""
