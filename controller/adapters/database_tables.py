@@ -15,6 +15,7 @@ from sqlalchemy import (
     Table,
     Text,
     false,
+    text,
 )
 
 metadata = MetaData()
@@ -28,6 +29,7 @@ api_key = Table(
     Column("digest", LargeBinary, CheckConstraint("length(digest) = 32"), nullable=False),
     Column("created_at_s", Float, nullable=False),
     Column("revoked_at_s", Float),
+    Column("pepper_id", Integer, nullable=False, server_default=text("1")),
     Column("revision", Integer, nullable=False),  # grows with every change: a snapshot reads only what is new
 )
 Index("api_key_revision", api_key.c.revision)

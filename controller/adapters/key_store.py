@@ -1,52 +1,32 @@
 """API keys in the database for the CLI (`KeyTable`), and a copy in memory for the gateway's hot path (`KeySnapshot`).
 
-A key is `sp-<public id>-<secret>` with a 256-bit secret; only HMAC-SHA256(pepper, secret) is stored, so the table
-alone is useless. The pepper lies beside the database in a file of its own, 0600.
+Only HMAC-SHA256(pepper, secret) of a 256-bit secret is stored, so the table alone is useless. Changes are numbered one
+after the other, so a snapshot that reads what is newer than the last one it saw misses none.
 """
 
 from __future__ import annotations
 
-import os
 import secrets
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import structlog
-from sqlalchemy import Row, func, insert, select, update
+from sqlalchemy import Connection, Row, func, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from controller.adapters.database import open_database, writing
 from controller.adapters.database_tables import api_key
-from controller.core.keys import KEY_PREFIX, KeyRecord, key_digest
+from controller.adapters.peppers import Peppers
+from controller.core.keys import SECRET_CHARS, KeyRecord, key_digest, key_matches, key_text, split_key
 
 log = structlog.get_logger()
 
-SECRET_BYTES = 32
 PUBLIC_ID_BYTES = 6
 REFRESH_INTERVAL_S = 1.0
 _NEXT_REVISION = select(func.coalesce(func.max(api_key.c.revision), 0) + 1).scalar_subquery()
-
-
-def load_pepper(path: Path) -> bytes:
-    """The pepper of this installation; made on first use, readable by its owner alone. Safe when two start at once."""
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            file.write(secrets.token_bytes(SECRET_BYTES))
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            os.link(draft, path)  # whole or not at all, and never over an existing one
-        except FileExistsError:
-            pass
-        finally:
-            draft.unlink()
-    pepper = path.read_bytes()
-    if len(pepper) != SECRET_BYTES:
-        raise ValueError(f"{path} must hold exactly {SECRET_BYTES} bytes, found {len(pepper)}")
-    return pepper
 
 
 def _record(row: Row[tuple[object, ...]]) -> KeyRecord:
@@ -57,6 +37,7 @@ def _record(row: Row[tuple[object, ...]]) -> KeyRecord:
         digest=row.digest,
         created_at_s=row.created_at_s,
         revoked_at_s=row.revoked_at_s,
+        pepper_id=row.pepper_id,
     )
 
 
@@ -64,20 +45,22 @@ class KeyTable:
     """The table of keys. Short synchronous calls: for the CLI and for threads, never for the event loop."""
 
     def __init__(self, place: Path | str, pepper_path: Path) -> None:
-        self.pepper = load_pepper(pepper_path)
+        self.peppers = Peppers(pepper_path)
         self._engine = open_database(place)
 
     def create(self, tenant: str, name: str, *, now_s: float) -> tuple[str, KeyRecord]:
         """A new key: its text, which is stored nowhere, and its record."""
-        secret = secrets.token_hex(SECRET_BYTES)
+        secret = secrets.token_hex(SECRET_CHARS // 2)
+        pepper_id = self.peppers.newest()
         record = KeyRecord(
             public_id=secrets.token_hex(PUBLIC_ID_BYTES),
             tenant=tenant,
             name=name,
-            digest=key_digest(self.pepper, secret),
+            digest=key_digest(self.peppers.of(pepper_id), secret),
             created_at_s=now_s,
+            pepper_id=pepper_id,
         )
-        with writing(self._engine).begin() as connection:
+        with self._changing() as connection:
             connection.execute(
                 insert(api_key).values(
                     public_id=record.public_id,
@@ -85,10 +68,11 @@ class KeyTable:
                     name=name,
                     digest=record.digest,
                     created_at_s=now_s,
+                    pepper_id=pepper_id,
                     revision=_NEXT_REVISION,
                 )
             )
-        return f"{KEY_PREFIX}{record.public_id}-{secret}", record
+        return key_text(record.public_id, secret), record
 
     def list(self) -> tuple[KeyRecord, ...]:
         """Every key ever made, oldest first, revoked ones too."""
@@ -102,6 +86,12 @@ class KeyTable:
             row = connection.execute(select(api_key).where(api_key.c.public_id == public_id)).one_or_none()
             return None if row is None else _record(row)
 
+    def is_good(self, text: str) -> bool:
+        """Whether the text is that of a live key."""
+        public_id, secret = split_key(text) or ("", "")
+        record = self.find(public_id)
+        return record is not None and key_matches(record, self.peppers.of(record.pepper_id), secret)
+
     def revoke(self, public_id: str, *, now_s: float) -> bool:
         """Whether this call revoked it: False when it was revoked already or is unknown."""
         statement = (
@@ -109,7 +99,7 @@ class KeyTable:
             .where(api_key.c.public_id == public_id, api_key.c.revoked_at_s.is_(None))
             .values(revoked_at_s=now_s, revision=_NEXT_REVISION)
         )
-        with writing(self._engine).begin() as connection:
+        with self._changing() as connection:
             return connection.execute(statement).rowcount > 0
 
     def changed_since(self, revision: int) -> tuple[int, tuple[KeyRecord, ...]]:
@@ -117,6 +107,14 @@ class KeyTable:
         with self._engine.connect() as connection:
             rows = connection.execute(select(api_key).where(api_key.c.revision > revision)).all()
         return max((row.revision for row in rows), default=revision), tuple(_record(row) for row in rows)
+
+    @contextmanager
+    def _changing(self) -> Iterator[Connection]:
+        """One change at a time, or two at once would get the same revision, and a snapshot see only one of them."""
+        with writing(self._engine).begin() as connection:
+            if connection.dialect.name != "sqlite":
+                connection.exec_driver_sql("LOCK TABLE api_key IN SHARE ROW EXCLUSIVE MODE")
+            yield connection
 
     def close(self) -> None:
         """Afterwards no connection is open."""
@@ -129,7 +127,7 @@ class KeySnapshot:
     def __init__(self, keys: KeyTable, *, refresh_interval_s: float = REFRESH_INTERVAL_S) -> None:
         self._keys = keys
         self._refresh_interval_s = refresh_interval_s
-        self._revision = 0
+        self.revision = 0  # grows with every change that the snapshot has seen
         self._by_public_id: dict[str, KeyRecord] = {}
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -138,8 +136,12 @@ class KeySnapshot:
 
     @property
     def pepper(self) -> bytes:
-        """What digests are keyed with."""
-        return self._keys.pepper
+        """The first of the installation."""
+        return self._keys.peppers.first
+
+    def pepper_of(self, record: KeyRecord | None) -> bytes:
+        """What the digest of the key is keyed with; any for one that is not known."""
+        return self.pepper if record is None else self._keys.peppers.of(record.pepper_id)
 
     def lookup(self, public_id: str) -> KeyRecord | None:
         """The record, revoked or not, or None when there is no such key."""
@@ -147,9 +149,10 @@ class KeySnapshot:
 
     def refresh(self) -> None:
         """Afterwards the snapshot knows every key made or revoked before this call."""
-        self._revision, changed = self._keys.changed_since(self._revision)
+        revision, changed = self._keys.changed_since(self.revision)
         for record in changed:
             self._by_public_id[record.public_id] = record
+        self.revision = revision  # last: who sees it finds the records
         self.refreshed_at_s = time.monotonic()
 
     def start(self) -> None:

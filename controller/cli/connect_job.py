@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from controller.cli.errors import EXIT_KEY, EXIT_USAGE, CliError
+from controller.cli.keys import mistyped
+from controller.core.keys import is_mistyped
 
 if TYPE_CHECKING:
     from controller.adapters.setting_files import SettingFiles
@@ -95,6 +97,8 @@ def given_key(key_file: str | None, variable: str | None) -> str | None:
 
 
 def _checked_key(text: str, where: str) -> str:
+    if is_mistyped(text):
+        raise mistyped(where)
     if re.fullmatch(r"[!-~]{1,200}", text) and not re.search(r"[\"'\\$#`]", text):
         return text
     raise CliError(f"{where} does not hold a key", "it must be one word such as sp-...", exit_code=EXIT_KEY)

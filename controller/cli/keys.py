@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from controller.cli.errors import EXIT_UNCHANGED, EXIT_USAGE, CliError
+from controller.cli.errors import EXIT_KEY, EXIT_UNCHANGED, EXIT_USAGE, CliError
 
 if TYPE_CHECKING:
     from controller.adapters.key_store import KeyTable
@@ -26,10 +26,11 @@ REVOKED_WITHIN_S = 5
 
 
 def register(app: typer.Typer) -> None:
-    """Afterwards `app` has `keys create|list|revoke`."""
+    """Afterwards `app` has `keys create|list|revoke|new-pepper`."""
     keys = typer.Typer(help="Make, list and revoke API keys.", no_args_is_help=True, rich_markup_mode=None)
     keys.command("create", epilog="Example: spillway keys create laptop --tenant acme")(create)
     keys.command("list", epilog="Example: spillway keys list --json")(list_keys)
+    keys.command("new-pepper", epilog="Example: spillway keys new-pepper")(new_pepper)
     keys.command("revoke", epilog="Example: spillway keys revoke 3f9c2a7be01d --yes")(revoke)
     app.add_typer(keys, name="keys")
 
@@ -62,6 +63,7 @@ def _shown(record: KeyRecord) -> dict[str, object]:
         "name": record.name,
         "created_at": _instant(record.created_at_s),
         "revoked_at": _instant(record.revoked_at_s),
+        "pepper": record.pepper_id,
     }
 
 
@@ -93,23 +95,35 @@ def create(
 def list_keys(config: Path | None = CONFIG, state_dir: Path | None = STATE_DIR, as_json: bool = AS_JSON) -> None:
     """List every key ever made, revoked ones too; never their text."""
     from controller.cli.output import emit_json, say, table
+    from controller.cli.tenant_words import limit_words
+    from controller.cli.wiring import open_keys, settings_from
+    from controller.core.tenants import policy_of
 
-    keys = _open(config, state_dir)
+    settings = settings_from(config, state_dir)
+    keys = open_keys(settings)
     try:
         records = keys.list()
     finally:
         keys.close()
+    policies = {record.tenant: policy_of(settings.tenants, record.tenant) for record in records}
     if as_json:
-        emit_json("keys", [_shown(record) for record in records])
+        emit_json("keys", [{**_shown(record), "limits": policies[record.tenant]} for record in records])
         return
     if not records:
         say("next", "no keys yet: spillway keys create NAME --tenant TENANT")
         return
     rows = [
-        [record.public_id, record.tenant, record.name, _instant(record.created_at_s) or "", _state(record)]
+        [
+            record.public_id,
+            record.tenant,
+            record.name,
+            _instant(record.created_at_s) or "",
+            _state(record),
+            limit_words(policies[record.tenant]),
+        ]
         for record in records
     ]
-    table("", ["ID", "TENANT", "NAME", "CREATED", "STATE"], rows)
+    table("", ["ID", "TENANT", "NAME", "CREATED", "STATE", "TENANT'S LIMITS"], rows)
 
 
 def _state(record: KeyRecord) -> str:
@@ -147,6 +161,34 @@ def revoke(
             say("note", f"running gateways refuse it within {REVOKED_WITHIN_S} s")
     if not changed and error_unchanged:
         raise typer.Exit(EXIT_UNCHANGED)
+
+
+def new_pepper(config: Path | None = CONFIG, state_dir: Path | None = STATE_DIR, as_json: bool = AS_JSON) -> None:
+    """Make the pepper that new keys are stored under from now on; the keys that there are stay good.
+
+    When a pepper may be known to others: make a new one, make new keys, revoke the old ones. Gateways on other
+    machines need the new file before its keys are used there.
+    """
+    from controller.cli.output import emit_json, say
+
+    keys = _open(config, state_dir)
+    try:
+        number, file = keys.peppers.add()
+        older = sum(1 for record in keys.list() if record.revoked_at_s is None)
+    finally:
+        keys.close()
+    if as_json:
+        emit_json("pepper", {"pepper": number, "file": str(file), "live_keys_under_older": older})
+        return
+    sys.stdout.write(f"pepper/{number} made\n")
+    say("note", f"in {file}: copy it to the state folder of every gateway that shares the database")
+    say("next", f"{older} live keys are under older ones: make new keys, then spillway keys revoke")
+
+
+def mistyped(where: str) -> CliError:
+    """The refusal of a key whose check digits are not its own."""
+    why = "the last 8 characters of the key do not fit the others"
+    return CliError(f"{where} has a typing error", why, _LIST, exit_code=EXIT_KEY)
 
 
 def _unknown(keys: KeyTable, key_id: str) -> CliError:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import typer
 
 from controller.cli.errors import EXIT_INTERRUPTED, EXIT_KEY, EXIT_USAGE, CliError
+from controller.cli.keys import mistyped
+from controller.core.keys import is_mistyped
 
 if TYPE_CHECKING:
     from controller.adapters.local_http import ChatClient
@@ -101,6 +103,8 @@ def key_text(settings: Settings) -> str:
     if not text:
         why = f"SPILLWAY_API_KEY is not set and there is no {file}"
         raise CliError("no API key", why, "export SPILLWAY_API_KEY=$(spillway keys create load)", exit_code=EXIT_KEY)
+    if is_mistyped(text):
+        raise mistyped("SPILLWAY_API_KEY")
     return text
 
 

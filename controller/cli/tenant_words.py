@@ -19,6 +19,20 @@ def limits_of(policy: TenantPolicy) -> list[str]:
     ]
 
 
+def limit_words(policy: TenantPolicy) -> str:
+    """All limits on one line; `none` when there is none."""
+    said = (
+        (policy.requests_per_min, "requests/min"),
+        (policy.tokens_per_min, "tokens/min"),
+        (policy.usd_per_day, "USD/day"),
+        (policy.usd_per_month, "USD/month"),
+    )
+    words = [f"{limit} {unit}" for limit, unit in said if limit is not None]
+    if policy.reach.models is not None or policy.reach.own_only:
+        words.append(_reach(policy.reach))
+    return ", ".join(words) or "none"
+
+
 def budget_words(budgets: BudgetSettings) -> str:
     """Every limit on spend; empty when there is none."""
     said = ((budgets.usd_per_day, "day"), (budgets.usd_per_month, "month"))

@@ -152,14 +152,12 @@ def _clean(state_dir: Path, say: Callable[[str, str], None]) -> None:
 def kept_key(settings: Settings) -> str:
     """The text of the key that `up` shows: the one kept from last time while it is still good, else a new one."""
     from controller.cli.wiring import open_keys
-    from controller.core.keys import key_matches, split_key
 
     file = settings.state_dir / "up.key"
     keys = open_keys(settings)
     try:
         text = file.read_text().strip() if file.exists() else ""
-        parts = split_key(text)
-        if parts is not None and key_matches(keys.find(parts[0]), keys.pepper, parts[1]):
+        if keys.is_good(text):
             return text
         text, _record = keys.create("default", "up", now_s=time.time())
         draft = file.with_name(".up.key.tmp")

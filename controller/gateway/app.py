@@ -17,7 +17,7 @@ from controller.core.errors import RequestError, UpstreamTimeout
 from controller.core.tenants import policy_of
 from controller.gateway.admission import Admission
 from controller.gateway.answers import JSON, send_error, send_whole
-from controller.gateway.auth import Doorman, credential
+from controller.gateway.auth import Doorman, KeyRevoked, credential
 from controller.gateway.breakers import Breakers
 from controller.gateway.cache_salts import CacheSalts
 from controller.gateway.calls import Calls
@@ -33,6 +33,7 @@ from controller.gateway.headers import refusal_headers
 from controller.gateway.loads import Loads
 from controller.gateway.metering import Meter
 from controller.gateway.model_list import ModelList
+from controller.gateway.open_answers import OpenAnswers
 from controller.gateway.own_pools import OwnPools
 from controller.gateway.ports import Clock, FleetFeed, KeyStore, Ledger, LimitRows, Line, Upstream
 from controller.gateway.rate_headers import rate_headers
@@ -84,7 +85,7 @@ class Gateway:
         self._tasks = known_tasks(settings.rules)
         self._tenants = settings.tenants
         self._models = ModelList(table)
-        self._guards: set[Guard] = set()
+        self.open_answers = OpenAnswers(keys)
         self._alarms = Alarms()
         self._id_prefix = f"req-{secrets.token_hex(5)}-"
         self._ids = count(1)
@@ -151,10 +152,7 @@ class Gateway:
     def abort(self) -> int:
         """The drain deadline has passed: every open answer ends with an error now. How many those were."""
         self._dispatcher.stopping = True
-        cut = list(self._guards)
-        for guard in cut:
-            guard.expire(UpstreamTimeout("drain", self.settings.gateway.drain_s))
-        return len(cut)
+        return self.open_answers.expire(UpstreamTimeout("drain", self.settings.gateway.drain_s))
 
     async def aclose(self) -> None:
         """Afterwards no connection to an upstream is open."""
@@ -220,10 +218,13 @@ class Gateway:
         try:
             await self._answer(exchange, headers, line)
         except RequestError as error:
-            exchange.status = error.status
             exchange.error = exchange.error or error.message
-            exchange.usage = None
+            if isinstance(error, KeyRevoked):
+                self._bill_unheard(exchange)
+            else:
+                exchange.usage = None
             if not exchange.started:
+                exchange.status = error.status
                 extra = refusal_headers(exchange)
                 if error.status == 413 and not is_worth_reading(headers):
                     extra.append((b"connection", b"close"))
@@ -241,8 +242,12 @@ class Gateway:
             self._meter.finish(exchange)
 
     def _left(self, exchange: Exchange) -> None:
-        """Nobody hears the answer; what was bought is billed all the same, as an estimate."""
+        """Nobody hears the answer."""
         exchange.status, exchange.error = CALLER_LEFT, "the caller left"
+        self._bill_unheard(exchange)
+
+    def _bill_unheard(self, exchange: Exchange) -> None:
+        """What was bought is billed although nobody heard it, as an estimate."""
         profile = exchange.profile if exchange.classified else None
         if profile is not None and exchange.bought and exchange.usage is None:
             self._meter.estimate(exchange, output_tokens=0 if profile.stream else profile.output_tokens_estimate)
@@ -254,7 +259,7 @@ class Gateway:
         if self.metrics.in_flight > caps.in_flight:
             raise gateway_full(caps.in_flight)
         guard = Guard(self._timeouts.total_s, self._timeouts.idle_s, self._alarms)
-        self._guards.add(guard)
+        self.open_answers.add(guard, exchange)
         try:
             body = line.whole_body()
             if body is None:
@@ -282,5 +287,5 @@ class Gateway:
                 raise
             raise why from None
         finally:
-            self._guards.discard(guard)
+            self.open_answers.remove(guard)
             guard.close()

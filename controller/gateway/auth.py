@@ -17,6 +17,13 @@ def _refusal(message: str) -> RequestError:
     return RequestError(message, status=401, code="invalid_api_key", should_retry=False)
 
 
+class KeyRevoked(RequestError):
+    """The key was revoked while its request was under way."""
+
+    def __init__(self) -> None:
+        super().__init__("this API key has been revoked", status=401, code="invalid_api_key", should_retry=False)
+
+
 def credential(headers: Mapping[bytes, bytes]) -> bytes | None:
     """The key as a bearer: OpenAI's clients send it so, Anthropic's in `x-api-key`."""
     header = headers.get(b"authorization")
@@ -34,7 +41,7 @@ def authenticate(header: bytes | None, keys: KeyStore) -> KeyRecord:
     parts = split_key(text.strip().decode("latin-1")) if scheme.lower() == b"bearer" else None
     public_id, secret = parts if parts is not None else ("", "")
     record = keys.lookup(public_id)
-    if not key_matches(record, keys.pepper, secret) or record is None:
+    if not key_matches(record, keys.pepper_of(record), secret) or record is None:
         raise _refusal("this API key is not valid (`spillway keys list` shows which are)")
     return record
 

@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from math import isfinite
 
 from controller.config.settings import Timeouts
-from controller.core.errors import UpstreamError, UpstreamRejected, UpstreamTimeout
+from controller.core.errors import RequestError, UpstreamError, UpstreamRejected, UpstreamTimeout
 from controller.core.ledger import AttemptRecord
 from controller.core.requests import Target
 from controller.gateway.admission import Admitted
 from controller.gateway.answers import from_upstream, send_whole
+from controller.gateway.auth import KeyRevoked
 from controller.gateway.breakers import Breakers
 from controller.gateway.deadlines import DEADLINE, begin_first_token
 from controller.gateway.destinations import Destination, Stream
@@ -32,6 +33,7 @@ from controller.telemetry.gateway_metrics import GatewayMetrics
 
 BYTES_PER_TOKEN = 4
 ANSWERED, BROKEN, FAILED, LEFT, RESUMED = "answered", "broken", "failed", "caller left", "resumed"
+REVOKED = "key revoked"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -92,12 +94,13 @@ class Calls:
                 whole = await self._unary(call)
         except UpstreamError as failed:
             error = failed
-        except (asyncio.CancelledError, CallerLeft) as ended:
+        except (asyncio.CancelledError, CallerLeft, KeyRevoked) as ended:
             why = call.guard.translate() if isinstance(ended, asyncio.CancelledError) else ended
             if not isinstance(why, UpstreamTimeout):
                 if place.load is not None:
                     place.load.standing.left()
-                self._record(call, LEFT, LEFT, None)
+                label = REVOKED if isinstance(why, KeyRevoked) else LEFT
+                self._record(call, label, label, None)
                 raise (why if why is not None else ended) from None
             error = why
         finally:
@@ -283,8 +286,9 @@ class Calls:
         )
 
 
-def _error_events(call: Call, stream: Stream, error: UpstreamError) -> bytes:
-    """The end of a stream that broke, in the caller's words."""
-    exchange, refusal = call.exchange, from_upstream(error, call.target)
+def _error_events(call: Call, stream: Stream, error: UpstreamError | RequestError) -> bytes:
+    """The end of a stream that broke, or that its caller may not go on with, in the caller's words."""
+    exchange = call.exchange
+    refusal = error if isinstance(error, RequestError) else from_upstream(error, call.target)
     told = stream.broken(refusal) if isinstance(stream, TranslatedStream) else None
     return exchange.caller.error_event(refusal, exchange.header_id) if told is None else told

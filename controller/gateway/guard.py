@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 
-from controller.core.errors import UpstreamTimeout
+from controller.core.errors import RequestError, UpstreamTimeout
 from controller.gateway.ports import Line
 
 EARLY_S = 0.1  # a request that ends sooner never sets a timer
@@ -82,7 +82,7 @@ class Guard:
         self._line: Line | None = None
         self.is_young = False  # `alarms` will set its timer
         self.left = False
-        self.expired: UpstreamTimeout | None = None
+        self.expired: UpstreamTimeout | RequestError | None = None
 
     @property
     def remaining_s(self) -> float:
@@ -129,7 +129,7 @@ class Guard:
             self._total_due_s = now_s + total_s
             self._wake_at(self._total_due_s, now_s)
 
-    def expire(self, why: UpstreamTimeout) -> None:
+    def expire(self, why: UpstreamTimeout | RequestError) -> None:
         """Time is up by somebody else's word."""
         if not self.left and self.expired is None:
             self.expired = why

@@ -133,7 +133,16 @@ class KeyStore(Protocol):
 
     @property
     def pepper(self) -> bytes:
-        """What digests are keyed with."""
+        """A secret of the installation, the same in all its gateways for ever."""
+        ...
+
+    @property
+    def revision(self) -> int:
+        """Grows with every key that is made or revoked."""
+        ...
+
+    def pepper_of(self, record: KeyRecord | None) -> bytes:
+        """What the digest of the key is keyed with; any for one that is not known."""
         ...
 
     def lookup(self, public_id: str) -> KeyRecord | None:

@@ -12,6 +12,7 @@ from email.utils import parsedate_to_datetime
 
 from controller.core.errors import (
     EngineUnavailable,
+    RequestError,
     StreamBroken,
     UpstreamError,
     UpstreamRejected,
@@ -97,7 +98,7 @@ class StreamRelay:
         stream: Stream,
         guard: Guard,
         line: Line,
-        error_event: Callable[[UpstreamError], bytes],
+        error_event: Callable[[UpstreamError | RequestError], bytes],
         *,
         resume: Callable[[UpstreamError], Awaitable[UpstreamResponse | None]] | None = None,
     ) -> None:
@@ -147,6 +148,8 @@ class StreamRelay:
             self._stream.error = error
         except asyncio.CancelledError as cancelled:
             why = self._guard.translate()
+            if isinstance(why, RequestError):
+                self._line.write(self._error_event(why), more=False)
             if not isinstance(why, UpstreamTimeout):
                 raise why if why is not None else cancelled from None
             if self.sending:  # the caller has not taken a byte for that long: nobody is there to be told

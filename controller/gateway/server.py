@@ -98,13 +98,17 @@ async def _run(service: Service, settings: Settings, listeners: tuple[socket.soc
     lag.start()
     try:
         async with asyncio.TaskGroup() as group:
-            watching = group.create_task(_forever(service.watch), name="fleet-watch")
-            limiting = group.create_task(_forever(gateway.rate_limits.run), name="rate-limits")
+            watched = {
+                "fleet-watch": service.watch,
+                "rate-limits": gateway.rate_limits.run,
+                "revoked-keys": gateway.open_answers.watch,
+            }
+            watches = [group.create_task(_forever(watch), name=name) for name, watch in watched.items()]
             answering = group.create_task(admin.serve(listeners[1], grace_s=GRACE_S), name="admin-server")
             await data.serve(listeners[0], grace_s=drain_s + GRACE_S)
             admin.stop()
-            watching.cancel()
-            limiting.cancel()
+            for task in watches:
+                task.cancel()
             await answering
     finally:
         lag.stop()

@@ -12,10 +12,12 @@ import typer
 from typer.testing import CliRunner, Result
 
 from controller.adapters.key_store import KeyTable
-from controller.cli import connect
+from controller.cli import connect, load
 from controller.cli.connect_clients import CLIENTS
 from controller.cli.connect_real import REAL
 from controller.cli.errors import EXIT_FAILED, EXIT_KEY, EXIT_UNCHANGED, EXIT_USAGE, CliError
+from controller.cli.wiring import settings_from
+from controller.core.keys import key_text
 from tests.e2e.stack import free_ports
 
 OTHER = {
@@ -133,6 +135,17 @@ def test_a_given_key_is_used_and_no_other_is_made(home: Path, monkeypatch: pytes
     assert "sp-abc-def" in _file("curl").read_text()
     assert "sp-abc-def" not in result.output
     assert _live_keys(home) == []
+
+
+def test_a_key_with_a_typing_error_is_told_at_once(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By its check digits, before anything is asked or written; `spillway load` does the same."""
+    wrong = key_text("0123456789ab", "0" * 64).replace("0123", "0132")
+    monkeypatch.setenv("SPILLWAY_API_KEY", wrong)
+    error = _error(_run(home, "curl", "--write", "--no-trip"))
+    assert (error.exit_code, error.what) == (EXIT_KEY, "SPILLWAY_API_KEY has a typing error")
+    with pytest.raises(CliError, match="typing error") as caught:
+        load.key_text(settings_from(None, home))
+    assert wrong not in f"{error.why}{error.fix}{caught.value.why}"
 
 
 def test_connecting_twice_replaces_the_key(home: Path) -> None:

@@ -14,7 +14,8 @@ ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted(ROOT.glob("controller/*/README.md")), *sorted(ROOT.glob("tests/**/README.md"))]
 COMMAND = re.compile(r"(?:\.venv/bin/)?spillway ((?:[a-z][a-z-]*)(?: [a-z][a-z-]*)?)([^`\n#]*)")
 TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-GROUPS = {"route": ("explain",), "pool": ("list", "pin", "unpin", "drain"), "keys": ("create", "list", "revoke"),
+GROUPS = {"route": ("explain",), "pool": ("list", "pin", "unpin", "drain"),
+          "keys": ("create", "list", "new-pepper", "revoke"),
           "ledger": ("report", "export", "verify"), "config": ("validate", "show", "schema")}  # fmt: skip
 
 

@@ -36,7 +36,7 @@ def test_a_created_key_is_alone_on_stdout_and_works(tmp_path: Path) -> None:
     record = store.find(public_id)
     assert record is not None
     assert (record.tenant, record.name) == ("acme", "laptop")
-    assert key_matches(record, store.pepper, secret)
+    assert key_matches(record, store.peppers.first, secret)
     store.close()
     assert "cannot be shown again" in result.stderr
     assert secret not in result.stderr
@@ -48,7 +48,9 @@ def test_create_list_revoke_as_json(tmp_path: Path) -> None:
     assert isinstance(made, dict)
     listed = _run(tmp_path, "list", "--json")
     assert made["key"] not in listed.stdout
-    assert _json(listed) == [{name: value for name, value in made.items() if name != "key"}]
+    (row,) = _json(listed)  # type: ignore[misc]
+    assert row.pop("limits")["requests_per_min"] is None
+    assert row == {name: value for name, value in made.items() if name != "key"}
     gone = _json(_run(tmp_path, "revoke", made["public_id"], "--json"))
     assert isinstance(gone, dict)
     assert gone["changed"] is True
@@ -96,3 +98,41 @@ def test_an_empty_list_says_what_to_do(tmp_path: Path) -> None:
     result = _run(tmp_path, "list")
     assert result.stdout == ""
     assert "spillway keys create" in result.stderr
+
+
+def test_the_list_has_the_limits_of_each_tenant(tmp_path: Path) -> None:
+    """As the configuration has them."""
+    config = tmp_path / "spillway.yaml"
+    config.write_text(
+        "tenants:\n  '*': {requests_per_min: 60}\n  acme: {usd_per_day: 5, residency: own}\n"
+        "  zoo: {requests_per_min: null}\n"
+    )
+    for tenant in ("acme", "zoo", "other"):
+        assert _run(tmp_path, "create", tenant, "--tenant", tenant).exit_code == 0
+    shown = _run(tmp_path, "list", "--config", str(config)).stdout
+    limits = {line.split()[1]: line for line in shown.splitlines()[1:]}
+    assert limits["acme"].endswith("60 requests/min, 5 USD/day, all; own GPUs only")
+    assert limits["zoo"].endswith("none")
+    listed = _json(_run(tmp_path, "list", "--config", str(config), "--json"))
+    assert isinstance(listed, list)
+    assert {row["tenant"]: row["limits"]["requests_per_min"] for row in listed} == {
+        "acme": 60,
+        "zoo": None,
+        "other": 60,
+    }
+    assert {row["pepper"] for row in listed} == {1}
+
+
+def test_a_new_pepper(tmp_path: Path) -> None:
+    """Says which file to copy and how many keys are under older ones; new keys are under it."""
+    _run(tmp_path, "create", "old")
+    told = _run(tmp_path, "new-pepper")
+    assert told.stdout == "pepper/2 made\n"
+    assert "1 live keys" in told.stderr
+    assert (tmp_path / "pepper.2").stat().st_mode & 0o777 == 0o600
+    made = _json(_run(tmp_path, "create", "new", "--json"))
+    assert isinstance(made, dict)
+    assert made["pepper"] == 2
+    assert _json(_run(tmp_path, "new-pepper", "--json")) == {
+        "pepper": 3, "file": str(tmp_path / "pepper.3"), "live_keys_under_older": 2,
+    }  # fmt: skip

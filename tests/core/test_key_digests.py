@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.core.keys import KeyRecord, key_digest, key_matches, split_key
+from controller.core.keys import KeyRecord, is_mistyped, key_digest, key_matches, key_text, split_key
 
 PEPPER = bytes(range(32))
 
@@ -50,6 +50,31 @@ def test_only_the_right_secret_of_a_live_key_matches() -> None:
     assert not key_matches(record("right"), bytes(32), "right")
     assert not key_matches(record("right", revoked_at_s=1.0), PEPPER, "right")
     assert not key_matches(None, PEPPER, "right")
+
+
+HEX = st.text("0123456789abcdef", min_size=64, max_size=64)
+
+
+@given(st.text("0123456789abcdef", min_size=12, max_size=12), HEX)
+def test_a_key_ends_in_check_digits(public_id: str, secret: str) -> None:
+    """They are split off; a key of the time before them is whole."""
+    text = key_text(public_id, secret)
+    assert text.startswith(f"sp-{public_id}-{secret}")
+    assert split_key(text) == (public_id, secret)
+    assert not is_mistyped(text)
+    assert split_key(f"sp-{public_id}-{secret}") == (public_id, secret)
+    assert not is_mistyped(f"sp-{public_id}-{secret}")
+
+
+@given(HEX, st.integers(3, 13) | st.integers(16, 87), st.characters(codec="utf-8", exclude_characters="-"))
+def test_a_typing_error_is_told_without_asking_anybody(secret: str, place: int, typed: str) -> None:
+    """One wrong character between the dashes or behind them, or two neighbours swapped: no key at all."""
+    text = key_text("0123456789ab", secret)
+    swapped = text[:place] + text[place : place + 2][::-1] + text[place + 2 :]
+    for wrong in (text[:place] + typed + text[place + 1 :], swapped):
+        if wrong != text:
+            assert is_mistyped(wrong)
+            assert split_key(wrong) is None
 
 
 @given(st.text(st.characters(), max_size=50))

@@ -97,6 +97,11 @@ class MemoryKeys:
 
     records: Mapping[str, KeyRecord] = field(default_factory=lambda: {KEY.public_id: KEY})
     pepper: bytes = PEPPER
+    revision: int = 1
+
+    def pepper_of(self, record: KeyRecord | None) -> bytes:
+        """There is only one."""
+        return self.pepper
 
     def lookup(self, public_id: str) -> KeyRecord | None:
         """The record, revoked or not."""

@@ -188,6 +188,7 @@ class World:
     own: ScriptedUpstream = field(default_factory=ScriptedUpstream)
     external: ScriptedUpstream = field(default_factory=ScriptedUpstream)
     ledger: MemoryLedger = field(default_factory=MemoryLedger)
+    keys: MemoryKeys = field(default_factory=MemoryKeys)
     limits: MemoryLimits = field(default_factory=MemoryLimits)
     feed: SetFleet = field(default_factory=lambda: SetFleet(fleet(replica("r1"))))
     gateway: Gateway = field(init=False)
@@ -196,7 +197,7 @@ class World:
         """The gateway with its ports."""
         self.gateway = Gateway(
             self.settings,
-            keys=MemoryKeys(),
+            keys=self.keys,
             ledger=self.ledger,
             limits=self.limits,
             fleet=self.feed,
