@@ -8,11 +8,12 @@ from pathlib import Path
 from sqlalchemy import Engine, select
 
 from controller.adapters.database import open_database
-from controller.adapters.database_tables import ledger, spend
+from controller.adapters.database_tables import ledger, rate_minute, spend
 from controller.adapters.ledger_export import ExportRows
 from controller.adapters.ledger_rows import row_entry
 from controller.adapters.ledger_sums import By, LedgerTotal, bought, totals
 from controller.core.ledger import LedgerEntry
+from controller.core.rate_limits import Amounts
 from controller.core.usage_check import UsageLine
 from controller.routing.budget import SpendRow, periods
 
@@ -71,6 +72,12 @@ class LedgerReader:
                 sums = found.setdefault(row.tenant, (SpendRow(), SpendRow()))[0 if row.period == day else 1]
                 sums.spent_nanousd, sums.reserved_nanousd = row.spent_nanousd, row.reserved_nanousd
         return found
+
+    def granted(self, minute: int) -> dict[str, Amounts]:
+        """Requests and tokens of the UTC minute that gateways have for each tenant, spent or not."""
+        with self._engine.connect() as connection:
+            rows = connection.execute(select(rate_minute).where(rate_minute.c.minute == minute))
+            return {row.tenant: Amounts(requests=row.requests, tokens=row.tokens) for row in rows}
 
     def close(self) -> None:
         """Afterwards no connection is open."""

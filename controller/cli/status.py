@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 EPILOG = "Examples: spillway status    spillway status --watch    spillway status -o wide    spillway status --json"
 WATCH_EVERY_S = 1.0
 STALE_AFTER_S = 5.0
-SECONDS_PER_DAY = 86_400.0
 
 
 class Output(StrEnum):
@@ -69,6 +68,7 @@ def status(
 def collect(settings: Settings, http: LocalHttp) -> dict[str, object]:
     """Everything `status` shows, as data."""
     from controller.cli.errors import CliError
+    from controller.cli.status_books import books_of
     from controller.cli.wiring import open_fleet
 
     view = open_fleet(settings).last()
@@ -92,7 +92,7 @@ def collect(settings: Settings, http: LocalHttp) -> dict[str, object]:
         "gateway_up": metrics is not None,
         "pools": [pool_row(pool, settings, metrics) for pool in ordered(view, settings)],
         "providers": provider_rows(settings),
-        "spend_today": spend_today(settings, now_s),
+        **books_of(settings, now_s),
     }
 
 
@@ -182,27 +182,6 @@ def provider_rows(settings: Settings) -> list[dict[str, object]]:
         }
         for name, provider in settings.providers.items()
     ]
-
-
-def spend_today(settings: Settings, now_s: float) -> dict[str, object] | None:
-    """Requests and money since midnight UTC; None when there is no ledger yet."""
-    from controller.cli.wiring import open_ledger_reader
-    from controller.core.money import usd
-
-    reader = open_ledger_reader(settings)
-    if reader is None:
-        return None
-    try:
-        today = reader.totals(by="day", since_s=now_s - now_s % SECONDS_PER_DAY)
-    finally:
-        reader.close()
-    return {
-        "requests": sum(row.requests for row in today),
-        "spilled": sum(row.spilled for row in today),
-        "simulated": sum(row.simulated for row in today),
-        "bought_usd": usd(sum(row.bought_nanousd for row in today)),
-        "own_usd": usd(sum(row.own_nanousd for row in today)),
-    }
 
 
 def _show(document: dict[str, object], shape: Output | None) -> None:

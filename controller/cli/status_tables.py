@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 Row = Mapping[str, object]
 POOL_COLUMNS = ("NAME", "READY", "DESIRED", "WARMING", "ROUTING", "SPILL%", "SAT%", "AGE")  # within 80 characters
 WIDE_COLUMNS = ("IN-FLIGHT", "SPILLED", "DRAINING", "MODEL")
+TENANT_COLUMNS = ("TENANT", "REQUESTS/MIN", "TOKENS/MIN", "USD TODAY", "USD THIS MONTH")
 UNKNOWN = "<unknown>"
 NONE = "<none>"
 AGE_WORDS = "AGE: of the routing; of the oldest replica where the routing never changed"
@@ -35,6 +36,12 @@ def status_view(document: Row, *, wide: bool = False) -> RenderableType:
     parts += [Text(line, style="dim") for line in _notes(pools)]
     parts += [Text(line, style="dim") for row in pools for line in _pool_words(row)]
     parts += [Text("\nProviders"), aligned(("NAME", "STATE", "ADDRESS"), _provider_cells(document))]
+    tenants = cast("Sequence[Row]", document["tenants"])
+    if tenants:
+        parts += [
+            Text("\nTenants, used of their limits"),
+            aligned(TENANT_COLUMNS, [_tenant_cells(row) for row in tenants]),
+        ]
     parts.append(_spend(cast("Row | None", document["spend_today"])))
     return Group(*parts)
 
@@ -126,6 +133,19 @@ def _provider_cells(document: Row) -> list[list[str]]:
     rows = cast("Sequence[Row]", document["providers"])
     lacking = {row["name"]: f"no key: {row['api_key_env']}" for row in rows if row["state"] == "no key"}
     return [[str(row["name"]), lacking.get(row["name"], str(row["state"])), str(row["base_url"])] for row in rows]
+
+
+def _tenant_cells(row: Row) -> list[str]:
+    minute = [
+        _of(row["requests_this_minute"], row["requests_per_min"]),
+        _of(row["tokens_this_minute"], row["tokens_per_min"]),
+    ]
+    money = ((row["bought_today_usd"], row["usd_per_day"]), (row["bought_this_month_usd"], row["usd_per_month"]))
+    return [str(row["tenant"]), *minute, *(_of(f"{bought:.4f}", limit) for bought, limit in money)]
+
+
+def _of(used: object, limit: object) -> str:
+    return f"{used} of {limit}" if limit is not None else str(used)
 
 
 def _spend(spend: Row | None) -> RenderableType:

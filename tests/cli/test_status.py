@@ -17,11 +17,13 @@ from published import fleet, publish, replica
 from published import run as run_command
 from typer.testing import Result
 
+from controller.adapters.limit_rows import LimitRows
 from controller.cli import status
 from controller.cli.errors import EXIT_FAILED, EXIT_USAGE, CliError
 from controller.cli.output import aligned, console, table
 from controller.cli.status_tables import age_words
 from controller.core.fleet import Pin, PoolView, RoutingMode
+from controller.core.rate_limits import Amounts, LimitMove, minute_of
 from controller.telemetry.gateway_metrics import GatewayMetrics, registry_of, render
 from tests.adapters.ledger_values import open_store, unlimited
 
@@ -224,6 +226,35 @@ def test_an_empty_ledger_is_no_spend(tmp_path: Path) -> None:
     assert "Spend today: no ledger yet" in run(tmp_path).stdout
     open_store(tmp_path / "spillway.db", tmp_path, unlimited).close()
     assert "0 requests, 0 spilled, 0 simulated; bought $0.0000" in run(tmp_path).stdout
+
+
+def test_tenants_with_limits_are_told_how_much_is_used(tmp_path: Path) -> None:
+    """Those that are named, and those that used something; this minute's requests and tokens, and money."""
+    (tmp_path / "spillway.yaml").write_text(
+        "tenants:\n  '*': {requests_per_min: 60}\n  acme: {tokens_per_min: 9000, usd_per_day: 5}\n"
+        "  free: {requests_per_min: null, priority: batch}\n"
+    )
+    publish(tmp_path, fleet())
+    rows, minute, wish = LimitRows(tmp_path / "spillway.db"), minute_of(time.time()), Amounts(requests=7, tokens=80)
+    rows.move_now(
+        [
+            LimitMove(tenant=tenant, minute=now, wish=wish, requests_limit=60, tokens_limit=None)
+            for tenant in ("guest", "free")
+            for now in (minute, minute + 1)
+        ]
+    )
+    rows.close()
+    below = run(tmp_path).stdout.partition("Tenants, used of their limits")[2]
+    told = [cells(line.strip()) for line in below.splitlines()]
+    assert told[1:4] == [
+        ["TENANT", "REQUESTS/MIN", "TOKENS/MIN", "USD TODAY", "USD THIS MONTH"],
+        ["acme", "0 of 60", "0 of 9000", "0.0000 of 5", "0.0000"],
+        ["guest", "7 of 60", "80", "0.0000", "0.0000"],
+    ]
+    data = json.loads(run(tmp_path, "--json").stdout)["data"]["tenants"]
+    assert [(row["tenant"], row["requests_this_minute"], row["usd_per_day"]) for row in data] == [
+        ("acme", 0, "5"), ("guest", 7, None),
+    ]  # fmt: skip
 
 
 def test_pools_come_in_the_order_of_the_configuration(tmp_path: Path) -> None:

@@ -1,0 +1,76 @@
+"""What `spillway status` tells out of the database: today's spend, and how near each tenant is to its limits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from controller.core.money import usd
+
+if TYPE_CHECKING:
+    from controller.adapters.ledger_reader import LedgerReader
+    from controller.config.settings import Settings
+    from controller.core.tenants import TenantPolicy
+
+SECONDS_PER_DAY = 86_400.0
+
+
+def books_of(settings: Settings, now_s: float) -> dict[str, object]:
+    """`spend_today`, None when there is no ledger yet, and `tenants`."""
+    from controller.cli.wiring import open_ledger_reader
+
+    reader = open_ledger_reader(settings)
+    if reader is None:
+        return {"spend_today": None, "tenants": []}
+    try:
+        return {"spend_today": _spend_today(reader, now_s), "tenants": _tenants(settings, reader, now_s)}
+    finally:
+        reader.close()
+
+
+def _spend_today(reader: LedgerReader, now_s: float) -> dict[str, object]:
+    """Requests and money since midnight UTC."""
+    today = reader.totals(by="day", since_s=now_s - now_s % SECONDS_PER_DAY)
+    return {
+        "requests": sum(row.requests for row in today),
+        "spilled": sum(row.spilled for row in today),
+        "simulated": sum(row.simulated for row in today),
+        "bought_usd": usd(sum(row.bought_nanousd for row in today)),
+        "own_usd": usd(sum(row.own_nanousd for row in today)),
+    }
+
+
+def _tenants(settings: Settings, reader: LedgerReader, now_s: float) -> list[dict[str, object]]:
+    """Tenants with a limit that are named in the configuration or have used something of late, and how much of it."""
+    from controller.core.rate_limits import Amounts, minute_of
+    from controller.core.tenants import EVERYONE, policy_of
+    from controller.routing.budget import SpendRow
+
+    if not settings.tenants:
+        return []
+    granted, spent = reader.granted(minute_of(now_s)), reader.spend(now_s)
+    rows: list[dict[str, object]] = []
+    for name in sorted({*settings.tenants, *granted, *spent} - {EVERYONE}):
+        policy = policy_of(settings.tenants, name)
+        if not _is_limited(policy):
+            continue
+        minute = granted.get(name, Amounts())
+        day, month = spent.get(name, (SpendRow(), SpendRow()))
+        rows.append(
+            {
+                "tenant": name,
+                "requests_per_min": policy.requests_per_min,
+                "requests_this_minute": minute.requests,
+                "tokens_per_min": policy.tokens_per_min,
+                "tokens_this_minute": minute.tokens,
+                "usd_per_day": policy.usd_per_day,
+                "bought_today_usd": usd(day.spent_nanousd),
+                "usd_per_month": policy.usd_per_month,
+                "bought_this_month_usd": usd(month.spent_nanousd),
+            }
+        )
+    return rows
+
+
+def _is_limited(policy: TenantPolicy) -> bool:
+    limits = (policy.requests_per_min, policy.tokens_per_min, policy.usd_per_day, policy.usd_per_month)
+    return any(limit is not None for limit in limits)
