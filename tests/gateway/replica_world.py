@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from random import Random
 
@@ -52,6 +52,12 @@ class _Response:
             await self._engine.pause(self._engine.ttft_s if self._first else self._engine.gap_s)
         self._first = False
         return self._pieces.pop(0)
+
+    async def pump(self, take: Callable[[bytes], bool]) -> bool:
+        while chunk := await self.read():
+            if not take(chunk):
+                return True
+        return False
 
     async def close(self, *, finished: bool = False) -> None:
         self._pieces = []

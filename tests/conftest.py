@@ -1,0 +1,13 @@
+"""Logs of code under test are plain lines: rich tracebacks print every local, for minutes where worlds are large."""
+
+from __future__ import annotations
+
+import structlog
+
+structlog.configure(
+    processors=[
+        structlog.processors.add_log_level,
+        structlog.processors.format_exc_info,
+        structlog.processors.JSONRenderer(),
+    ]
+)
