@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import structlog
 
 structlog.configure(
@@ -9,5 +11,6 @@ structlog.configure(
         structlog.processors.add_log_level,
         structlog.processors.format_exc_info,
         structlog.processors.JSONRenderer(),
-    ]
+    ],
+    logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),  # of the moment: stdout is for data
 )
