@@ -11,6 +11,8 @@ from controller.config.settings import Settings
 from controller.core.errors import ConfigError, Problem
 from controller.core.pools import Pool
 
+NO_HOST = "none.invalid"  # an empty list would let vLLM fetch from anywhere
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Launch:
@@ -64,7 +66,9 @@ def vllm_command(settings: Settings, pool: Pool, launch: Launch, environ: Mappin
         flags["--quantization"] = engine.weights
     interpreter = environ.get("SPILLWAY_VLLM_PYTHON", python)
     extra = shlex.split(environ.get("SPILLWAY_VLLM_ARGS", ""))
-    return [interpreter, "-m", "vllm.entrypoints.openai.api_server", *_flat(flags), *extra]
+    media = sorted(settings.gateway.media_hosts) or [NO_HOST]
+    server = [interpreter, "-m", "vllm.entrypoints.openai.api_server"]
+    return [*server, *_flat(flags), "--allowed-media-domains", *media, *extra]
 
 
 def check_model_dirs(settings: Settings) -> None:

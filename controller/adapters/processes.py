@@ -40,6 +40,7 @@ HOST = "127.0.0.1"
 KILL_AFTER_S = 10.0
 LOST_AFTER_FAILED_CHECKS = 5
 WARMING_DEADLINE_FACTOR = 4.0  # of the expected cold start, plus a minute: slower than that is stuck
+ENGINE_KEY = "VLLM_API_KEY"  # where vLLM looks for the key that its callers must show
 SECRET_SUFFIXES = ("_API_KEY", "_TOKEN", "_SECRET")
 
 Engine = Literal["sim", "vllm"]
@@ -55,12 +56,14 @@ class LocalProcesses:
         engine: Engine = "sim",
         python: str = sys.executable,
         environ: Mapping[str, str] | None = None,
+        engine_key: str | None = None,
     ) -> None:
         if engine == "vllm":
             check_model_dirs(settings)
         self._settings = settings
         self._engine: Engine = engine
         self._python = python
+        self._engine_key = engine_key
         self._environ = dict(os.environ if environ is None else environ)
         self._records = ReplicaRecords(settings.state_dir)
         self._children: dict[str, subprocess.Popen[bytes]] = {}
@@ -146,8 +149,13 @@ class LocalProcesses:
                 stdout=sink,
                 stderr=sink,
                 start_new_session=True,
-                env={name: value for name, value in self._environ.items() if not name.endswith(SECRET_SUFFIXES)},
+                env=self._engine_environ(),
             )
+
+    def _engine_environ(self) -> dict[str, str]:
+        """No secret of ours but the key that callers of the engine must show."""
+        kept = {name: value for name, value in self._environ.items() if not name.endswith(SECRET_SUFFIXES)}
+        return kept if self._engine_key is None else {**kept, ENGINE_KEY: self._engine_key}
 
     def _find(self, replica_id: str) -> ReplicaRecord | None:
         return next((record for record in self._records.load() if record.replica_id == replica_id), None)

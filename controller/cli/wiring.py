@@ -161,6 +161,13 @@ def private_hosts(settings: Settings) -> frozenset[str]:
     return frozenset(host for host in hosts if host is not None)
 
 
+def engine_key(settings: Settings, environ: Mapping[str, str]) -> str:
+    """What engines ask their callers for: `SPILLWAY_ENGINE_KEY`, else a secret of the state folder's own."""
+    from controller.adapters.peppers import load_pepper
+
+    return environ.get("SPILLWAY_ENGINE_KEY") or load_pepper(settings.state_dir / "engine.key").hex()
+
+
 def build_gateway(settings: Settings, environ: Mapping[str, str] | None = None) -> Service:
     """The data plane with its adapters."""
     from controller.adapters.aiohttp_upstream import AiohttpUpstream
@@ -183,6 +190,7 @@ def build_gateway(settings: Settings, environ: Mapping[str, str] | None = None) 
         external=AiohttpUpstream(private_hosts=private_hosts(settings)),
         provider_keys={name: variables.get(provider.api_key_env, "") for name, provider in settings.providers.items()},
         usable_providers=usable_providers(settings, variables),
+        engine_key=engine_key(settings, variables),
         clock=clock,
     )
 
@@ -206,7 +214,12 @@ def build_controller(settings: Settings, engine: str, environ: Mapping[str, str]
     admin_url = f"http://{settings.gateway.host}:{settings.gateway.admin_port}"
     return ControlLoop(
         settings,
-        platform=LocalProcesses(settings, engine="vllm" if engine == "vllm" else "sim", environ=environ),
+        platform=LocalProcesses(
+            settings,
+            engine="vllm" if engine == "vllm" else "sim",
+            environ=environ,
+            engine_key=engine_key(settings, os.environ if environ is None else environ),
+        ),
         engines=EngineScraper(timeout_s),
         gateway=GatewayScraper(admin_url, timeout_s),
         spec=open_spec(settings),

@@ -42,6 +42,7 @@ def gateway_of(section: GatewaySection) -> GatewaySettings:
         port=section.port,
         admin_port=section.admin_port,
         drain_s=section.drain_s,
+        media_hosts=section.media_hosts,
         resume=section.resume,
         caps=Caps(**section.caps.model_dump()),
         timeouts=Timeouts(**section.timeouts.model_dump()),

@@ -29,6 +29,14 @@ Endpoint = Annotated[
     str,
     Field(pattern=rf"^{ENDPOINT}(/v1)?/?$", max_length=300, description="http://host:port, with or without /v1"),
 ]
+Host = Annotated[
+    str,
+    Field(
+        pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)+$",
+        max_length=253,
+        description="a host name in lower case, with a dot in it",
+    ),
+]
 Seconds = Annotated[float, Field(strict=True, gt=0, le=86_400)]
 
 
@@ -68,6 +76,7 @@ class GatewaySection(Section):
     port: Port = 8080
     admin_port: Port = 8081
     drain_s: Annotated[float, Field(strict=True, ge=0, le=3600)] = 30.0
+    media_hosts: frozenset[Host] = frozenset()
     resume: Annotated[bool, Field(strict=True)] = False
     caps: CapsSection = CapsSection()
     timeouts: TimeoutsSection = TimeoutsSection()

@@ -46,6 +46,7 @@ class GatewaySettings:
     port: int = 8080
     admin_port: int = 8081
     drain_s: float = 30.0
+    media_hosts: frozenset[str] = frozenset()  # own engines may fetch images from these
     resume: bool = False  # continue a stream on another replica when its own one dies
     caps: Caps = field(default_factory=Caps)
     timeouts: Timeouts = field(default_factory=Timeouts)

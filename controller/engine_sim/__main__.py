@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 
 import structlog
@@ -27,7 +28,7 @@ async def run(options: EngineOptions) -> None:
         return
     faults, book = Faults(), UsageBook()
     engine = Engine(options.setup, faults)
-    app = EngineApp(options.model, engine, faults, book)
+    app = EngineApp(options.model, engine, faults, book, os.environ.get("VLLM_API_KEY"))
 
     def save() -> None:
         if options.usage_file is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
@@ -23,6 +24,7 @@ from controller.engine_sim.web import CallerLeft, Exchange, Receive, Scope, Send
 VERSION = "0.32.0+simulated"
 SIMULATED = (b"x-spillway-simulated", b"true")
 _EMBEDDING_DIMENSIONS = 64
+GUARDED = "/v1"  # what vLLM asks its key for
 _METRICS_TYPE = (b"content-type", b"text/plain; version=1.0.0; charset=utf-8")
 
 log = structlog.get_logger(__name__)
@@ -32,7 +34,10 @@ Handler = Callable[[Exchange], Awaitable[None]]
 class EngineApp:
     """Routes by exact path, as the raw request has it."""
 
-    def __init__(self, model: Model, engine: Engine, faults: Faults, book: UsageBook) -> None:
+    def __init__(
+        self, model: Model, engine: Engine, faults: Faults, book: UsageBook, api_key: str | None = None
+    ) -> None:
+        self._bearer = None if api_key is None else f"Bearer {api_key}"
         self._model = model
         self._engine = engine
         self._faults = faults
@@ -65,8 +70,13 @@ class EngineApp:
             await exchange.json({"detail": "Not Found"}, 404)
         elif scope["method"] != method:
             await exchange.json({"detail": "Method Not Allowed"}, 405, [(b"allow", method.encode())])
+        elif self._bearer is not None and scope["path"].startswith(GUARDED) and not self._knows(exchange):
+            await exchange.json({"error": "Unauthorized"}, 401)
         else:
             await self._answer(exchange, handler)
+
+    def _knows(self, exchange: Exchange) -> bool:
+        return hmac.compare_digest(exchange.header(b"authorization") or "", self._bearer or "")
 
     async def _answer(self, exchange: Exchange, handler: Handler) -> None:
         try:

@@ -67,6 +67,7 @@ class Gateway:
         own: Upstream,
         external: Upstream,
         provider_keys: Mapping[str, str],
+        engine_key: str | None = None,
         usable_providers: frozenset[str],
         clock: Clock,
     ) -> None:
@@ -101,7 +102,14 @@ class Gateway:
         )
         metrics = self.metrics
         self.rate_limits = RateLimits(settings.tenants, limits, clock, metrics)
-        destinations = Destinations(own=own, external=external, provider_keys=provider_keys, metrics=metrics)
+        destinations = Destinations(
+            own=own,
+            external=external,
+            provider_keys=provider_keys,
+            metrics=metrics,
+            engine_key=engine_key,
+            media_hosts=settings.gateway.media_hosts,
+        )
         self._meter = Meter(ledger, metrics, destinations, clock)
         self._admission = Admission(
             self.pools,

@@ -51,6 +51,7 @@ class Decoded:
     native_only: str | None = None
     dropped: tuple[str, ...] = ()
     asked: Document | None = None
+    part_kinds: frozenset[str] = frozenset()  # of content parts in chat messages
     resume: bool | None = None  # the caller's word on going on elsewhere when a stream's engine dies
 
 
@@ -126,12 +127,13 @@ def _check_common(document: Document, caps: Caps) -> tuple[bool, bool, int]:
 class _Counter:
     """Sums up what the messages hold."""
 
-    __slots__ = ("images", "text_bytes", "texts")
+    __slots__ = ("images", "kinds", "text_bytes", "texts")
 
     def __init__(self) -> None:
         self.text_bytes = 0
         self.images = 0
         self.texts: list[str] = []
+        self.kinds: set[str] = set()
 
     def text(self, text: str) -> None:
         """Count one text."""
@@ -144,6 +146,9 @@ class _Counter:
             raise wrong(where, f"`{where}` must be a list of objects")
         kind = part.get("type")
         text = part.get("text")
+        if kind is not None and not isinstance(kind, str):
+            raise wrong(f"{where}.type", f"`{where}.type` must be a string")
+        self.kinds.add(kind or "text")
         if kind in ("image_url", "input_image", "image"):
             self.images += 1
         elif isinstance(text, str):
@@ -296,5 +301,6 @@ def with_facts(
         native_only=native_only,
         dropped=dropped,
         asked=asked,
+        part_kinds=frozenset(counter.kinds),
         resume=wishes.resume(headers),
     )

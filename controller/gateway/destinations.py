@@ -18,6 +18,7 @@ from controller.gateway.dialects import count_tokens, messages_native
 from controller.gateway.dialects.caller import Caller
 from controller.gateway.dialects.messages_native import MessagesRelay
 from controller.gateway.dialects.translated_stream import TranslatedStream
+from controller.gateway.media import check_parts
 from controller.gateway.openai_wire import OpenAIStream
 from controller.gateway.ports import Upstream
 from controller.gateway.resumable_stream import ResumableStream
@@ -63,6 +64,7 @@ class Destination:
     price: TokenPrice
     labels: tuple[tuple[bytes, bytes], ...]
     refuses: frozenset[Feature] = frozenset()
+    media_hosts: frozenset[str] = frozenset()  # that own engines may fetch from
 
     def body(self, decoded: Decoded, temperature: float | None) -> bytes:
         """The request in this target's words; NotTranslatable when it has none for it."""
@@ -73,6 +75,8 @@ class Destination:
             if decoded.native is not None:
                 return messages_native.request_body(decoded, decoded.native, self.model, temperature=wanted)
             return anthropic_wire.request_body(decoded, self.model, temperature=wanted, refuses=self.refuses)
+        if decoded.part_kinds:
+            check_parts(decoded.document, decoded.part_kinds, self.media_hosts, is_own=self.is_own)
         return openai_wire.request_body(
             decoded, self.model, is_own=self.is_own, temperature=wanted, refuses=self.refuses
         )
@@ -146,8 +150,17 @@ class Destinations:
     """All targets ever used, by model and operation; bounded by the catalogue."""
 
     def __init__(
-        self, *, own: Upstream, external: Upstream, provider_keys: Mapping[str, str], metrics: GatewayMetrics
+        self,
+        *,
+        own: Upstream,
+        external: Upstream,
+        provider_keys: Mapping[str, str],
+        metrics: GatewayMetrics,
+        engine_key: str | None = None,
+        media_hosts: frozenset[str] = frozenset(),
     ) -> None:
+        self._engine_key = engine_key
+        self._media_hosts = media_hosts
         self._own = own
         self._external = external
         self._keys = provider_keys
@@ -182,6 +195,7 @@ class Destinations:
             metrics=self._metrics.target(target.name, is_own=provider is None),
             price=TokenPrice(target.model.price),
             labels=tuple(labels),
+            media_hosts=self._media_hosts,
             refuses=target.model.refuses if provider is None else target.model.refuses | provider.refuses,
         )
 
@@ -189,7 +203,7 @@ class Destinations:
         """A provider's key goes to that provider's configured address and nowhere else."""
         provider = target.provider
         if provider is None:
-            return ()
+            return () if self._engine_key is None else (("authorization", f"Bearer {self._engine_key}"),)
         key = "simulated" if provider.simulated else self._keys.get(provider.name, "")
         if provider.dialect is Dialect.ANTHROPIC:
             return (("x-api-key", key), ("anthropic-version", anthropic_wire.VERSION))

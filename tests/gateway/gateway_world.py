@@ -191,6 +191,7 @@ class World:
     keys: MemoryKeys = field(default_factory=MemoryKeys)
     limits: MemoryLimits = field(default_factory=MemoryLimits)
     feed: SetFleet = field(default_factory=lambda: SetFleet(fleet(replica("r1"))))
+    engine_key: str | None = None
     gateway: Gateway = field(init=False)
 
     def __post_init__(self) -> None:
@@ -206,6 +207,7 @@ class World:
             provider_keys={"openai": "sk-secret"},
             usable_providers=frozenset(self.settings.providers),
             clock=LoopClock(),
+            engine_key=self.engine_key,
         )
 
     async def ask(self, fields: object = None, *, body: bytes | None = None, **options: Any) -> Heard:
