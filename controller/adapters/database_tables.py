@@ -124,3 +124,15 @@ holder = Table(  # the processes that hold reservations; one that is not seen an
     Column("process_started_s", Float, nullable=False),
     Column("seen_at_s", Float, nullable=False),
 )
+
+idempotency_key = Table(  # keyed digests: who answers the request under a key, and until when nobody else does
+    "idempotency_key",
+    metadata,
+    Column("key", LargeBinary, primary_key=True),  # of tenant and key
+    Column("digest", LargeBinary, nullable=False),  # of the request
+    Column("holder", Text, nullable=False),
+    Column("nonce", LargeBinary, nullable=False),
+    Column("finished", Boolean, nullable=False),
+    Column("expires_at_s", Float, nullable=False),
+)
+Index("idempotency_key_expires_at_s", idempotency_key.c.expires_at_s)

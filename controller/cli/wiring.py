@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     from controller.adapters.fleet_file import FleetFile
+    from controller.adapters.idempotency_claims import IdempotencyClaims
     from controller.adapters.key_store import KeySnapshot, KeyTable
     from controller.adapters.ledger_reader import LedgerReader
     from controller.adapters.ledger_store import LedgerStore
@@ -146,6 +147,13 @@ def open_limit_rows(settings: Settings) -> LimitRows:
     return LimitRows(database_place(settings))
 
 
+def open_idempotency_claims(settings: Settings) -> IdempotencyClaims:
+    """Who answers the requests under which Idempotency-Keys."""
+    from controller.adapters.idempotency_claims import IdempotencyClaims
+
+    return IdempotencyClaims(database_place(settings))
+
+
 def open_ledger_reader(settings: Settings) -> LedgerReader | None:
     """A reader on the ledger, or None when there is no database yet."""
     from controller.adapters.ledger_reader import open_reader
@@ -179,12 +187,13 @@ def build_gateway(settings: Settings, environ: Mapping[str, str] | None = None) 
 
     variables = os.environ if environ is None else environ
     fleet, keys, ledger, clock = open_fleet(settings), open_key_snapshot(settings), open_ledger(settings), SystemClock()
-    limits = open_limit_rows(settings)
+    limits, claims = open_limit_rows(settings), open_idempotency_claims(settings)
     gateway = Gateway(
         settings,
         keys=keys,
         ledger=ledger,
         limits=limits,
+        claims=claims,
         fleet=fleet,
         own=H1Upstream(),
         external=AiohttpUpstream(private_hosts=private_hosts(settings)),
@@ -196,6 +205,7 @@ def build_gateway(settings: Settings, environ: Mapping[str, str] | None = None) 
 
     def close() -> None:
         limits.close()
+        claims.close()
         ledger.close()
         keys.close()
 

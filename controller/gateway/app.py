@@ -27,17 +27,20 @@ from controller.gateway.destinations import Destinations
 from controller.gateway.dialects.messages_caller import MESSAGES_CALLER
 from controller.gateway.dialects.openai_caller import OPENAI_CALLER
 from controller.gateway.dispatch import Dispatcher
-from controller.gateway.exchange import CALLER_LEFT, Exchange
+from controller.gateway.exchange import Exchange
 from controller.gateway.guard import Alarms, CallerLeft, Guard
 from controller.gateway.headers import refusal_headers
+from controller.gateway.idempotency import Idempotency
+from controller.gateway.idempotent_answers import IdempotentAnswers
 from controller.gateway.loads import Loads
 from controller.gateway.metering import Meter
 from controller.gateway.model_list import ModelList
 from controller.gateway.open_answers import OpenAnswers
 from controller.gateway.own_pools import OwnPools
-from controller.gateway.ports import Clock, FleetFeed, KeyStore, Ledger, LimitRows, Line, Upstream
+from controller.gateway.ports import Clock, FleetFeed, IdempotencyClaims, KeyStore, Ledger, LimitRows, Line, Upstream
 from controller.gateway.rate_headers import rate_headers
 from controller.gateway.rate_limits import RateLimits
+from controller.gateway.recording import RecordedLine
 from controller.gateway.refusals import gateway_full, internal, slow_body, wrong_method
 from controller.gateway.request_body import BODY_S, is_worth_reading, read_body
 from controller.gateway.resume import Resumer
@@ -63,6 +66,7 @@ class Gateway:
         keys: KeyStore,
         ledger: Ledger,
         limits: LimitRows,
+        claims: IdempotencyClaims,
         fleet: FleetFeed,
         own: Upstream,
         external: Upstream,
@@ -144,6 +148,14 @@ class Gateway:
             salts=CacheSalts(keys.pepper),
             may_resume=settings.gateway.resume,
         )
+        self._idempotency = Idempotency(
+            IdempotentAnswers(claims, clock, pepper=keys.pepper, idle_s=timeouts.idle_s, heard=metrics.idempotent),
+            door=self._door,
+            answer=self._serve,
+            request_id=self.request_id,
+            refused=metrics.refused,
+            body_bytes=self._caps.body_bytes,
+        )
         for name in settings.pools:
             metrics.target(name, is_own=True)
 
@@ -165,6 +177,8 @@ class Gateway:
     async def aclose(self) -> None:
         """Afterwards no connection to an upstream is open."""
         self._watch.close()
+        self.abort()  # answers that nobody listens to are still under way
+        await self._idempotency.aclose()
         for upstream in self._upstreams:
             await upstream.aclose()
 
@@ -212,6 +226,9 @@ class Gateway:
 
     async def _serve(self, route: Route, line: Line) -> None:
         clock, headers = self._clock, dict(line.headers)
+        if b"idempotency-key" in headers and not isinstance(line, RecordedLine):
+            await self._idempotency.serve(route, headers, line)
+            return
         request_id = self.request_id()
         exchange = Exchange(
             request_id=request_id,
@@ -228,7 +245,7 @@ class Gateway:
         except RequestError as error:
             exchange.error = exchange.error or error.message
             if isinstance(error, KeyRevoked):
-                self._bill_unheard(exchange)
+                self._meter.bill_unheard(exchange)
             else:
                 exchange.usage = None
             if not exchange.started:
@@ -238,7 +255,7 @@ class Gateway:
                     extra.append((b"connection", b"close"))
                 send_error(line, error, exchange.caller, exchange.header_id, extra)
         except CallerLeft:
-            self._left(exchange)
+            self._meter.left(exchange)
         except Exception:
             log.exception("request_failed", request_id=request_id)
             exchange.status, exchange.error = 500, "internal error"
@@ -248,18 +265,6 @@ class Gateway:
         finally:
             metrics.in_flight -= 1
             self._meter.finish(exchange)
-
-    def _left(self, exchange: Exchange) -> None:
-        """Nobody hears the answer."""
-        exchange.status, exchange.error = CALLER_LEFT, "the caller left"
-        self._bill_unheard(exchange)
-
-    def _bill_unheard(self, exchange: Exchange) -> None:
-        """What was bought is billed although nobody heard it, as an estimate."""
-        profile = exchange.profile if exchange.classified else None
-        if profile is not None and exchange.bought and exchange.usage is None:
-            self._meter.estimate(exchange, output_tokens=0 if profile.stream else profile.output_tokens_estimate)
-            self._meter.price_target(exchange)
 
     async def _answer(self, exchange: Exchange, headers: HeaderMap, line: Line) -> None:
         exchange.key = key = self._door.admit(credential(headers))

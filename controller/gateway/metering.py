@@ -51,6 +51,18 @@ class Meter:
         if exchange.target is not None:
             self.price(exchange, self._destinations.of(exchange.target, exchange.operation))
 
+    def left(self, exchange: Exchange) -> None:
+        """Nobody hears the answer."""
+        exchange.status, exchange.error = CALLER_LEFT, "the caller left"
+        self.bill_unheard(exchange)
+
+    def bill_unheard(self, exchange: Exchange) -> None:
+        """What was bought is billed although nobody heard it, as an estimate."""
+        profile = exchange.profile if exchange.classified else None
+        if profile is not None and exchange.bought and exchange.usage is None:
+            self.estimate(exchange, output_tokens=0 if profile.stream else profile.output_tokens_estimate)
+            self.price_target(exchange)
+
     def finish(self, exchange: Exchange) -> None:
         """Afterwards the request is in the ledger and every counter; one never understood only counts as refused."""
         target, usage = exchange.target, exchange.usage

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from controller.core.fleet import FleetView
+from controller.core.idempotency import Claim
 from controller.core.keys import KeyRecord
 from controller.core.ledger import LedgerEntry, Reservation, Verdict
 from controller.core.rate_limits import LimitMove, LimitRow
@@ -155,6 +156,25 @@ class LimitRows(Protocol):
 
     async def move(self, moves: Sequence[LimitMove]) -> Sequence[LimitRow]:
         """What became of each, in their order; LimitsUnavailable when that is not known."""
+        ...
+
+
+class IdempotencyClaims(Protocol):
+    """Who answers the requests under which keys, of all gateways; ClaimsUnavailable when that is not known.
+
+    `key` and `digest` are keyed digests of tenant and key, and of the request; `nonce` names one claim.
+    """
+
+    async def claim(self, key: bytes, digest: bytes, nonce: bytes, *, now_s: float, expires_at_s: float) -> Claim:
+        """Whether it is ours to answer until then; one of ours that was not finished is taken anew."""
+        ...
+
+    async def finish(self, key: bytes, nonce: bytes, *, expires_at_s: float) -> None:
+        """It was answered: nobody answers it again until then."""
+        ...
+
+    async def release(self, key: bytes, nonce: bytes) -> None:
+        """It was not: the key is free."""
         ...
 
 

@@ -30,6 +30,7 @@ SPILLED = "spillway_spilled_requests_total"
 ATTEMPTS = "spillway_attempts_total"
 SPEND = "spillway_spend_usd_total"
 RATE_LIMITED = "spillway_rate_limited_total"
+IDEMPOTENT = "spillway_idempotent_requests_total"
 CLIENT_LEFT = "spillway_client_disconnects_total"
 DRAINING = "spillway_draining"
 QUEUE_DEPTH = "spillway_queue_depth"
@@ -131,6 +132,7 @@ class GatewayMetrics(Collector):
         self.replica_in_flight = replica_in_flight
         self.loop_lag = Histogram(LOOP_LAG_BUCKETS_S)
         self.tasks: Callable[[], int] = lambda: 0
+        self.idempotent: dict[str, int] = {}  # by what became of them
         self.limited: dict[tuple[str, str], int] = {}  # by tenant and kind of limit
         self._tenants = BoundedLabel()
 
@@ -252,6 +254,10 @@ class GatewayMetrics(Collector):
         for budget, count in list(self.retries.items()):
             ours.add_metric([budget], count)
         yield ours
+        copies = CounterMetricFamily(IDEMPOTENT, "Requests with an Idempotency-Key", labels=["outcome"])
+        for outcome, count in list(self.idempotent.items()):
+            copies.add_metric([outcome], count)
+        yield copies
 
 
 def registry_of(*collectors: Collector) -> CollectorRegistry:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from controller.config.settings import Caps
 from controller.core.errors import UpstreamError
 from controller.core.fleet import FleetView, PoolView, Replica, ReplicaState
+from controller.core.idempotency import Claim, ClaimsUnavailable
 from controller.core.keys import KeyRecord, key_digest
 from controller.core.ledger import LedgerEntry, Reservation, Verdict
 from controller.core.models import Capability, Dialect, Model, Provider
@@ -261,3 +262,40 @@ def cut(wire: bytes, places: Sequence[int]) -> list[bytes]:
 
 
 places = st.lists(st.integers(0, 10_000), max_size=8)
+
+
+@dataclass
+class MemoryClaims:
+    """Claims on keys in memory, for any number of gateways; `down`: out of reach."""
+
+    rows: dict[bytes, tuple[bytes, bytes, bool, float]] = field(
+        default_factory=dict
+    )  # digest, nonce, finished, expires
+    down: bool = False
+
+    async def claim(self, key: bytes, digest: bytes, nonce: bytes, *, now_s: float, expires_at_s: float) -> Claim:
+        """As the database does, for gateways that are all others to each other."""
+        await self._answer()
+        held = self.rows.get(key)
+        if held is not None and held[3] > now_s:
+            return Claim.TAKEN if held[0] == digest else Claim.REUSED
+        self.rows[key] = digest, nonce, False, expires_at_s
+        return Claim.GRANTED
+
+    async def finish(self, key: bytes, nonce: bytes, *, expires_at_s: float) -> None:
+        """It was answered."""
+        await self._answer()
+        digest, held, _, _ = self.rows[key]
+        assert held == nonce
+        self.rows[key] = digest, nonce, True, expires_at_s
+
+    async def release(self, key: bytes, nonce: bytes) -> None:
+        """It was not."""
+        await self._answer()
+        if self.rows[key][1] == nonce:
+            del self.rows[key]
+
+    async def _answer(self) -> None:
+        await asyncio.sleep(0.001)
+        if self.down:
+            raise ClaimsUnavailable("down")

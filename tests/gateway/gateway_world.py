@@ -18,6 +18,7 @@ from tests.gateway.gateway_builders import (
     HELLO,
     KEY,
     SECRET,
+    MemoryClaims,
     MemoryKeys,
     MemoryLedger,
     MemoryLimits,
@@ -190,6 +191,7 @@ class World:
     ledger: MemoryLedger = field(default_factory=MemoryLedger)
     keys: MemoryKeys = field(default_factory=MemoryKeys)
     limits: MemoryLimits = field(default_factory=MemoryLimits)
+    claims: MemoryClaims = field(default_factory=MemoryClaims)
     feed: SetFleet = field(default_factory=lambda: SetFleet(fleet(replica("r1"))))
     engine_key: str | None = None
     gateway: Gateway = field(init=False)
@@ -201,6 +203,7 @@ class World:
             keys=self.keys,
             ledger=self.ledger,
             limits=self.limits,
+            claims=self.claims,
             fleet=self.feed,
             own=self.own,
             external=self.external,

@@ -8,7 +8,7 @@ import pytest
 
 from controller.adapters import h1_engine_connection
 from controller.config.settings import Caps, GatewaySettings, Timeouts
-from controller.gateway import decode, request_body, sse
+from controller.gateway import decode, idempotency, idempotent_answers, request_body, sse
 from controller.web.h1_connection import Limits
 from tests.gateway import spoken_words
 
@@ -71,6 +71,11 @@ LIMITS = {
     "whole request": f"{TIMEOUTS.total_s:g} s",
     "drain on SIGTERM": f"{GatewaySettings().drain_s:g} s",
     "whole answer of an upstream": f"{h1_engine_connection.MAX_UNARY_BYTES // 2**20} MiB",
+    "`Idempotency-Key`": f"1 to {idempotency.KEY_BYTES} characters",
+    "answers kept for it": (
+        f"{idempotent_answers.KEPT_S:g} s, {idempotent_answers.KEPT_ANSWERS} answers, "
+        f"{idempotent_answers.KEPT_BYTES // 2**20} MiB, {idempotent_answers.ANSWER_BYTES // 2**20} MiB each"
+    ),
     "one event of a stream": f"{sse.MAX_EVENT_BYTES // 2**20} MiB",
 }
 
