@@ -21,7 +21,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from controller.core.errors import SpillwayError
 
-SCHEMA_VERSION = 5  # the newest file of migrations/versions
+SCHEMA_VERSION = 6  # the newest file of migrations/versions
 BUSY_TIMEOUT_MS = 5000
 OPEN_TIMEOUT_S = 10.0
 LOCK_POLL_S = 0.001

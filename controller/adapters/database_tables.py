@@ -68,6 +68,7 @@ ledger = Table(
     Column("stream", Boolean, nullable=False),
     Column("gpu_s", Float),
     Column("outcome_unknown", Boolean, nullable=False, server_default=false()),
+    Column("home_pool", Text),
 )
 Index("ledger_at_s", ledger.c.at_s)
 
@@ -102,6 +103,7 @@ reservation = Table(  # money set aside for purchases whose outcome is not known
     Column("spilled", Boolean, nullable=False),
     Column("simulated", Boolean, nullable=False),
     Column("stream", Boolean, nullable=False),
+    Column("home_pool", Text),
 )
 Index("reservation_expires_at_s", reservation.c.expires_at_s)
 Index("reservation_holder", reservation.c.holder)

@@ -30,6 +30,7 @@ COLUMNS: tuple[tuple[str, Kind, bool], ...] = (
     ("reason", "text", False), ("attempts", "whole", False), ("predicted_ttft_s", "real", True),
     ("ttft_s", "real", True), ("e2e_s", "real", False), ("gpu_s", "real", True), ("error", "text", True),
     ("outcome_unknown", "flag", False), ("simulated", "flag", False), ("stream", "flag", False),
+    ("home_pool", "text", True),
 )  # fmt: skip
 NAMES = tuple(name for name, _, _ in COLUMNS)
 

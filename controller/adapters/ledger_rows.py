@@ -105,12 +105,15 @@ def entry_row(entry: LedgerEntry) -> Row:
         entry.stream,
         entry.gpu_s,
         entry.outcome_unknown,
+        entry.home_pool,
     )
 
 
 def row_entry(row: Mapping[str, object] | RowMapping) -> LedgerEntry:
     """The entry again, from a row by column name."""
-    fields = {name: row[name] for name in _COLUMNS if name not in _NOT_FIELDS}
+    fields = {
+        name: row[name] for name in _COLUMNS if name in row and name not in _NOT_FIELDS
+    }  # an older journal lacks some
     kind, attempts = row["target_kind"], orjson.loads(str(row["attempts"]))
     return LedgerEntry(
         **fields,  # type: ignore[arg-type]  # our own columns back
@@ -161,6 +164,7 @@ def unknown_entry(held: Reservation) -> LedgerEntry:
         simulated=held.simulated,
         stream=held.stream,
         outcome_unknown=True,
+        home_pool=held.home_pool,
     )
 
 

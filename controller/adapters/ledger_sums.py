@@ -12,7 +12,7 @@ from controller.adapters.database_tables import ledger
 from controller.core.requests import TargetKind
 from controller.core.usage_check import UsageLine
 
-By = Literal["tenant", "key", "model", "target", "task", "day", "month"]
+By = Literal["tenant", "key", "model", "target", "pool", "task", "day", "month"]
 BYS: tuple[By, ...] = get_args(By)
 NO_GROUP = "<none>"
 
@@ -23,6 +23,7 @@ _COLUMNS: dict[str, ColumnElement[str | None]] = {
     "key": ledger.c.key_id,
     "model": ledger.c.model_key,
     "target": ledger.c.target,
+    "pool": ledger.c.home_pool,
     "task": ledger.c.task,
 }
 _FORMATS = {"day": ("%Y-%m-%d", "YYYY-MM-DD"), "month": ("%Y-%m", "YYYY-MM")}

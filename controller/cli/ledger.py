@@ -117,7 +117,7 @@ def _shown(total: LedgerTotal, by: tuple[By, ...]) -> dict[str, object]:
 
 
 def report(
-    by: str = typer.Option("target", help="any of tenant,key,model,target,task,day,month, with commas between"),
+    by: str = typer.Option("target", help="any of tenant,key,model,target,pool,task,day,month, with commas between"),
     *,
     since: str = SINCE,
     until: str = UNTIL,

@@ -121,6 +121,7 @@ def _lines(entry: LedgerEntry) -> list[tuple[str, str]]:
         ("asked for", f"{entry.requested_model}, {entry.operation}{', streamed' if entry.stream else ''}"),
         ("judged", f"task {entry.task or '<unset>'}, {entry.complexity}"),
         ("considered", " > ".join(entry.chain) or "<none>"),
+        ("belongs to", entry.home_pool or "<none>"),
         ("answered by", f"{entry.target or '<none>'}{kind}{', simulated' if entry.simulated else ''}"),
         ("model", f"{entry.model_key or '<none>'} ({entry.model_id or '<none>'})"),
         ("why", entry.reason + (", spilled" if entry.spilled else "")),
@@ -134,7 +135,7 @@ def _lines(entry: LedgerEntry) -> list[tuple[str, str]]:
         ("cost", _cost(entry)),
     ]
     if entry.replica_id is not None:
-        lines.insert(7, ("replica", entry.replica_id))
+        lines.insert(8, ("replica", entry.replica_id))
     return lines
 
 

@@ -55,6 +55,7 @@ class LedgerEntry:
     stream: bool
     gpu_s: float | None = None  # GPU seconds of own replicas, shared among the requests there; None: none used
     outcome_unknown: bool = False  # nobody was told how it ended: the cost is the estimate made beforehand
+    home_pool: str | None = None  # where the rules wanted it first; None: they wanted an external model
 
 
 @record
@@ -82,6 +83,7 @@ class Reservation:
     spilled: bool
     simulated: bool
     stream: bool
+    home_pool: str | None = None
 
 
 class Verdict(Enum):

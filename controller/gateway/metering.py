@@ -136,6 +136,7 @@ class Meter:
             simulated=exchange.simulated,
             stream=profile.stream,
             gpu_s=exchange.gpu_s,
+            home_pool=None if exchange.home is None else exchange.home.name,
         )
 
 

@@ -37,6 +37,7 @@ def reservation(exchange: Exchange, provider: str, destination: Destination, *, 
         spilled=exchange.home is not None,
         simulated=destination.simulated,
         stream=profile.stream,
+        home_pool=None if exchange.home is None else exchange.home.name,
     )
 
 

@@ -10,4 +10,5 @@ ROW: dict[str, object] = {
     "cached_input_tokens": 60, "output_tokens": 20, "usage_estimated": False, "cost_nanousd": 1_234, "spilled": True,
     "reason": 'pool full, "really"', "chain": "[]", "attempts": "[]", "predicted_ttft_s": None, "ttft_s": 0.3,
     "e2e_s": 0.4, "error": None, "simulated": False, "stream": False, "gpu_s": None, "outcome_unknown": False,
+    "home_pool": "llama-8b",
 }  # fmt: skip

@@ -29,7 +29,15 @@ REFUSED = {"target_kind": None, "target": None, "model_key": None, "model_id": N
 ROWS = (
     ROW,
     {**ROW, **OWN, "request_id": "r-2", "at_s": AT_S + 10 * DAY_S, "task": "critique", "attempts": '[{"a": 1}, {}]'},
-    {**ROW, "request_id": "r-3", "tenant": "beta", "key_id": "k2", "at_s": AT_S + 0.5, "usage_estimated": True},
+    {
+        **ROW,
+        "request_id": "r-3",
+        "tenant": "beta",
+        "key_id": "k2",
+        "home_pool": None,
+        "at_s": AT_S + 0.5,
+        "usage_estimated": True,
+    },
     {**ROW, **REFUSED, "request_id": "r-4", "error": "line\nbreak"},
     {**ROW, "request_id": "r-5", "simulated": True},
 )
@@ -56,6 +64,10 @@ def engine(place: Path | str) -> Iterator[Engine]:
             ("target", "key"),
             [(("<none>", "k1"), 1), (("llama-8b", "k1"), 1), (("openai", "k1"), 2), (("openai", "k2"), 1)],
         ),
+        (("pool", "target"), [
+            (("<none>", "openai"), 1), (("llama-8b", "<none>"), 1), (("llama-8b", "llama-8b"), 1),
+            (("llama-8b", "openai"), 2),
+        ]),
         (("task",), [(("<none>",), 4), (("critique",), 1)]),
     ],
 )  # fmt: skip
@@ -111,6 +123,7 @@ def test_csv_and_parquet_hold_the_same(engine: Engine, tmp_path: Path, monkeypat
     assert columns["at"][3].isoformat(timespec="milliseconds") == rows[3]["at"] == "2026-09-21T14:13:20.500+00:00"
     assert columns["attempts"][-1] == int(rows[-1]["attempts"]) == 2
     assert columns["simulated"] == [False, False, True, False, False]
+    assert columns["home_pool"] == ["llama-8b", "llama-8b", "llama-8b", None, "llama-8b"]
     assert columns["gpu_s"][-1] == float(rows[-1]["gpu_s"]) == 1.5
 
 

@@ -82,7 +82,7 @@ def test_the_report_sums_to_the_nano_dollar(state_dir: Path) -> None:
     assert by_group["<none>"]["failed"] == 1
 
 
-@pytest.mark.parametrize("by", ["tenant", "key", "model", "target", "task", "day", "month", "tenant,model,day"])
+@pytest.mark.parametrize("by", ["tenant", "key", "model", "target", "pool", "task", "day", "month", "pool,target,day"])
 def test_the_report_as_a_table(state_dir: Path, by: str) -> None:
     """Every grouping prints its columns, a total where there are several rows, and says that some were simulated."""
     result = _run(state_dir, "report", "--by", by)

@@ -70,6 +70,7 @@ def test_a_spilled_answer() -> None:
     books.meter.price_target(asked)
     entry = books.finish(asked)
     assert (entry.spilled, entry.target, entry.target_kind) == (True, "openai", TargetKind.EXTERNAL)
+    assert entry.home_pool == "llama-8b"
     assert entry.reason == "fallback of llama-8b-self; llama-8b skipped: it is full"
     assert entry.cost_nanousd == books.metrics.spend_nanousd == cost_nanousd(GPT.price, USED)
     home = books.metrics.targets["llama-8b"]
@@ -85,7 +86,8 @@ def test_a_request_that_belongs_outside_spills_nothing() -> None:
     asked = exchange(plan=(BOUGHT,), target=BOUGHT)
     asked.usage, asked.status = USED, 200
     books.meter.arrived(asked)
-    assert not books.finish(asked).spilled
+    entry = books.finish(asked)
+    assert (entry.spilled, entry.home_pool) == (False, None)
     assert set(books.metrics.targets) == {"openai"}
 
 
