@@ -33,6 +33,22 @@ Url = Annotated[
 Variable = Annotated[
     str, Field(pattern=r"^[A-Z][A-Z0-9_]*$", max_length=100, description="a variable name such as OPENAI_API_KEY")
 ]
+Variables = Annotated[
+    str,
+    Field(
+        pattern=r"^[A-Z][A-Z0-9_]*(, ?[A-Z][A-Z0-9_]*)*$",
+        max_length=1000,
+        description="a variable name such as OPENAI_API_KEY, or several with commas",
+    ),
+]
+KeyFiles = Annotated[
+    str,
+    Field(
+        pattern=r"^/[^,\x00]+(, ?/[^,\x00]+)*$",
+        max_length=4000,
+        description="the absolute path of a file that holds a key and nothing else, or several with commas",
+    ),
+]
 Weights = Literal["bf16", "fp8", "int8", "awq", "gptq"]
 Milliseconds = Annotated[int, Field(strict=True, ge=0, le=600_000)]
 
@@ -134,12 +150,18 @@ class ModelRow(Row):
         )
 
 
+def _several(names: str | None) -> tuple[str, ...]:
+    return () if names is None else tuple(name.strip() for name in names.split(","))
+
+
 class ProviderRow(Row):
     """One entry of providers.yaml."""
 
     dialect: Dialect = Dialect.OPENAI
     base_url: Url
-    api_key_env: Variable
+    api_key_env: Variables
+    api_key_file: KeyFiles | None = None
+    shared_quota: bool = False
     requests_per_min: Annotated[int, Field(ge=1, le=10_000_000)] | None = None
     tokens_per_min: Annotated[int, Field(ge=1, le=10_000_000_000)] | None = None
     ttft_s: Annotated[float, Field(gt=0, le=60)] = 0.4
@@ -151,11 +173,15 @@ class ProviderRow(Row):
 
     def value(self, name: str) -> Provider:
         """The frozen value under its name."""
+        variables = _several(self.api_key_env)
         return Provider(
             name=name,
             dialect=self.dialect,
             base_url=self.base_url.rstrip("/"),
-            api_key_env=self.api_key_env,
+            api_key_env=variables[0],
+            more_key_envs=variables[1:],
+            api_key_files=_several(self.api_key_file),
+            shared_quota=self.shared_quota,
             requests_per_min=self.requests_per_min,
             tokens_per_min=self.tokens_per_min,
             ttft_s=self.ttft_s,

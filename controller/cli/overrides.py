@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from controller.cli.errors import EXIT_USAGE, CliError
 from controller.config.settings import Settings
+from controller.config.usage import has_key
 from controller.core.models import Provider
 
 STANDIN_URL = "SPILLWAY_STANDIN_URL"  # the stand-in provider: answers for every provider without a key
@@ -48,8 +49,8 @@ def standin_for(settings: Settings, environ: Mapping[str, str]) -> tuple[str, ..
 
 
 def lacks_key(provider: Provider, environ: Mapping[str, str]) -> bool:
-    """Whether the provider needs a key that the environment does not hold."""
-    return bool(provider.api_key_env) and not environ.get(provider.api_key_env)
+    """Whether the provider's key is in no variable and no file."""
+    return not has_key(provider, environ)
 
 
 def usable_providers(settings: Settings, environ: Mapping[str, str]) -> frozenset[str]:

@@ -181,6 +181,7 @@ def build_gateway(settings: Settings, environ: Mapping[str, str] | None = None) 
     from controller.adapters.aiohttp_upstream import AiohttpUpstream
     from controller.adapters.clock import SystemClock
     from controller.adapters.h1_upstream import H1Upstream
+    from controller.adapters.provider_keys import ProviderKeys
     from controller.cli.overrides import usable_providers
     from controller.gateway.app import Gateway
     from controller.gateway.server import Service
@@ -188,6 +189,8 @@ def build_gateway(settings: Settings, environ: Mapping[str, str] | None = None) 
     variables = os.environ if environ is None else environ
     fleet, keys, ledger, clock = open_fleet(settings), open_key_snapshot(settings), open_ledger(settings), SystemClock()
     limits, claims = open_limit_rows(settings), open_idempotency_claims(settings)
+    provider_keys = ProviderKeys(settings.providers, variables)
+    provider_keys.start()
     gateway = Gateway(
         settings,
         keys=keys,
@@ -197,13 +200,14 @@ def build_gateway(settings: Settings, environ: Mapping[str, str] | None = None) 
         fleet=fleet,
         own=H1Upstream(),
         external=AiohttpUpstream(private_hosts=private_hosts(settings)),
-        provider_keys={name: variables.get(provider.api_key_env, "") for name, provider in settings.providers.items()},
+        provider_keys=provider_keys,
         usable_providers=usable_providers(settings, variables),
         engine_key=engine_key(settings, variables),
         clock=clock,
     )
 
     def close() -> None:
+        provider_keys.close()
         limits.close()
         claims.close()
         ledger.close()

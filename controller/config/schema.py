@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from controller.catalogue.rows import ArchitectureRow, Milliseconds, Url, Usd, Variable, Weights
+from controller.catalogue.rows import ArchitectureRow, KeyFiles, Milliseconds, Url, Usd, Variable, Variables, Weights
 from controller.core.models import Capability, Dialect, Feature
 from controller.core.requests import Complexity, Phase, Priority
 
@@ -121,7 +121,9 @@ class ProviderPatch(Section):
 
     dialect: Dialect | None = None
     base_url: Url | None = None
-    api_key_env: Variable | None = None
+    api_key_env: Variables | None = None
+    api_key_file: KeyFiles | None = None
+    shared_quota: Annotated[bool, Field(strict=True)] | None = None
     requests_per_min: Annotated[int, Field(strict=True, ge=1, le=10_000_000)] | None = None
     tokens_per_min: Annotated[int, Field(strict=True, ge=1, le=10_000_000_000)] | None = None
     ttft_s: Annotated[float, Field(strict=True, gt=0, le=60)] | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
+from pathlib import Path
 
 from controller.catalogue.lifetimes import resolve
 from controller.config.document import Document, Place
@@ -29,6 +30,12 @@ def unserved_warnings(
         yield problem_at(document, place, f"no pool serves {key}", "a pool with this model", key, severity="warning")
 
 
+def has_key(provider: Provider, environ: Mapping[str, str]) -> bool:
+    """Whether one of its variables is set, or one of its files is there."""
+    variables = (provider.api_key_env, *provider.more_key_envs)
+    return any(environ.get(name) for name in variables) or any(Path(path).is_file() for path in provider.api_key_files)
+
+
 def key_warnings(
     routed: Routed,
     models: Mapping[str, Model],
@@ -40,7 +47,7 @@ def key_warnings(
     used = {resolve(models, key, today)[0].provider: key for _, key in reversed(routed) if key in models}
     for name, key in sorted(used.items()):
         provider = providers.get(name)
-        if provider is not None and not environ.get(provider.api_key_env):
+        if provider is not None and not has_key(provider, environ):
             message = f"is not set, so provider {name} cannot be called (needed for {key})"
             place = (provider.api_key_env,)
             yield problem_at(ENVIRONMENT, place, message, "the provider's API key", severity="warning")

@@ -97,7 +97,10 @@ class Provider:
     name: str
     dialect: Dialect
     base_url: str  # with the version suffix, e.g. https://api.openai.com/v1
-    api_key_env: str
+    api_key_env: str  # the variable with its key
+    more_key_envs: tuple[str, ...] = ()
+    api_key_files: tuple[str, ...] = ()  # a key each; read again while the gateway runs
+    shared_quota: bool = False  # its keys count against one limit
     requests_per_min: int | None = None
     tokens_per_min: int | None = None
     ttft_s: float = 0.4  # planning figure for the stand-in and for prediction

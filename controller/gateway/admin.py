@@ -55,7 +55,7 @@ class Admin:
             "in_flight": self._gateway.metrics.in_flight,
             "pools": {name: _seen(pool) for name, pool in view.pools.items()},
             "replicas": {replica_id: _live(load, now_s) for replica_id, load in self._gateway.loads.all()},
-            "left_alone_s": self._gateway.breakers.closed_to(now_s),
+            "left_alone_s": {**self._gateway.breakers.closed_to(now_s), **self._gateway.credentials.closed_to(now_s)},
         }
         return 200, JSON, orjson.dumps(document)
 

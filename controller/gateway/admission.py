@@ -12,13 +12,13 @@ from controller.core.money import NANOUSD_PER_USD, Usage
 from controller.core.pools import Pool
 from controller.core.records import record
 from controller.core.requests import Target
-from controller.gateway.breakers import Breakers
+from controller.gateway.credentials import Credential, Credentials
 from controller.gateway.destinations import Destination, Destinations
 from controller.gateway.exchange import Exchange, Late, Skip
 from controller.gateway.guard import Guard
 from controller.gateway.loads import LiveLoad, Loads
 from controller.gateway.own_pools import OwnPools
-from controller.gateway.ports import Ledger
+from controller.gateway.ports import Clock, Ledger
 from controller.gateway.purchases import reservation, unpaid
 from controller.gateway.waiting import Room, Rooms
 from controller.routing.balance import Candidate
@@ -35,15 +35,16 @@ CONVERSATION = "conversation"
 MAX_COST = "max_cost"
 ALONE_MARGIN = 1.25  # a TTFT within this of the one on an idle replica will not get better by waiting
 WARM_RATIO = 0.5  # of a prompt: with so much of it in a replica's prefix cache it is dear to send away
-BREAKER_MIN_RETRY_S = 1.0
 
 
 @record
 class Admitted:
-    """A place at an upstream. `breaker` names it to the circuit breakers."""
+    """A place at an upstream: a replica, by which `breaker` names it, or a provider with the key to use."""
 
     base_url: str
-    breaker: str
+    breaker: str = ""
+    credential: Credential | None = None
+    other_keys: bool = False
     replica: Replica | None = None
     load: LiveLoad | None = None
     found: Candidate | None = None
@@ -59,21 +60,23 @@ class Admission:
         pools: OwnPools,
         *,
         loads: Loads,
-        breakers: Breakers,
+        credentials: Credentials,
         ledger: Ledger,
         rooms: Rooms,
         destinations: Destinations,
         step_times: Mapping[str, StepTimes],
         total_s: float,
+        clock: Clock,
     ) -> None:
         self._pools = pools
         self._loads = loads
-        self._breakers = breakers
+        self._credentials = credentials
         self._ledger = ledger
         self._rooms = rooms
         self._destinations = destinations
         self._step_times = step_times
         self._total_s = total_s
+        self._clock = clock
         self._gates: dict[str, SpillGate] = {}
 
     def order(self, exchange: Exchange) -> None:
@@ -184,14 +187,10 @@ class Admission:
         self, exchange: Exchange, provider: Provider, destination: Destination, now_s: float
     ) -> Admitted | Skip:
         """The provider, unless it rests or costs too much; then the money is set aside."""
-        if not self._breakers.allows(provider.name, now_s):
-            wait_s = max(BREAKER_MIN_RETRY_S, self._breakers.retry_after_s(provider.name, now_s))
-            return Skip(
-                target=provider.name,
-                code="breaker",
-                reason=f"it is left alone for {wait_s:.0f} s",
-                retry_after_s=wait_s,
-            )
+        tokens = exchange.profile.input_tokens_estimate + exchange.profile.output_tokens_estimate
+        credential = self._credentials.pick(provider, tokens, now_s)
+        if isinstance(credential, Skip):
+            return credential
         by_s, most_allowed = exchange.first_token_by_s, exchange.profile.max_cost_nanousd
         if by_s is not None and now_s + provider.ttft_s > by_s:
             return _too_late(provider.name, provider.ttft_s, by_s - now_s)
@@ -206,9 +205,14 @@ class Admission:
             verdict = await self._ledger.reserve(wish)
             if verdict is not Verdict.GRANTED:
                 return unpaid(provider.name, verdict)
+            credential = self._credentials.pick(provider, tokens, self._clock.monotonic_s())
+            if isinstance(credential, Skip):  # others were quicker while the ledger thought
+                self._ledger.void(exchange.request_id)
+                return credential
         if __debug__:
             failpoints.hit("gateway.reserved")
-        return Admitted(base_url=provider.base_url, breaker=provider.name)
+        other_keys = len(self._credentials.of(provider, now_s)) > 1
+        return Admitted(base_url=provider.base_url, credential=credential, other_keys=other_keys)
 
 
 def _too_late(target: str, predicted_s: float, left_s: float) -> Skip:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import count
 
 import structlog
@@ -21,6 +21,7 @@ from controller.gateway.auth import Doorman, KeyRevoked, credential
 from controller.gateway.breakers import Breakers
 from controller.gateway.cache_salts import CacheSalts
 from controller.gateway.calls import Calls
+from controller.gateway.credentials import Credentials
 from controller.gateway.deadlines import bind
 from controller.gateway.decode import too_large
 from controller.gateway.destinations import Destinations
@@ -70,7 +71,7 @@ class Gateway:
         fleet: FleetFeed,
         own: Upstream,
         external: Upstream,
-        provider_keys: Mapping[str, str],
+        provider_keys: Mapping[str, Sequence[str]],
         engine_key: str | None = None,
         usable_providers: frozenset[str],
         clock: Clock,
@@ -78,6 +79,7 @@ class Gateway:
         self.settings = settings
         self.loads = Loads()
         self.breakers = Breakers()
+        self.credentials = Credentials(provider_keys)
         self.metrics = GatewayMetrics(self.loads.in_flight)
         self.replica_metrics = ReplicaMetrics(ejected=self.loads.ejected, slowness=self.loads.slowness)
         self._door = Doorman(keys)
@@ -102,14 +104,12 @@ class Gateway:
             loads=self.loads,
             breakers=self.breakers,
             metrics=self.replica_metrics,
-            providers=frozenset(settings.providers),
         )
         metrics = self.metrics
         self.rate_limits = RateLimits(settings.tenants, limits, clock, metrics)
         destinations = Destinations(
             own=own,
             external=external,
-            provider_keys=provider_keys,
             metrics=metrics,
             engine_key=engine_key,
             media_hosts=settings.gateway.media_hosts,
@@ -118,12 +118,13 @@ class Gateway:
         self._admission = Admission(
             self.pools,
             loads=self.loads,
-            breakers=self.breakers,
+            credentials=self.credentials,
             ledger=ledger,
             rooms=Rooms(metrics, clock, longest=self._caps.waiting, ttft_timeout_s=timeouts.ttft_s),
             destinations=destinations,
             step_times=settings.step_times,
             total_s=timeouts.total_s,
+            clock=clock,
         )
         self._watch = Watch(self.pools, self.loads, timeouts, clock)
         calls = Calls(

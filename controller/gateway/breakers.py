@@ -1,4 +1,4 @@
-"""The circuit breakers of all replicas and providers: those in the default state are not kept."""
+"""The circuit breakers of all replicas: those in the default state are not kept. Providers have `credentials`."""
 
 from __future__ import annotations
 
@@ -6,17 +6,15 @@ from collections.abc import Iterable
 from math import inf
 
 from controller.core.errors import EngineUnavailable, UpstreamError, UpstreamRejected, UpstreamTimeout
-from controller.routing.breaker import BreakerPolicy, BreakerState, after, allows, hold, started
+from controller.routing.breaker import BreakerPolicy, BreakerState, after, allows, started
 
-CREDENTIALS_HOLD_S = 60.0  # a refused credential stays refused for a while: do not knock on every request
-RATE_LIMIT_HOLD_S = 1.0  # a provider's 429 that does not say for how long
-_CREDENTIALS = frozenset({401, 402, 403})
+_FULL = 503  # an engine's word for a full queue, besides 429
 _CLOSED = BreakerState()
 _CONNECTION = frozenset({"connect", "progress"})
 
 
 class Breakers:
-    """By replica id or provider name."""
+    """By replica id."""
 
     __slots__ = ("_broke_at_s", "_policy", "_states")
 
@@ -52,32 +50,20 @@ class Breakers:
         else:
             self._states[name] = state
 
-    def failed(
-        self, name: str, error: UpstreamError, now_s: float, *, is_own: bool, started_s: float | None = None
-    ) -> None:
+    def failed(self, name: str, error: UpstreamError, now_s: float, *, started_s: float | None = None) -> None:
         """A call was not answered: full is not broken, a refused request is nobody's failure, and who refuses lives.
 
         However many calls were under way when a connection broke or could not be made: that is one failure.
         """
         if isinstance(error, UpstreamRejected):
-            is_full = error.status == 429 or (is_own and error.status == 503)
-            if is_full or error.status < 500:
+            if error.status < 500 or error.status == _FULL:
                 self.succeeded(name, now_s)
-                wait_s = 0.0 if is_own else self._wait_s(error)
-                if wait_s:
-                    self._states[name] = hold(self._states.get(name, _CLOSED), now_s + wait_s)
                 return
-        elif started_s is not None and _is_connection(error):
+        elif started_s is not None and is_connection(error):
             if started_s <= self._broke_at_s.get(name, -inf):
                 return
             self._broke_at_s[name] = now_s
         self._states[name] = after(self._states.get(name, _CLOSED), self._policy, ok=False, now_s=now_s)
-
-    def _wait_s(self, error: UpstreamRejected) -> float:
-        """How long a provider that answered so is left alone."""
-        if error.status == 429:
-            return min(error.retry_after_s or RATE_LIMIT_HOLD_S, self._policy.hold_max_s)
-        return CREDENTIALS_HOLD_S if error.status in _CREDENTIALS else 0.0
 
     def closed_to(self, now_s: float) -> dict[str, float]:
         """Names that are not called now, and for how long yet."""
@@ -93,6 +79,6 @@ class Breakers:
                 del table[name]
 
 
-def _is_connection(error: UpstreamError) -> bool:
+def is_connection(error: UpstreamError) -> bool:
     """Whether the connection failed, rather than the work."""
     return isinstance(error, EngineUnavailable) or (isinstance(error, UpstreamTimeout) and error.phase in _CONNECTION)

@@ -8,7 +8,6 @@ from math import isfinite
 
 from controller.config.settings import Timeouts
 from controller.core.errors import RequestError, UpstreamError, UpstreamRejected, UpstreamTimeout
-from controller.core.ledger import AttemptRecord
 from controller.core.requests import Target
 from controller.gateway.admission import Admitted
 from controller.gateway.answers import from_upstream, send_whole
@@ -32,6 +31,7 @@ from controller.routing.balance import Candidate
 from controller.telemetry.gateway_metrics import GatewayMetrics
 
 BYTES_PER_TOKEN = 4
+KEYS_FAULT = frozenset({401, 402, 403, 429})  # another key of the provider may do
 ANSWERED, BROKEN, FAILED, LEFT, RESUMED = "answered", "broken", "failed", "caller left", "resumed"
 REVOKED = "key revoked"
 
@@ -99,6 +99,8 @@ class Calls:
             if not isinstance(why, UpstreamTimeout):
                 if place.load is not None:
                     place.load.standing.left()
+                if place.credential is not None:
+                    place.credential.left()
                 label = REVOKED if isinstance(why, KeyRevoked) else LEFT
                 self._record(call, label, label, None)
                 raise (why if why is not None else ended) from None
@@ -106,6 +108,8 @@ class Calls:
         finally:
             call.destination.metrics.in_flight -= 1
             self._leave(call)
+            if place.credential is not None:
+                place.credential.ended()
         self._judge(call, error)
         if whole is not None and error is None:
             send_whole(call.line, 200, answer_headers(exchange, call.destination, stream=False), whole)
@@ -113,6 +117,7 @@ class Calls:
             answered=error is None,
             first_byte_sent=exchange.started,
             error=error,
+            another_key=place.other_keys and isinstance(error, UpstreamRejected) and error.status in KEYS_FAULT,
             replica_id=exchange.replica_id,
         )
 
@@ -128,7 +133,11 @@ class Calls:
         exchange.predicted_ttft_s = predicted_s if predicted_s is not None and isfinite(predicted_s) else None
         if not exchange.attempts:
             self._metrics.overhead.observe(now_s - exchange.accepted_s - exchange.waited_s)
-        self._breakers.started(place.breaker, now_s)
+        if place.credential is None:
+            self._breakers.started(place.breaker, now_s)
+        else:
+            profile = exchange.profile
+            place.credential.started(profile.input_tokens_estimate + profile.output_tokens_estimate, now_s)
         destination.metrics.in_flight += 1
         if place.load is not None and place.found is not None:
             call.time_mark_s = place.load.time.enter(now_s)
@@ -208,7 +217,7 @@ class Calls:
             return None
         if found is None:
             return None
-        self._breakers.failed(place.breaker, error, now_s, is_own=True, started_s=call.started_s)
+        self._breakers.failed(place.breaker, error, now_s, started_s=call.started_s)
         if place.load is not None:
             self._watch.failed(place.load, error, call.started_s)
         self._record(call, RESUMED, f"{RESUMED} elsewhere: {error}", None)
@@ -249,13 +258,21 @@ class Calls:
         """Breaker, attempt record and state of the exchange after a try."""
         exchange, place, now_s = call.exchange, call.place, self._now_s()
         if error is None:
-            self._breakers.succeeded(place.breaker, now_s)
+            if place.credential is None:
+                self._breakers.succeeded(place.breaker, now_s)
+            else:
+                place.credential.answered(now_s)
             self._watch.answered(exchange, call.target, call.ticket)
             self._record(call, ANSWERED, ANSWERED, 200)
             exchange.status, exchange.error = 200, None
             return
         if not (isinstance(error, UpstreamTimeout) and error.phase == DEADLINE):  # the caller's hurry is no failure
-            self._breakers.failed(place.breaker, error, now_s, is_own=call.destination.is_own, started_s=call.started_s)
+            if place.credential is None:
+                self._breakers.failed(place.breaker, error, now_s, started_s=call.started_s)
+            else:
+                place.credential.failed(error, call.started_s, now_s)
+        elif place.credential is not None:
+            place.credential.left()
         if place.load is not None:
             self._watch.failed(place.load, error, call.started_s)
         exchange.error = f"{call.target.name}: {error}"
@@ -271,19 +288,7 @@ class Calls:
     def _record(self, call: Call, label: str, outcome: str, status: int | None) -> None:
         counts = call.destination.metrics.attempts
         counts[label] = counts.get(label, 0) + 1
-        exchange, target = call.exchange, call.target
-        exchange.attempts.append(
-            AttemptRecord(
-                target=target.name,
-                kind=target.kind,
-                model_key=target.model.key,
-                replica_id=exchange.replica_id,
-                outcome=outcome,
-                status=status,
-                started_after_s=call.started_s - exchange.accepted_s,
-                took_s=self._now_s() - call.started_s,
-            )
-        )
+        call.exchange.tried(call.target, outcome, status, call.started_s, self._now_s())
 
 
 def _error_events(call: Call, stream: Stream, error: UpstreamError | RequestError) -> bytes:

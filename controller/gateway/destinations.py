@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from controller.core.errors import EngineUnavailable
@@ -26,6 +25,7 @@ from controller.telemetry.gateway_metrics import GatewayMetrics, TargetMetrics
 
 Stream = OpenAIStream | AnthropicStream | MessagesRelay | ResumableStream | TranslatedStream
 OWN_PREFIX = "/v1"
+SIMULATED = "simulated"
 _ROLE_TOKENS = 16  # what a chat template adds per message, generously
 
 
@@ -65,6 +65,12 @@ class Destination:
     labels: tuple[tuple[bytes, bytes], ...]
     refuses: frozenset[Feature] = frozenset()
     media_hosts: frozenset[str] = frozenset()  # that own engines may fetch from
+
+    def headers_with(self, secret: str) -> tuple[tuple[str, str], ...]:
+        """With a provider's key, which goes to that provider's configured address and nowhere else."""
+        key = SIMULATED if self.simulated else secret
+        named = ("x-api-key", key) if self.is_anthropic else ("authorization", f"Bearer {key}")
+        return (*self.headers, named)
 
     def body(self, decoded: Decoded, temperature: float | None) -> bytes:
         """The request in this target's words; NotTranslatable when it has none for it."""
@@ -154,7 +160,6 @@ class Destinations:
         *,
         own: Upstream,
         external: Upstream,
-        provider_keys: Mapping[str, str],
         metrics: GatewayMetrics,
         engine_key: str | None = None,
         media_hosts: frozenset[str] = frozenset(),
@@ -163,7 +168,6 @@ class Destinations:
         self._media_hosts = media_hosts
         self._own = own
         self._external = external
-        self._keys = provider_keys
         self._metrics = metrics
         self._known: dict[tuple[str, Operation], Destination] = {}
 
@@ -188,7 +192,7 @@ class Destinations:
             upstream=self._own if provider is None else self._external,
             base_url=None if provider is None else provider.base_url,
             path=path,
-            headers=(("content-type", "application/json"), *self._credentials(target)),
+            headers=(("content-type", "application/json"), *self._fixed_headers(target)),
             is_own=provider is None,
             is_anthropic=is_anthropic,
             simulated=simulated,
@@ -199,12 +203,9 @@ class Destinations:
             refuses=target.model.refuses if provider is None else target.model.refuses | provider.refuses,
         )
 
-    def _credentials(self, target: Target) -> tuple[tuple[str, str], ...]:
-        """A provider's key goes to that provider's configured address and nowhere else."""
-        provider = target.provider
-        if provider is None:
+    def _fixed_headers(self, target: Target) -> tuple[tuple[str, str], ...]:
+        """What all calls there carry: the engines' key for own ones; a provider's is added to each call."""
+        if target.provider is None:
             return () if self._engine_key is None else (("authorization", f"Bearer {self._engine_key}"),)
-        key = "simulated" if provider.simulated else self._keys.get(provider.name, "")
-        if provider.dialect is Dialect.ANTHROPIC:
-            return (("x-api-key", key), ("anthropic-version", anthropic_wire.VERSION))
-        return (("authorization", f"Bearer {key}"),)
+        is_anthropic = target.provider.dialect is Dialect.ANTHROPIC
+        return (("anthropic-version", anthropic_wire.VERSION),) if is_anthropic else ()

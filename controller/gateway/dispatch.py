@@ -195,10 +195,11 @@ class Dispatcher:
         if self._may_resume and destination.is_own and is_resumable(exchange.decoded):
             body = with_ids(body)
             exchange.resumable = destination.resumable(exchange.decoded)
+        credential = place.credential
         return UpstreamCall(
             base_url=place.base_url,
             path=destination.path,
-            headers=destination.headers,
+            headers=destination.headers if credential is None else destination.headers_with(credential.secret),
             request_id=exchange.request_id,
             body=body,
             stream=profile.stream,

@@ -85,6 +85,21 @@ class Exchange:
         home = self.home
         return home is not None and self.target is not None and self.target.name != home.name
 
+    def tried(self, target: Target, outcome: str, status: int | None, started_s: float, now_s: float) -> None:
+        """Note what became of a try."""
+        self.attempts.append(
+            AttemptRecord(
+                target=target.name,
+                kind=target.kind,
+                model_key=target.model.key,
+                replica_id=self.replica_id,
+                outcome=outcome,
+                status=status,
+                started_after_s=started_s - self.accepted_s,
+                took_s=now_s - started_s,
+            )
+        )
+
     def spill(self, reason: str) -> None:
         """Note why it leaves its pool; the first reason stays."""
         if self.spill_reason is None:

@@ -59,7 +59,6 @@ class OwnPools:
         loads: Loads,
         breakers: Breakers,
         metrics: ReplicaMetrics,
-        providers: frozenset[str] = frozenset(),
     ) -> None:
         self._pools = pools
         self._steps = step_times
@@ -70,7 +69,6 @@ class OwnPools:
         self._loads = loads
         self._breakers = breakers
         self._metrics = metrics
-        self._providers = providers
         self._view: FleetView | None = None
         self._now: dict[str, _PoolNow] = {}
         self._tidied_s = -inf
@@ -98,7 +96,7 @@ class OwnPools:
                 warming=tuple(replica for replica in replicas if replica.state is ReplicaState.WARMING),
             )
         self._loads.keep_only(known)
-        self._breakers.keep_only((*known, *self._providers))
+        self._breakers.keep_only(known)
 
     def _load(self, pool: Pool, replica: Replica) -> LiveLoad:
         """What is known of a ready replica; nothing at first, and again when its engine is another one."""

@@ -11,6 +11,7 @@ from controller.core.errors import EngineUnavailable, UpstreamError, UpstreamRej
 from controller.core.records import record
 from controller.core.requests import Target, TargetKind
 
+KEYS_PER_PROVIDER = 3  # tried for one request
 _NEVER_BEGUN = frozenset({"connect", "progress"})  # progress: the engine hangs, its work is lost
 # The request itself is at fault: another target would say the same, and the caller must hear it.
 CALLERS_FAULT_STATUSES = frozenset({400, 404, 413, 422})
@@ -27,12 +28,16 @@ class Attempt:
 
 @record
 class Outcome:
-    """What became of a try. `skipped`: it was not made at all, and why (no ready replica, breaker open, no budget)."""
+    """What became of a try. `skipped`: it was not made at all, and why (no ready replica, breaker open, no budget).
+
+    `another_key`: the provider refused the credential rather than the request, and there is another one.
+    """
 
     answered: bool = False
     first_byte_sent: bool = False
     error: UpstreamError | None = None
     skipped: str | None = None
+    another_key: bool = False
     replica_id: str | None = None
 
 
@@ -60,7 +65,7 @@ def attempts(
     ordinal = 1
     for target in targets:
         tried: frozenset[str] = frozenset()
-        for _ in range(replicas_per_pool if target.kind is TargetKind.OWN else 1):
+        for _ in range(replicas_per_pool if target.kind is TargetKind.OWN else KEYS_PER_PROVIDER):
             outcome = yield Attempt(target=target, ordinal=ordinal, tried_replicas=tried)
             if outcome.answered or outcome.first_byte_sent or is_callers_fault(outcome.error):
                 return
@@ -69,7 +74,7 @@ def attempts(
             if not may_retry():
                 return
             ordinal += 1
-            if not may_another_replica(outcome.error):
+            if not (outcome.another_key if target.pool is None else may_another_replica(outcome.error)):
                 break
             if outcome.replica_id is not None:
                 tried |= {outcome.replica_id}

@@ -161,7 +161,7 @@ class NoUpstream:
 def destinations(metrics: GatewayMetrics | None = None) -> Destinations:
     """Where calls would go."""
     nowhere: Any = NoUpstream()  # it has no answers
-    return Destinations(own=nowhere, external=nowhere, provider_keys={}, metrics=metrics or GatewayMetrics())
+    return Destinations(own=nowhere, external=nowhere, metrics=metrics or GatewayMetrics())
 
 
 def replica(replica_id: str, state: ReplicaState = ReplicaState.READY, **changes: object) -> Replica:

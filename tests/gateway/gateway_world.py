@@ -194,6 +194,9 @@ class World:
     claims: MemoryClaims = field(default_factory=MemoryClaims)
     feed: SetFleet = field(default_factory=lambda: SetFleet(fleet(replica("r1"))))
     engine_key: str | None = None
+    provider_keys: Mapping[str, Sequence[str]] = field(
+        default_factory=lambda: {name: (f"sk-{name}",) for name in SETTINGS.providers}
+    )
     gateway: Gateway = field(init=False)
 
     def __post_init__(self) -> None:
@@ -207,7 +210,7 @@ class World:
             fleet=self.feed,
             own=self.own,
             external=self.external,
-            provider_keys={"openai": "sk-secret"},
+            provider_keys=self.provider_keys,
             usable_providers=frozenset(self.settings.providers),
             clock=LoopClock(),
             engine_key=self.engine_key,

@@ -36,13 +36,12 @@ class World:
             loads=self.loads,
             breakers=self.breakers,
             metrics=self.metrics,
-            providers=frozenset({"openai"}),
         )
 
     def breaks(self, name: str) -> None:
         """A replica or provider fails five times."""
         for _ in range(5):
-            self.breakers.failed(name, GONE, self.clock.monotonic_s(), is_own=True)
+            self.breakers.failed(name, GONE, self.clock.monotonic_s())
 
     def find(
         self, tried: frozenset[str] = NONE, input_tokens: int = 100, prefixes: tuple[Prefix, ...] = ()

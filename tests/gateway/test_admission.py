@@ -8,11 +8,12 @@ from dataclasses import replace
 import pytest
 
 from controller.config.settings import Timeouts
-from controller.core.errors import EngineUnavailable
+from controller.core.errors import UpstreamRejected
 from controller.core.fleet import FleetView, PoolView, RoutingMode
 from controller.core.money import Usage
 from controller.core.requests import Priority, Target
 from controller.gateway.admission import Admission, Admitted
+from controller.gateway.credentials import Credentials
 from controller.gateway.exchange import Exchange, Late, Skip
 from controller.gateway.purchases import reservation
 from controller.gateway.waiting import Rooms
@@ -31,16 +32,18 @@ class Door:
 
     def __init__(self) -> None:
         self.world, self.ledger = World(replica("r1")), MemoryLedger()
+        self.credentials = Credentials({"openai": ("sk-secret",)})
         self.rooms = Rooms(GatewayMetrics(), self.world.clock, longest=10, ttft_timeout_s=60.0)
         self.admission = Admission(
             self.world.pools,
             loads=self.world.loads,
-            breakers=self.world.breakers,
+            credentials=self.credentials,
             ledger=self.ledger,
             rooms=self.rooms,
             destinations=destinations(),
             step_times={POOL.name: STEPS},
             total_s=Timeouts().total_s,
+            clock=self.world.clock,
         )
 
     def own(self, asked: Exchange, others: tuple[Target, ...] = (BOUGHT,)) -> Admitted | Skip:
@@ -144,7 +147,9 @@ def test_a_place_at_a_provider() -> None:
     door = Door()
     place = door.external(exchange(max_tokens=5))
     assert isinstance(place, Admitted)
-    assert (place.base_url, place.breaker, place.replica) == (OPENAI.base_url, "openai", None)
+    assert (place.base_url, place.replica) == (OPENAI.base_url, None)
+    assert place.credential is not None
+    assert (place.credential.name, place.credential.secret) == ("openai", "sk-secret")
     wish = door.ledger.wishes[0]
     assert door.ledger.reserved["req-1"] == wish.amount_nanousd > wish.estimate_nanousd > 0
     assert (wish.tenant, wish.target, wish.model_key, wish.spilled) == ("acme", "openai", BOUGHT.model.key, True)
@@ -155,10 +160,10 @@ def test_a_provider_that_rests() -> None:
     """Skipped with the time left, at least a second; no money is set aside."""
     door = Door()
     for _ in range(5):
-        door.world.breakers.failed("openai", EngineUnavailable("gone"), NOW_S, is_own=False)
+        door.credentials.of(OPENAI, NOW_S)[0].failed(UpstreamRejected(500, b""), NOW_S, NOW_S)
     place = door.external(exchange())
     assert isinstance(place, Skip)
-    assert (place.code, place.retry_after_s) == ("breaker", 10.0)
+    assert (place.code, place.retry_after_s) == ("breaker", 5.0)
     assert door.ledger.reserved == {}
 
 

@@ -20,13 +20,12 @@ from tests.gateway.gateway_world import ScriptedUpstream
 from tests.routing.builders import TODAY
 
 CLAUDE_TARGET = Target(model=CLAUDE, pool=None, provider=ANTHROPIC, reason="fallback")
-KEYS = {"openai": "sk-openai", "anthropic": "sk-ant"}
 OWN_UPSTREAM, EXTERNAL = ScriptedUpstream(), ScriptedUpstream()
 
 
 def of(target: Target, operation: Operation = Operation.CHAT) -> Destination:
-    """The destination, with keys for two providers."""
-    known = Destinations(own=OWN_UPSTREAM, external=EXTERNAL, provider_keys=KEYS, metrics=GatewayMetrics())
+    """The destination."""
+    known = Destinations(own=OWN_UPSTREAM, external=EXTERNAL, metrics=GatewayMetrics())
     assert known.of(target, operation) is known.of(target, operation)
     return known.of(target, operation)
 
@@ -45,9 +44,12 @@ def test_providers_get_their_own_key_in_their_own_way() -> None:
     """And nobody else's; both go by the client for providers."""
     openai, anthropic = of(BOUGHT), of(CLAUDE_TARGET)
     assert (openai.base_url, openai.path) == ("http://openai.test/v1", "/chat/completions")
-    assert dict(openai.headers) == {"content-type": "application/json", "authorization": "Bearer sk-openai"}
+    assert dict(openai.headers_with("sk-openai")) == {
+        "content-type": "application/json",
+        "authorization": "Bearer sk-openai",
+    }
     assert (anthropic.base_url, anthropic.path) == ("http://anthropic.test/v1", "/messages")
-    assert dict(anthropic.headers) == {
+    assert dict(anthropic.headers_with("sk-ant")) == {
         "content-type": "application/json",
         "x-api-key": "sk-ant",
         "anthropic-version": "2023-06-01",
@@ -59,7 +61,7 @@ def test_the_stand_in_gets_no_real_key() -> None:
     """A simulated provider is labelled, and never learns a secret."""
     found = of(replace(BOUGHT, provider=named("openai", simulated=True)))
     assert found.simulated
-    assert dict(found.headers)["authorization"] == "Bearer simulated"
+    assert dict(found.headers_with("sk-secret"))["authorization"] == "Bearer simulated"
 
 
 def test_the_dialect_of_the_target() -> None:

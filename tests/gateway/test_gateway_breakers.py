@@ -1,4 +1,4 @@
-"""What counts as a failure of a replica or provider, and how long it is left alone."""
+"""What counts as a failure of a replica, and how long it is left alone."""
 
 from __future__ import annotations
 
@@ -6,9 +6,6 @@ import pytest
 
 from controller.core.errors import EngineUnavailable, StreamBroken, UpstreamError, UpstreamRejected, UpstreamTimeout
 from controller.gateway.breakers import Breakers
-from controller.routing.breaker import BreakerPolicy
-
-POLICY = BreakerPolicy()
 
 
 def rejected(status: int, retry_after_s: float | None = None) -> UpstreamRejected:
@@ -16,11 +13,11 @@ def rejected(status: int, retry_after_s: float | None = None) -> UpstreamRejecte
     return UpstreamRejected(status, b"", retry_after_s)
 
 
-def after_failures(error: UpstreamError, *, own: bool, times: int) -> Breakers:
+def after_failures(error: UpstreamError, *, times: int) -> Breakers:
     """The breakers once one upstream has failed so often, at second 100."""
     breakers = Breakers()
     for _ in range(times):
-        breakers.failed("x", error, 100.0, is_own=own)
+        breakers.failed("x", error, 100.0)
     return breakers
 
 
@@ -34,12 +31,11 @@ FAILURES = {
 }
 
 
-@pytest.mark.parametrize("own", [True, False], ids=["own", "external"])
 @pytest.mark.parametrize("error", FAILURES.values(), ids=FAILURES.keys())
-def test_failures_open_it(error: UpstreamError, own: bool) -> None:
+def test_failures_open_it(error: UpstreamError) -> None:
     """Five in a row, for ten seconds."""
-    assert after_failures(error, own=own, times=4).allows("x", 100.0)
-    breakers = after_failures(error, own=own, times=5)
+    assert after_failures(error, times=4).allows("x", 100.0)
+    breakers = after_failures(error, times=5)
     assert not breakers.allows("x", 109.9)
     assert breakers.allows("x", 110.0)
     assert breakers.retry_after_s("x", 103.0) == pytest.approx(7.0)
@@ -47,81 +43,47 @@ def test_failures_open_it(error: UpstreamError, own: bool) -> None:
 
 
 NO_FAILURES = {
-    "a request at fault, own": (rejected(400), True),
-    "a request at fault": (rejected(422), False),
-    "full, own 429": (rejected(429), True),
-    "full, own 503": (rejected(503, 5.0), True),
-    "a credential that own engines do not have": (rejected(401), True),
+    "a request at fault": rejected(400),
+    "full, 429": rejected(429),
+    "full, 503": rejected(503, 5.0),
+    "a credential that own engines do not have": rejected(401),
 }
 
 
-@pytest.mark.parametrize(("error", "own"), NO_FAILURES.values(), ids=NO_FAILURES.keys())
-def test_full_is_not_broken_and_a_refusal_is_nobodys_failure(error: UpstreamError, own: bool) -> None:
+@pytest.mark.parametrize("error", NO_FAILURES.values(), ids=NO_FAILURES.keys())
+def test_full_is_not_broken_and_a_refusal_is_nobodys_failure(error: UpstreamError) -> None:
     """However often."""
-    breakers = after_failures(error, own=own, times=50)
+    breakers = after_failures(error, times=50)
     assert breakers.allows("x", 100.0)
     assert breakers.closed_to(100.0) == {}
-
-
-HOLDS = {
-    "a rate limit with a time": (rejected(429, 20.0), 20.0),
-    "a rate limit without": (rejected(429), 1.0),
-    "a rate limit of a day": (rejected(429, 86_400.0), POLICY.hold_max_s),
-    "a wrong credential": (rejected(401), 60.0),
-    "nothing paid": (rejected(402), 60.0),
-    "forbidden": (rejected(403), 60.0),
-}
-
-
-@pytest.mark.parametrize(("error", "wait_s"), HOLDS.values(), ids=HOLDS.keys())
-def test_providers_who_want_to_be_left_alone(error: UpstreamError, wait_s: float) -> None:
-    """After one answer, for the time they name, within five minutes."""
-    breakers = after_failures(error, own=False, times=1)
-    assert not breakers.allows("x", 100.0 + wait_s - 0.1)
-    assert breakers.allows("x", 100.0 + wait_s)
-    assert breakers.retry_after_s("x", 100.0) == wait_s
-
-
-def test_a_failing_status_503_of_a_provider() -> None:
-    """A provider that says 503 is broken, not full."""
-    assert not after_failures(rejected(503), own=False, times=5).allows("x", 100.0)
 
 
 @pytest.mark.parametrize("error", [rejected(400), rejected(503)], ids=["a request at fault", "full"])
 def test_an_answer_to_the_probe_closes_it(error: UpstreamError) -> None:
     """Half open lets one call through; whoever refuses it politely is alive."""
-    breakers = after_failures(EngineUnavailable("gone"), own=True, times=5)
+    breakers = after_failures(EngineUnavailable("gone"), times=5)
     breakers.started("x", 110.0)
     assert not breakers.allows("x", 111.0)
-    breakers.failed("x", error, 111.0, is_own=True)
+    breakers.failed("x", error, 111.0)
     assert breakers.allows("x", 111.0)
 
 
 def test_successes_are_not_kept() -> None:
     """One that works leaves no state; what is unknown may be called at once."""
-    breakers = after_failures(EngineUnavailable("gone"), own=True, times=4)
+    breakers = after_failures(EngineUnavailable("gone"), times=4)
     breakers.succeeded("x", 100.0)
     breakers.succeeded("y", 100.0)
     breakers.started("z", 100.0)
-    breakers.failed("x", EngineUnavailable("gone"), 100.0, is_own=True)
+    breakers.failed("x", EngineUnavailable("gone"), 100.0)
     assert breakers.allows("x", 100.0)
     assert breakers.retry_after_s("unknown", 100.0) == 0.0
     breakers.succeeded("x", 100.0)
     assert breakers.closed_to(100.0) == {}
 
 
-def test_a_hold_outlives_a_success() -> None:
-    """A call that was under way when the provider asked for peace does not end it."""
-    breakers = after_failures(rejected(429, 20.0), own=False, times=1)
-    breakers.succeeded("x", 105.0)
-    assert not breakers.allows("x", 119.0)
-    breakers.succeeded("x", 121.0)
-    assert breakers.allows("x", 121.0)
-
-
 def test_replicas_that_are_gone_are_forgotten() -> None:
     """Their ids never come back."""
-    breakers = after_failures(EngineUnavailable("gone"), own=True, times=5)
+    breakers = after_failures(EngineUnavailable("gone"), times=5)
     breakers.keep_only(["x", "y"])
     assert not breakers.allows("x", 100.0)
     breakers.keep_only(["y"])
@@ -133,13 +95,13 @@ def test_a_connection_that_breaks_counts_once(error: UpstreamError) -> None:
     """However many calls it carried; those begun after it count again, and errors of the work always do."""
     breakers = Breakers()
     for _ in range(20):
-        breakers.failed("r", error, 10.0, is_own=True, started_s=9.0)
+        breakers.failed("r", error, 10.0, started_s=9.0)
     assert breakers.allows("r", 10.0)
     for second in range(11, 15):
-        breakers.failed("r", error, second + 0.5, is_own=True, started_s=float(second))
+        breakers.failed("r", error, second + 0.5, started_s=float(second))
     assert not breakers.allows("r", 15.0)
     for _ in range(5):
-        breakers.failed("s", UpstreamRejected(500, b""), 10.0, is_own=True, started_s=9.0)
+        breakers.failed("s", UpstreamRejected(500, b""), 10.0, started_s=9.0)
     assert not breakers.allows("s", 10.0)
     breakers.keep_only(["s"])
     assert breakers.allows("r", 15.0)

@@ -20,6 +20,7 @@ from tests.gateway.gateway_world import (
     EVENT,
     LAST,
     USAGE,
+    Answer,
     World,
     stream,
     whole,
@@ -237,3 +238,29 @@ def test_a_body_over_the_cap() -> None:
         World(settings=settings).send(b"", headers=[BEARER, (b"content-length", b"99999999999")], body_after_s=1)
     )
     assert (huge.status, huge.headers["connection"]) == (413, "close")
+
+
+def test_another_key_of_the_provider() -> None:
+    """A key that is refused is called once, the next one answers the same request; from then on only that one."""
+    world = World(provider_keys={"openai": ("sk-dead", "sk-good")})
+    refusal = Answer(pieces=[b'{"error":{"message":"no","code":"invalid_api_key"}}'], status=401)
+    world.external.script = [refusal, whole(), whole()]
+    heard = world.heard({"model": "gpt-4o"})
+    assert (heard.status, heard.headers["x-spillway-target"], heard.headers["x-spillway-attempts"]) == (
+        200,
+        "openai",
+        "2",
+    )
+    assert world.heard({"model": "gpt-4o"}).status == 200
+    sent = [dict(call.headers)["authorization"] for call in world.external.calls]
+    assert sent == ["Bearer sk-dead", "Bearer sk-good", "Bearer sk-good"]
+    assert world.ledger.reserved == {}
+
+
+def test_one_key_alone_is_not_tried_twice() -> None:
+    """The caller hears of it; the next request does not call at all."""
+    world = World(provider_keys={"openai": ("sk-dead",)})
+    world.external.script = [Answer(pieces=[b"{}"], status=401)]
+    assert world.heard({"model": "gpt-4o"}).status == 502
+    assert world.heard({"model": "gpt-4o"}).status == 429
+    assert len(world.external.calls) == 1

@@ -108,18 +108,17 @@ def test_when_there_is_none(
 
 
 def test_a_new_view_is_adopted_whole() -> None:
-    """State of replicas that are gone is dropped; that of providers and of busy replicas stays."""
+    """State of replicas that are gone is dropped; that of busy replicas stays."""
     world = World(ready("a"), ready("b"))
     assert world.pools.view() is world.pools.view()
     world.breaks("a")
-    world.breaks("openai")
     world.loads.of("a")
     ticket = world.loads.of("b").start(10, 1e9, stream=True)
     world.feed.now = FleetView(pools={POOL.name: PoolView(name=POOL.name, replicas=(ready("c"),))})
     assert world.found() == "c"
     assert set(world.loads.in_flight()) == {"b", "c"}
     now_s = world.clock.monotonic_s()
-    assert (world.breakers.allows("a", now_s), world.breakers.allows("openai", now_s)) == (True, False)
+    assert world.breakers.allows("a", now_s)
     ticket.end()
 
 

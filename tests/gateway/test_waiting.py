@@ -13,11 +13,12 @@ from controller.core.fleet import ReplicaState
 from controller.core.pools import EngineArgs, Slo
 from controller.telemetry.gateway_metrics import registry_of, render
 from tests.gateway.gateway_builders import SetFleet, fleet, replica
-from tests.gateway.gateway_world import BEARER, DONE, EVENT, LAST, SETTINGS, Heard, World, stream, whole
+from tests.gateway.gateway_world import BEARER, COMPLETION, DONE, EVENT, LAST, SETTINGS, Heard, World, stream, whole
 from tests.gateway.jumping_loop import jumping
 
 NEVER = (b"x-spillway-spill", b"never")
 TOOK_S = 4.0
+LONG = COMPLETION.replace(b'"completion_tokens":2', b'"completion_tokens":140')  # an answer that takes so long
 
 
 def small(**caps: Any) -> World:
@@ -25,7 +26,7 @@ def small(**caps: Any) -> World:
     pool = replace(SETTINGS.pools["llama-8b"], engine=EngineArgs(max_num_seqs=2), slo=Slo(ttft_p95_s=1, tpot_p95_s=0.1))
     gateway = replace(SETTINGS.gateway, caps=replace(SETTINGS.gateway.caps, **caps))
     world = World(settings=replace(SETTINGS, pools={**SETTINGS.pools, "llama-8b": pool}, gateway=gateway))
-    world.own.script = [whole(head_after_s=TOOK_S) for _ in range(100)]
+    world.own.script = [whole(LONG, head_after_s=TOOK_S) for _ in range(100)]
     return world
 
 
