@@ -23,7 +23,7 @@ from controller.core.ledger import Reservation
 
 SEEN_INTERVAL_S = 5.0
 DEAD_AFTER_S = 30.0  # six times not seen
-CLOCK_SLACK_S = 5.0  # a start time moves a little when the clock is set
+CLOCK_SLACK_S = 1.0  # a start time moves a little when the clock is set
 SWEEP_ROWS = 500
 _HELD_COLUMNS = tuple(column.name for column in reservation.columns if column.name != "holder")
 
@@ -95,13 +95,18 @@ class Recovery:
     def _is_dead(self, row: Row[tuple[object, ...]], now_s: float, *, steady: bool) -> bool:
         """Not seen counts only where this process had no gap itself: after an outage nobody has been seen."""
         if row.host == self._host:
-            try:
-                return bool(abs(psutil.Process(row.pid).create_time() - row.process_started_s) > CLOCK_SLACK_S)
-            except psutil.NoSuchProcess:
-                return True
+            return not _is_alive(row.pid, row.process_started_s)
         return steady and bool(now_s - row.seen_at_s > DEAD_AFTER_S)
 
     def _forget(self, connection: Connection, holders: Sequence[str]) -> None:
         if holders:
             reserved = exists().where(reservation.c.holder == holder.c.holder)
             connection.execute(delete(holder).where(holder.c.holder.in_(holders), ~reserved))
+
+
+def _is_alive(pid: int, started_s: float) -> bool:
+    try:
+        process = psutil.Process(pid)
+        return process.status() != psutil.STATUS_ZOMBIE and abs(process.create_time() - started_s) <= CLOCK_SLACK_S
+    except psutil.NoSuchProcess:
+        return False

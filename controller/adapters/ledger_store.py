@@ -101,6 +101,10 @@ class LedgerStore:
         """Wait until all that was handed in before is committed; False when that took too long. For threads only."""
         return self._writer.flush(timeout_s)
 
+    def recovered(self, timeout_s: float = FLUSH_TIMEOUT_S) -> bool:
+        """Wait until what earlier processes left undone is in the books; False when that took too long."""
+        return self._writer.recovered(timeout_s)
+
     def close(self) -> None:
         """Afterwards everything posted is in the database, or in the journal when that does not answer."""
         self._writer.close()

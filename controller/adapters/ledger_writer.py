@@ -74,6 +74,8 @@ class LedgerWriter:
         self._chores_at_s = 0.0
         self._careful = False
         self._suspect = 0
+        self._registered = False
+        self._chores_done = threading.Event()
         self.failing = False  # the database did not take the last group
         self.lost_entries = 0
         self._thread = threading.Thread(target=self._run, name="ledger-writer", daemon=True)
@@ -116,6 +118,10 @@ class LedgerWriter:
         while self.backlog and time.monotonic() < deadline_s:
             time.sleep(0.001)
         return not self.backlog
+
+    def recovered(self, timeout_s: float) -> bool:
+        """Wait until what dead holders left is booked and journals are replayed, once. For threads only."""
+        return self._chores_done.wait(timeout_s)
 
     def close(self) -> None:
         """Afterwards everything handed in is in the database or in the journal, and the thread has ended or is stuck
@@ -180,6 +186,10 @@ class LedgerWriter:
         self._wake.set()
 
     def _work(self) -> None:
+        if not self._registered:  # before the first reservation: only a known holder can be known to be dead
+            with write_transaction(self._engine, wait_s=LOCK_WAIT_S) as connection:
+                self._recovery.be_seen(connection, time.time())
+            self._registered = True
         worked = True
         while worked:
             worked = bool(self._money or self._rows)
@@ -264,6 +274,7 @@ class LedgerWriter:
                 if __debug__:
                     failpoints.hit("ledger.journal.replayed")
         self._chores_at_s = time.monotonic() + SEEN_INTERVAL_S
+        self._chores_done.set()
 
     def _sweep(self) -> int:
         now_s = time.time()

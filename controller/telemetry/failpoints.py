@@ -54,6 +54,12 @@ def parse(text: str) -> dict[str, _Armed]:
 _armed = parse(os.environ.get(VARIABLE, ""))
 
 
+def arm(text: str) -> None:
+    """From now on these are armed and no others, in this process."""
+    _armed.clear()
+    _armed.update(parse(text))
+
+
 def hit(name: str) -> None:
     """Does what is armed for this place; nothing, as a rule."""
     if not _armed:
