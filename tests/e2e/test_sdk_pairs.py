@@ -46,8 +46,8 @@ async def _ask_all(stack: Stack) -> Answers:
     limit = asyncio.Semaphore(AT_ONCE)
     root = stack.base_url.removesuffix("/v1")
     async with (
-        openai.AsyncOpenAI(base_url=stack.base_url, api_key=stack.key, max_retries=0, timeout=30) as oai,
-        anthropic.AsyncAnthropic(base_url=root, api_key=stack.key, max_retries=0, timeout=30) as ant,
+        openai.AsyncOpenAI(base_url=stack.base_url, api_key=stack.key, max_retries=3, timeout=30) as oai,
+        anthropic.AsyncAnthropic(base_url=root, api_key=stack.key, max_retries=3, timeout=30) as ant,
     ):
         talks: dict[str, Talk] = {"chat": ChatTalk(oai), "messages": MessagesTalk(ant), "responses": ResponsesTalk(oai)}
 
