@@ -142,7 +142,9 @@ class Admission:
         if predicted_s > limit_s and not others:
             limit_s = max(limit_s, ALONE_MARGIN * self._alone_s(pool, found))
         overtakes = not called and room.line.depth and room.line.ahead(RANKS[profile.priority])
-        if predicted_s > limit_s or overtakes:
+        # Under a standing load no request waits inside the engine, where nobody can take it back: predictions may err.
+        is_full = found.in_flight >= pool.engine.max_num_seqs and room.line.pressed(now_s)
+        if predicted_s > limit_s or overtakes or is_full:
             slo_s = pool.slo.ttft_p95_s
             words = f"first token predicted in {predicted_s:.3g} s, SLO {slo_s:g} s"
             return Late(
@@ -150,7 +152,7 @@ class Admission:
                 code="saturated",
                 reason=f"saturated: {words}" if predicted_s > limit_s else "saturated: others wait for a place already",
                 retry_after_s=max(0.0, predicted_s - slo_s),
-                late_by_s=predicted_s - limit_s,
+                late_by_s=0.0 if is_full else predicted_s - limit_s,
                 gap_s=predicted_s / (found.in_flight + 1),
             )
         by_s = exchange.first_token_by_s
