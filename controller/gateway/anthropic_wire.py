@@ -49,11 +49,9 @@ def request_body(
     if system:
         body["system"] = "\n\n".join(system)
     body.update(_sampling(document, model, temperature))
-    stop = document.get("stop")
-    if stop:
+    if stop := document.get("stop"):
         body["stop_sequences"] = [stop] if isinstance(stop, str) else stop
-    user = document.get("user") or document.get("safety_identifier")
-    if user:
+    if user := document.get("user") or document.get("safety_identifier"):
         body["metadata"] = {"user_id": user}
     if decoded.facts.stream:
         body["stream"] = True
