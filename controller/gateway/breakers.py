@@ -23,6 +23,11 @@ class Breakers:
         self._states: dict[str, BreakerState] = {}
         self._broke_at_s: dict[str, float] = {}
 
+    @property
+    def are_troubled(self) -> bool:
+        """Whether any of them has anything to say."""
+        return bool(self._states)
+
     def allows(self, name: str, now_s: float) -> bool:
         """Whether it may be called now."""
         state = self._states.get(name)

@@ -153,7 +153,6 @@ class LiveLoad:
     """One replica: running sums, corrections of its step times, what it has in its prefix cache, how it behaves."""
 
     __slots__ = (
-        "_unary",
         "context_tokens",
         "decoding",
         "excused_s",
@@ -169,6 +168,7 @@ class LiveLoad:
         "tickets",
         "time",
         "timing",
+        "unary",
         "warm",
     )
 
@@ -179,7 +179,7 @@ class LiveLoad:
         self.context_tokens = 0
         self.tickets: set[Ticket] = set()
         self.time = ReplicaTime()
-        self._unary: deque[Ticket] = deque()
+        self.unary: deque[Ticket] = deque()
         self.seed = seed
         self.pool = ""
         self.started_at_s: float | None = None
@@ -200,12 +200,12 @@ class LiveLoad:
         self.pending_prefill_tokens += ticket.tokens
         self.tickets.add(ticket)
         if not stream:
-            self._unary.append(ticket)
+            self.unary.append(ticket)
         return ticket
 
     def settle(self, now_s: float) -> None:
         """Prompts of unary requests count as computed when they are due."""
-        unary = self._unary
+        unary = self.unary
         while unary and (unary[0].ended or unary[0].due_s <= now_s):
             unary.popleft().counts_as_computed()
 

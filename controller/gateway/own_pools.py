@@ -124,27 +124,23 @@ class OwnPools:
         self.tidy(now_s)
         now = self._now[pool.name]
         candidates: list[Candidate] = []
+        troubled = self._breakers.are_troubled
         for replica, load in now.ready:
             standing, name = load.standing, replica.replica_id
             if standing.reason is not None and not standing.may_call(now_s):
                 continue
-            if name in tried or not self._breakers.allows(name, now_s):
+            if name in tried or (troubled and not self._breakers.allows(name, now_s)):
                 continue
-            load.settle(now_s)
-            wait_s = load.timing.wait_s(load, input_tokens, load.lengths.remaining_tokens)
-            tokens = max(1, input_tokens - load.warm.tokens_of(prefixes))
-            prefill_s = load.timing.prefill_s(load, tokens)
+            if load.unary:
+                load.settle(now_s)
+            tokens = input_tokens
+            if prefixes:
+                tokens = max(1, input_tokens - load.warm.tokens_of(prefixes))
+            wait_s, prefill_s = load.timing.parts(load, input_tokens, tokens, load.lengths.remaining_tokens)
+            ramp_ratio = 1.0 if standing.ramp_from_s is None else standing.ramp_ratio(now_s, RAMP_S)
+            predicted_s = load.fit.ttft_s(wait_s, prefill_s)
             candidates.append(
-                Candidate(
-                    replica=replica,
-                    in_flight=load.in_flight,
-                    predicted_ttft_s=load.fit.ttft_s(wait_s, prefill_s),
-                    wait_s=wait_s,
-                    prefill_s=prefill_s,
-                    tokens=tokens,
-                    ramp_ratio=1.0 if standing.ramp_from_s is None else standing.ramp_ratio(now_s, RAMP_S),
-                    seed=load.seed,
-                )
+                Candidate(replica, load.in_flight, predicted_s, wait_s, prefill_s, tokens, ramp_ratio, load.seed)
             )
         if len(candidates) < 2:
             return candidates[0] if candidates else self._absent(pool.name, now, tried, now_s)

@@ -86,7 +86,8 @@ class EngineFit:
 
     def ttft_s(self, wait_s: float, prefill_s: float) -> float:
         """The corrected prediction from its two parts."""
-        return wait_s * self.decode.factor * self.wait.factor + prefill_s * self.prefill.factor
+        predicted_s = prefill_s * self.prefill.factor
+        return predicted_s + wait_s * self.decode.factor * self.wait.factor if wait_s else predicted_s
 
     def saw_ttft(self, wait_s: float, prefill_s: float, ttft_s: float, now_s: float) -> None:
         """A first token came after `ttft_s`; whichever part was said to be the larger one answers for the error."""

@@ -86,42 +86,43 @@ class EngineTiming:
         budget = self._budget
         return self.decode_step_s(decoding, context_tokens) + budget * (self._p1 + self._p2 * budget)
 
-    def prefill_s(self, load: LoadSums, tokens: int) -> float:
-        """Until the prompts ahead and one of `tokens` are computed, in chunks beside the answers under way."""
-        decoding = load.decoding
-        todo = load.pending_prefill_tokens + tokens
+    def parts(self, load: LoadSums, input_tokens: int, tokens: int, remaining_tokens: float) -> tuple[float, float]:
+        """Until there is room for the prompt; then until the prompts ahead and `tokens` of our own are computed.
+
+        Prompts are computed in chunks, beside the answers under way.
+        """
+        decoding, context, pending = load.decoding, load.context_tokens, load.pending_prefill_tokens
+        wait_s = 0.0
+        if load.in_flight >= self._slots or context + pending + input_tokens > self._kv:
+            wait_s = self._wait_s(load, input_tokens, remaining_tokens)
+        todo = pending + tokens
+        budget = self._budget
         if decoding:
-            slots, context = self._slots, load.context_tokens
-            decoding = min(decoding, slots)
+            decoding = min(decoding, self._slots)
             context = min(context, self._kv)
             step_s = self._alpha + self._beta * decoding + self._gamma * context
-            budget = self._budget - decoding
-            budget = max(budget, 1)
+            budget -= decoding
         else:
-            if not todo:
-                return 0.0
-            step_s, budget = self._p0, self._budget
+            step_s = self._p0 if todo else 0.0
         if todo < budget:
-            return step_s + todo * (self._p1 + self._p2 * todo)
+            return wait_s, step_s + todo * (self._p1 + self._p2 * todo)
+        budget = max(1, budget)
         full_steps, rest = divmod(todo, budget)
-        total_s = full_steps * (step_s + budget * (self._p1 + self._p2 * budget))
-        if rest or load.decoding:
-            total_s += step_s + rest * (self._p1 + self._p2 * rest)
-        return total_s
+        prefill_s = full_steps * (step_s + budget * (self._p1 + self._p2 * budget))
+        if rest or decoding:
+            prefill_s += step_s + rest * (self._p1 + self._p2 * rest)
+        return wait_s, prefill_s
 
-    def wait_s(self, load: LoadSums, input_tokens: int, remaining_tokens: float) -> float:
+    def _wait_s(self, load: LoadSums, input_tokens: int, remaining_tokens: float) -> float:
         """Until enough answers have ended to free a slot and the KV cache for the prompt; infinite if it never fits.
 
         The answers under way, each with `remaining_tokens` to go, end evenly spread over that time.
         """
-        kv_missing = load.context_tokens + load.pending_prefill_tokens + input_tokens - self._kv
-        endings = float(load.in_flight + 1 - self._slots)
-        if kv_missing <= 0:
-            if endings <= 0.0:
-                return 0.0
-        elif input_tokens > self._kv:
+        if input_tokens > self._kv:
             return inf
+        endings = float(load.in_flight + 1 - self._slots)
         decoding, context = max(1, load.decoding), load.context_tokens
+        kv_missing = context + load.pending_prefill_tokens + input_tokens - self._kv
         if kv_missing > 0:
             endings = max(endings, kv_missing * decoding / max(1, context))
         return endings * remaining_tokens * self.decode_step_s(decoding, context) / decoding
@@ -136,4 +137,4 @@ def predict_ttft_s(load: ReplicaLoad, steps: StepTimes, engine: EngineArgs, *, i
     Infinite when the prompt can never fit the KV cache.
     """
     timing = EngineTiming(steps, engine)
-    return timing.wait_s(load, input_tokens, REMAINING_TOKENS) + timing.prefill_s(load, input_tokens)
+    return sum(timing.parts(load, input_tokens, input_tokens, REMAINING_TOKENS))

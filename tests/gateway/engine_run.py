@@ -94,12 +94,9 @@ def run(
 
 def _arrive(load: LiveLoad, input_tokens: int, now_s: float, stream: bool) -> tuple[Ticket, float]:
     load.settle(now_s)
-    wait_s = load.timing.wait_s(load, input_tokens, load.lengths.remaining_tokens)
-    prefill_s = load.timing.prefill_s(load, input_tokens)
+    wait_s, prefill_s = load.timing.parts(load, input_tokens, input_tokens, load.lengths.remaining_tokens)
     predicted_s = load.fit.ttft_s(wait_s, prefill_s)
-    found = Candidate(
-        replica=replica("r"), in_flight=0, predicted_ttft_s=predicted_s, wait_s=wait_s, prefill_s=prefill_s
-    )
+    found = Candidate(replica("r"), 0, predicted_s, wait_s, prefill_s)
     ticket = load.start(input_tokens, now_s + predicted_s, stream=stream)
     ticket.watched(found, now_s, 1e9, (), can_leave=False)
     return ticket, predicted_s

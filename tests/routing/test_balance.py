@@ -23,14 +23,7 @@ def candidate(
 ) -> Candidate:
     """A replica that may be called."""
     replica = Replica(replica_id=name, pool="p", url="http://127.0.0.1:1", state=ReplicaState.READY, started_at_s=0.0)
-    return Candidate(
-        replica=replica,
-        in_flight=in_flight,
-        predicted_ttft_s=ttft_s,
-        prefill_s=prefill_s,
-        ramp_ratio=ramp_ratio,
-        seed=seed(name),
-    )
+    return Candidate(replica, in_flight, ttft_s, 0.0, prefill_s, 0, ramp_ratio, seed(name))
 
 
 def picked(*candidates: Candidate, home: int = 0, stay: str | None = None, fine_s: float = 1.0) -> str:
