@@ -1,8 +1,8 @@
 # Every command a newcomer needs. `make help` lists them.
-.PHONY: help up demo test test-all faults lint bench env dev-env vllm-env clients-env lock clean
+.PHONY: help up demo test test-all faults lint bench bench-gateway env dev-env vllm-env clients-env lock clean
 
 help: ## list the targets
-	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
 
 up: env ## install what is needed and stand the whole system up on this machine
 	@.venv/bin/spillway up
@@ -25,9 +25,11 @@ lint: dev-env ## format, lint, types and import contracts
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports --no-cache
 
-bench: dev-env ## measure the gateway beside its peers; prints a table with ratios
+bench-gateway: dev-env ## measure the gateway beside its peers; prints a table with ratios
 	@scripts/bench-env.sh
 	@.venv/bin/python -m tests.bench
+
+bench: bench-gateway
 
 env:
 	@scripts/env.sh runtime
@@ -45,4 +47,4 @@ lock: env ## remake the hash-locked requirements
 	@scripts/lock.sh
 
 clean: ## remove environments, caches and local state
-	@rm -rf .venv .venv-vllm .venv-bench-litellm .clients .spillway .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf .venv .venv-vllm .venv-bench-* .clients .spillway .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -7,5 +7,7 @@ compile() { .venv/bin/python -m uv pip compile --quiet --generate-hashes --no-he
 compile --universal requirements/bootstrap.in -o requirements/bootstrap.txt
 compile --universal requirements/runtime.in -o requirements/runtime.txt
 compile --universal requirements/dev.in -c requirements/runtime.txt -o requirements/dev.txt
-compile --universal requirements/bench-litellm.in -o requirements/bench-litellm.txt
+for peer in litellm vllm-router sglang-router; do
+  compile --universal "requirements/bench-$peer.in" -o "requirements/bench-$peer.txt"
+done
 compile --python-platform x86_64-manylinux_2_28 --override requirements/vllm-overrides.txt requirements/vllm.in -o requirements/vllm.txt

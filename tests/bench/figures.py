@@ -26,19 +26,25 @@ class Row:
 
 
 ROWS = (
-    Row(name="unary_per_s", title="unary req/s, 64 connections", reach=5_000, more_is_better=True, digits=0),
-    Row(name="times_litellm", title="throughput, times LiteLLM", reach=100, more_is_better=True, digits=0),
+    Row(name="unary_per_s", title="unary req/s, 64 connections", more_is_better=True, digits=0),
+    Row(name="times_vllm_router", title="  times vllm-router", reach=0.8, more_is_better=True),
+    Row(name="times_litellm", title="  times LiteLLM", reach=2.5, more_is_better=True, digits=1),
     Row(name="unary_p50_ms", title="  p50 ms"),
     Row(name="unary_p99_ms", title="  p99 ms"),
     Row(name="cpu_us_per_request", title="CPU us per request", digits=0),
     Row(name="single_p50_ms", title="p50 ms, 1 connection", digits=3),
-    Row(name="added_p50_ms", title="  added to direct, ms", reach=0.7, digits=3),
-    Row(name="cpu_us_per_event", title="CPU us per paced SSE event", reach=75, digits=0),
-    Row(name="large_per_s", title="220 KB prompts req/s", reach=800, more_is_better=True, digits=0),
+    Row(name="added_p50_ms", title="  added to direct, ms", reach=0.4, digits=3),
+    Row(name="half_load_p99_ms", title="p99 ms, half load, 64 connections", reach=2.0),
+    Row(name="cpu_us_per_event", title="CPU us per paced SSE event", reach=45, digits=0),
+    Row(name="relay_p50_ms", title="  relay p50 ms"),
+    Row(name="relay_p99_ms", title="  relay p99 ms", reach=1.5),
+    Row(name="large_per_s", title="220 KB prompts req/s", reach=1_500, more_is_better=True, digits=0),
     Row(name="upstream_freed_s", title="upstream freed after clients left, s", reach=1.0),
     Row(name="idle_rss_mb", title="idle RSS MB", reach=150, digits=0),
     Row(name="ready_s", title="ready, s", reach=2.0),
 )
+
+RATIOS = {"vllm-router": "times_vllm_router", "litellm": "times_litellm"}  # by the peer it compares with
 
 Figures = dict[str, float]  # by name of the figure
 Results = Mapping[str, Figures]
@@ -58,10 +64,11 @@ def with_ratios(results: Results) -> dict[str, Figures]:
     """The results and what follows from comparing targets."""
     full = {target: dict(figures) for target, figures in results.items()}
     direct = full.get("direct", {})
-    peer = full.get("litellm", {})
     for target, figures in full.items():
         if target != "direct" and "single_p50_ms" in figures and "single_p50_ms" in direct:
             figures["added_p50_ms"] = figures["single_p50_ms"] - direct["single_p50_ms"]
-        if target == "spillway" and peer.get("unary_per_s") and "unary_per_s" in figures:
-            figures["times_litellm"] = figures["unary_per_s"] / peer["unary_per_s"]
+    ours = full.get("spillway", {})
+    for peer, ratio in RATIOS.items():
+        if "unary_per_s" in ours and full.get(peer, {}).get("unary_per_s"):
+            ours[ratio] = ours["unary_per_s"] / full[peer]["unary_per_s"]
     return full

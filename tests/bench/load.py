@@ -4,31 +4,42 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 import re
 import statistics
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
+STAMP = re.compile(rb" @(\d{16})")
 CONTENT_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 
 
 @dataclass(slots=True, kw_only=True)
 class Counts:
-    """What one run saw. `gaps_s` are times between events of a stream."""
+    """What one run saw. `relayed_us`: how long each event was on its way from the mock."""
 
     answers: int = 0
     errors: int = 0
     events: int = 0
     latencies_s: list[float] = field(default_factory=list)
+    relayed_us: list[int] = field(default_factory=list)
     first_error: str | None = None
 
     def latency_ms(self, percent: int) -> float:
         """A percentile of the latencies in milliseconds."""
-        if len(self.latencies_s) < 2:
-            return float("nan")
-        return statistics.quantiles(self.latencies_s, n=100, method="inclusive")[percent - 1] * 1000
+        return _percentile(self.latencies_s, percent) * 1e3
+
+    def relay_ms(self, percent: int) -> float:
+        """A percentile of the times that events were on their way, in milliseconds."""
+        return _percentile(self.relayed_us, percent) / 1e3
+
+
+def _percentile(values: Sequence[float], percent: int) -> float:
+    if len(values) < 2:
+        return float("nan")
+    return statistics.quantiles(values, n=100, method="inclusive")[percent - 1]
 
 
 def request_bytes(port: int, body: Mapping[str, object], headers: Mapping[str, str]) -> bytes:
@@ -64,6 +75,8 @@ class Client(asyncio.Protocol):
         """Frame the answer; events are counted as they come."""
         if self._body_end == -2:
             self._counts.events += data.count(b"data: ")
+            now_us = time.monotonic_ns() // 1000
+            self._counts.relayed_us += [now_us - int(stamp) for stamp in STAMP.findall(data)]
             self._buffer = (self._buffer + data)[-5:] if len(data) < 5 else data[-5:]
             if self._buffer == b"0\r\n\r\n":
                 self._answered()
@@ -97,9 +110,12 @@ class Client(asyncio.Protocol):
         if self._stop.is_set():
             self.transport.close()
         elif self._status_ok:
-            self._ask()
+            self._again()
         else:
             asyncio.get_running_loop().call_later(0.05, self._ask)  # a refusing target is not hammered
+
+    def _again(self) -> None:
+        self._ask()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """An early end is an error."""
@@ -110,21 +126,53 @@ class Client(asyncio.Protocol):
             self.done.set_result(None)
 
 
-async def closed_loop(port: int, request: bytes, *, connections: int, duration_s: float) -> tuple[Counts, float]:
-    """Counts of `connections` clients that ask without pause, and the seconds that took."""
+class PacedClient(Client):
+    """One connection that asks once in `period_s`; time counts from when the request was due, if that was busy time."""
+
+    def __init__(self, request: bytes, counts: Counts, stop: asyncio.Event, period_s: float) -> None:
+        super().__init__(request, counts, stop)
+        self._period_s = period_s
+        self._due_s = 0.0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Ask the first time at a random moment of the period, so that clients do not ask all at once."""
+        self.transport = cast("asyncio.Transport", transport)
+        self._due_s = time.perf_counter() + random.random() * self._period_s
+        self._wait()
+
+    def _again(self) -> None:
+        self._due_s += self._period_s
+        if self._due_s > time.perf_counter():
+            self._wait()
+            return
+        self._ask()
+        self._started_s = self._due_s
+
+    def _wait(self) -> None:
+        asyncio.get_running_loop().call_later(self._due_s - time.perf_counter(), self._ask)
+
+
+async def closed_loop(
+    port: int, request: bytes, *, connections: int, duration_s: float, per_s: float | None = None
+) -> tuple[Counts, float]:
+    """Counts of `connections` clients that ask without pause, or `per_s` times in all, and the seconds that took."""
     counts, stop = Counts(), asyncio.Event()
     loop = asyncio.get_running_loop()
+
+    def make() -> Client:
+        return PacedClient(request, counts, stop, connections / per_s) if per_s else Client(request, counts, stop)
+
     started_s = time.perf_counter()
     clients = []
     for _ in range(connections):
-        _, client = await loop.create_connection(lambda: Client(request, counts, stop), "127.0.0.1", port)
+        _, client = await loop.create_connection(make, "127.0.0.1", port)
         clients.append(client)
     await asyncio.sleep(duration_s)
     stop.set()
     took_s = time.perf_counter() - started_s
     result = Counts(
         answers=counts.answers, errors=counts.errors, events=counts.events, latencies_s=list(counts.latencies_s),
-        first_error=counts.first_error,
+        relayed_us=list(counts.relayed_us), first_error=counts.first_error,
     )  # fmt: skip
     await asyncio.wait([client.done for client in clients], timeout=10.0)
     for client in clients:

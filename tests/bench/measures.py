@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from tests.bench.figures import Figures
 from tests.bench.load import Counts, closed_loop, get_json, open_and_leave, request_bytes
 from tests.bench.processes import Target
 
@@ -46,7 +47,7 @@ async def _loaded(target: Target, request: bytes, connections: int, effort: Effo
     return counts, took_s, target.cpu_s() - cpu_s
 
 
-async def _unary(target: Target, effort: Effort) -> Measured:
+async def _unary(target: Target, effort: Effort, _: Figures) -> Measured:
     request = _request(target, "What is the capital of France?")
     counts, took_s, cpu_s = await _loaded(target, request, UNARY_CONNECTIONS, effort)
     return {
@@ -57,18 +58,30 @@ async def _unary(target: Target, effort: Effort) -> Measured:
     }, counts
 
 
-async def _single(target: Target, effort: Effort) -> Measured:
-    counts, _, _ = await _loaded(target, _request(target, "What is the capital of France?"), 1, effort)
+async def _half_load(target: Target, effort: Effort, found: Figures) -> Measured:
+    request, per_s = _request(target, "What is the capital of France?"), found["unary_per_s"] / 2
+    counts, _ = await closed_loop(
+        target.port, request, connections=UNARY_CONNECTIONS, duration_s=effort.run_s, per_s=per_s
+    )
+    return {"half_load_p99_ms": counts.latency_ms(99)}, counts
+
+
+async def _single(target: Target, effort: Effort, _: Figures) -> Measured:
+    counts, *_ = await _loaded(target, _request(target, "What is the capital of France?"), 1, effort)
     return {"single_p50_ms": counts.latency_ms(50)}, counts
 
 
-async def _paced(target: Target, effort: Effort) -> Measured:
+async def _paced(target: Target, effort: Effort, _: Figures) -> Measured:
     request = _request(target, "Count.", stream=True, max_tokens=STREAM_EVENTS)
-    counts, _, cpu_s = await _loaded(target, request, STREAMS, effort)
-    return {"cpu_us_per_event": cpu_s / max(1, counts.events) * 1e6}, counts
+    counts, _took_s, cpu_s = await _loaded(target, request, STREAMS, effort)
+    return {
+        "cpu_us_per_event": cpu_s / max(1, counts.events) * 1e6,
+        "relay_p50_ms": counts.relay_ms(50),
+        "relay_p99_ms": counts.relay_ms(99),
+    }, counts
 
 
-async def _large(target: Target, effort: Effort) -> Measured:
+async def _large(target: Target, effort: Effort, _: Figures) -> Measured:
     counts, took_s, _ = await _loaded(target, _request(target, LARGE_PROMPT), LARGE_CONNECTIONS, effort)
     return {"large_per_s": counts.answers / took_s}, counts
 
@@ -86,6 +99,9 @@ async def _left(target: Target, upstream: Target, effort: Effort) -> dict[str, f
     return {"upstream_freed_s": time.perf_counter() - left_s}
 
 
+RUNS = {"unary": _unary, "half load": _half_load, "single": _single, "paced streams": _paced, "large prompts": _large}
+
+
 async def measure(
     target: Target, upstream: Target, effort: Effort, tell: Callable[[str], None]
 ) -> tuple[dict[str, float], list[str]]:
@@ -95,9 +111,9 @@ async def measure(
     if target.ready_s is not None:
         figures["ready_s"] = target.ready_s
     failures: list[str] = []
-    for name, run in (("unary", _unary), ("single", _single), ("paced streams", _paced), ("large prompts", _large)):
+    for name, run in RUNS.items():
         tell(f"{target.name}: {name}")
-        found, counts = await run(target, effort)
+        found, counts = await run(target, effort, figures)
         if counts.errors:
             failures.append(f"{target.name}: {name}: {counts.errors} requests failed, the first: {counts.first_error}")
         figures |= found

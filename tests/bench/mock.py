@@ -1,7 +1,8 @@
 """A mock upstream that answers OpenAI chat, unary and streamed, as fast as one Python process can.
 
 Far faster than any gateway under test, so that what is measured is the gateway. `max_tokens` sets the number of
-events of a stream, one every `GAP_S`. `GET /mock/stats` tells how many streams are open.
+events of a stream, one every `--gap-s`. Each event says when it was written, in microseconds of the machine's monotonic
+clock, so that a client on the same machine knows how long it took. `GET /mock/stats`: how many streams are open.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import argparse
 import asyncio
 import random
 import re
+import time
 from typing import cast
 
 import uvloop
@@ -36,7 +38,10 @@ def _frame(data: bytes) -> bytes:
     return b"%x\r\n%s\r\n" % (len(data), data)
 
 
-TOKEN = _frame(CHUNK % (b'{"content":" word"}', b"null", b""))
+STAMP_DIGITS = 16
+TOKEN = _frame(CHUNK % (b'{"content":" @%s"}', b"null", b"") % (b"0" * STAMP_DIGITS))
+STAMP_AT = TOKEN.index(b" @") + 2
+TOKEN_START, TOKEN_END = TOKEN[:STAMP_AT], TOKEN[STAMP_AT + STAMP_DIGITS :]
 LAST = (
     _frame(CHUNK % (b"{}", b'"stop"', b""))
     + _frame(
@@ -48,11 +53,17 @@ LAST = (
 )
 
 
+def _token() -> bytes:
+    """One event with the time of now in it."""
+    return b"%s%016d%s" % (TOKEN_START, time.monotonic_ns() // 1000, TOKEN_END)
+
+
 class Mock(asyncio.Protocol):
     """One connection; HTTP/1.1 with content-length bodies, keep-alive."""
 
     open_streams = 0
     requests = 0
+    gap_s = GAP_S
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client is there."""
@@ -87,15 +98,15 @@ class Mock(asyncio.Protocol):
         tokens = MAX_TOKENS.search(request, head_end)
         self._left = int(tokens[1]) if tokens else 16
         Mock.open_streams += 1
-        self._transport.write(STREAM_HEAD + TOKEN)
-        first_gap_s = GAP_S * (0.5 + random.random())  # so that streams begun together do not tick together
+        self._transport.write(STREAM_HEAD + _token())
+        first_gap_s = Mock.gap_s * (0.5 + random.random())  # so that streams begun together do not tick together
         self._timer = asyncio.get_running_loop().call_later(first_gap_s, self._tick)
 
     def _tick(self) -> None:
         self._left -= 1
         if self._left > 0:
-            self._transport.write(TOKEN)
-            self._timer = asyncio.get_running_loop().call_later(GAP_S, self._tick)
+            self._transport.write(_token())
+            self._timer = asyncio.get_running_loop().call_later(Mock.gap_s, self._tick)
             return
         self._timer = None
         Mock.open_streams -= 1
@@ -113,7 +124,10 @@ async def main() -> None:
     """Serve until killed."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, required=True)
-    server = await asyncio.get_running_loop().create_server(Mock, "127.0.0.1", parser.parse_args().port, backlog=4096)
+    parser.add_argument("--gap-s", type=float, default=GAP_S, help="seconds between the events of a stream")
+    options = parser.parse_args()
+    Mock.gap_s = options.gap_s
+    server = await asyncio.get_running_loop().create_server(Mock, "127.0.0.1", options.port, backlog=8192)
     await server.serve_forever()
 
 
