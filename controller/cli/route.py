@@ -101,7 +101,8 @@ def explained(
     tenant: str = TENANT,
 ) -> Explanation:
     """What the gateway would make of the request; RequestError when it would refuse it."""
-    from controller.gateway.decode import decode, too_large
+    from controller.gateway.decode import decode
+    from controller.gateway.json_body import too_large
     from controller.gateway.tables import routing_table
     from controller.routing.choose import choose, passed_over, plan_chain
     from controller.routing.classify import classify, known_tasks

@@ -8,7 +8,7 @@ from controller.core.errors import EngineUnavailable, StreamBroken, UpstreamErro
 from controller.core.money import Usage
 from controller.gateway.answers import DONE
 from controller.gateway.anthropic_wire import FINISH_REASONS, openai_usage, unary, usage_of
-from controller.gateway.decode import Document
+from controller.gateway.json_body import Document
 from controller.gateway.sse import EventTooLarge, Splitter, encode
 
 _STATUSES = {

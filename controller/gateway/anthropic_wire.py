@@ -8,7 +8,8 @@ from controller.core.models import Feature, Model
 from controller.core.money import Usage
 from controller.gateway import chat_fields
 from controller.gateway.chat_fields import Kind, check, says_something
-from controller.gateway.decode import Decoded, Document, NotTranslatable
+from controller.gateway.decode import Decoded, NotTranslatable
+from controller.gateway.json_body import Document
 
 VERSION = "2023-06-01"
 PATH = "/messages"

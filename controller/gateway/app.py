@@ -23,7 +23,6 @@ from controller.gateway.cache_salts import CacheSalts
 from controller.gateway.calls import Calls
 from controller.gateway.credentials import Credentials
 from controller.gateway.deadlines import bind
-from controller.gateway.decode import too_large
 from controller.gateway.destinations import Destinations
 from controller.gateway.dialects.messages_caller import MESSAGES_CALLER
 from controller.gateway.dialects.openai_caller import OPENAI_CALLER
@@ -33,6 +32,7 @@ from controller.gateway.guard import Alarms, CallerLeft, Guard
 from controller.gateway.headers import refusal_headers
 from controller.gateway.idempotency import Idempotency
 from controller.gateway.idempotent_answers import IdempotentAnswers
+from controller.gateway.json_body import too_large
 from controller.gateway.loads import Loads
 from controller.gateway.metering import Meter
 from controller.gateway.model_list import ModelList
@@ -45,7 +45,7 @@ from controller.gateway.recording import RecordedLine
 from controller.gateway.refusals import gateway_full, internal, slow_body, wrong_method
 from controller.gateway.request_body import BODY_S, is_worth_reading, read_body
 from controller.gateway.resume import Resumer
-from controller.gateway.routes import MODELS, ROUTES, Route
+from controller.gateway.routes import MODELS, ROUTES, Route, unknown_route
 from controller.gateway.tables import Plans, routing_table
 from controller.gateway.waiting import Rooms
 from controller.gateway.watch import Watch
@@ -215,12 +215,7 @@ class Gateway:
                 return
             if route is not None:
                 raise wrong_method("POST")
-            raise RequestError(
-                f"no such route; there are {MODELS.decode()}, {', '.join(path.decode() for path in ROUTES)}",
-                status=404,
-                code="unknown_route",
-                should_retry=False,
-            )
+            raise unknown_route()
         except RequestError as error:
             self.metrics.refused[error.status] = self.metrics.refused.get(error.status, 0) + 1
             send_error(line, error, caller, header_id)

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from enum import StrEnum
 
 from controller.core.models import Feature
-from controller.gateway.decode import Document, NotTranslatable
+from controller.gateway.decode import NotTranslatable
+from controller.gateway.json_body import Document
 
 
 class Kind(StrEnum):

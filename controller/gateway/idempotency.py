@@ -8,9 +8,9 @@ from collections.abc import Awaitable, Callable
 from controller.core.errors import RequestError
 from controller.gateway.answers import Headers, send_error
 from controller.gateway.auth import Doorman, credential
-from controller.gateway.decode import too_large
 from controller.gateway.guard import CallerLeft
 from controller.gateway.idempotent_answers import IdempotentAnswers, Repeatable
+from controller.gateway.json_body import too_large
 from controller.gateway.ports import Line
 from controller.gateway.refusals import slow_body
 from controller.gateway.request_body import BODY_S, is_worth_reading, read_body

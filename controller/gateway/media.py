@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from controller.gateway.decode import Document, NotTranslatable
+from controller.gateway.decode import NotTranslatable
+from controller.gateway.json_body import Document
 
 _TEXT = frozenset({"text", "refusal"})
 _OWN = _TEXT | {"image_url", "input_audio"}

@@ -17,7 +17,8 @@ from controller.core.requests import Operation
 from controller.gateway import chat_fields
 from controller.gateway.answers import DONE
 from controller.gateway.chat_fields import SENT, Kind, check, says_something
-from controller.gateway.decode import Decoded, Document, NotTranslatable
+from controller.gateway.decode import Decoded, NotTranslatable
+from controller.gateway.json_body import Document
 from controller.gateway.sse import EventTooLarge, Splitter, encode
 
 PATHS = {

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from controller.gateway.decode import too_large
 from controller.gateway.guard import CallerLeft
+from controller.gateway.json_body import too_large
 from controller.gateway.ports import Line
 from controller.gateway.wishes import HeaderMap
 

@@ -11,7 +11,8 @@ import orjson
 from controller.core.errors import StreamBroken, UpstreamError
 from controller.core.money import Usage
 from controller.core.requests import Operation
-from controller.gateway.decode import Decoded, Document
+from controller.gateway.decode import Decoded
+from controller.gateway.json_body import Document
 from controller.gateway.openai_wire import OpenAIStream
 from controller.gateway.sse import EventTooLarge, Splitter, encode
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from controller.core.errors import RequestError
 from controller.core.records import record
 from controller.core.requests import Operation
 from controller.gateway.dialects.caller import Caller
@@ -30,3 +31,13 @@ ROUTES: Mapping[bytes, Route] = {
     b"/v1/messages": Route(operation=Operation.CHAT, caller=MESSAGES_CALLER),
     b"/v1/messages/count_tokens": Route(operation=Operation.COUNT_TOKENS, caller=MESSAGES_CALLER),
 }
+
+
+def unknown_route() -> RequestError:
+    """The refusal of every other path."""
+    return RequestError(
+        f"no such route; there are {MODELS.decode()}, {', '.join(path.decode() for path in ROUTES)}",
+        status=404,
+        code="unknown_route",
+        should_retry=False,
+    )

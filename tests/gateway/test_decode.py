@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from controller.config.settings import Caps
 from controller.core.errors import RequestError
 from controller.core.requests import Operation, Priority
-from controller.gateway.decode import MAX_MESSAGES, MAX_TOKENS_LIMIT, Decoded, decode, too_large
+from controller.gateway.decode import MAX_MESSAGES, MAX_TOKENS_LIMIT, Decoded, decode
+from controller.gateway.json_body import too_large
 from controller.routing.classify import RequestFacts
 from controller.routing.prefix import prefixes
 from tests.gateway.gateway_builders import HELLO, decoded

@@ -15,7 +15,8 @@ from controller.core.requests import Operation
 
 if TYPE_CHECKING:
     from controller.gateway.answers import Headers
-    from controller.gateway.decode import Decoded, Document
+    from controller.gateway.decode import Decoded
+    from controller.gateway.json_body import Document
     from controller.gateway.wishes import HeaderMap
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import orjson
 
 from controller.core.errors import RequestError
-from controller.gateway.decode import Document
+from controller.gateway.json_body import Document
 from controller.gateway.openai_wire import usage_of
 
 STOP_REASONS = {

@@ -9,10 +9,11 @@ from controller.core.errors import RequestError
 from controller.core.models import Dialect
 from controller.core.requests import Operation
 from controller.gateway.answers import Headers, base_headers
-from controller.gateway.decode import Decoded, parse, with_facts
+from controller.gateway.decode import Decoded, with_facts
 from controller.gateway.dialects.caller import StreamWriter
 from controller.gateway.dialects.messages_answer import MessageWriter, whole
 from controller.gateway.dialects.messages_request import to_chat
+from controller.gateway.json_body import parse
 from controller.gateway.wishes import HeaderMap
 
 _KINDS = {

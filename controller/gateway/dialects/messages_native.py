@@ -9,7 +9,8 @@ from controller.core.models import Model
 from controller.core.money import Usage
 from controller.gateway.anthropic_stream import in_band
 from controller.gateway.anthropic_wire import usage_of
-from controller.gateway.decode import Decoded, Document, NotTranslatable
+from controller.gateway.decode import Decoded, NotTranslatable
+from controller.gateway.json_body import Document
 from controller.gateway.sse import EventTooLarge, Splitter
 
 # Only fields known here go on: whatever else the API understands is not for callers to reach.

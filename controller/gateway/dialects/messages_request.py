@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from controller.gateway.decode import MAX_MESSAGES, Document
+from controller.gateway.decode import MAX_MESSAGES
+from controller.gateway.json_body import Document
 from controller.gateway.wishes import wrong
 
 _TEMPERATURE_MAX = 1.0

@@ -7,8 +7,8 @@ import secrets
 import orjson
 
 from controller.core.errors import RequestError
-from controller.gateway.decode import Document
 from controller.gateway.dialects.responses_tools import ToolName, custom_input, tool_names
+from controller.gateway.json_body import Document
 from controller.gateway.openai_wire import usage_of
 
 INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"}

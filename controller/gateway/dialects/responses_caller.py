@@ -6,11 +6,12 @@ from controller.config.settings import Caps
 from controller.core.errors import RequestError
 from controller.core.requests import Operation
 from controller.gateway.answers import Headers, base_headers, error_body
-from controller.gateway.decode import Decoded, parse, with_facts
+from controller.gateway.decode import Decoded, with_facts
 from controller.gateway.dialects.caller import StreamWriter
 from controller.gateway.dialects.responses_answer import whole
 from controller.gateway.dialects.responses_request import to_chat
 from controller.gateway.dialects.responses_stream import ResponseWriter
+from controller.gateway.json_body import parse
 from controller.gateway.wishes import HeaderMap
 
 

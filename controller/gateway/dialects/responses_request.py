@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from controller.gateway.decode import MAX_MESSAGES, MAX_TOKENS_LIMIT, Document
+from controller.gateway.decode import MAX_MESSAGES, MAX_TOKENS_LIMIT
 from controller.gateway.dialects import responses_tools
 from controller.gateway.dialects.responses_tools import INPUT, chat_name
+from controller.gateway.json_body import Document
 from controller.gateway.wishes import wrong
 
 _CARRIED = (

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 import orjson
 
 from controller.core.errors import RequestError
-from controller.gateway.decode import Document
 from controller.gateway.dialects.responses_answer import (
     INCOMPLETE,
     Shapes,
@@ -20,6 +19,7 @@ from controller.gateway.dialects.responses_answer import (
     text_part,
 )
 from controller.gateway.dialects.responses_tools import custom_input
+from controller.gateway.json_body import Document
 
 
 @dataclass(slots=True, kw_only=True)

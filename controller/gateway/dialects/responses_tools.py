@@ -9,7 +9,7 @@ from __future__ import annotations
 import orjson
 
 from controller.core.records import record
-from controller.gateway.decode import Document
+from controller.gateway.json_body import Document
 from controller.gateway.wishes import wrong
 
 INPUT = "input"  # the one argument of a custom tool
