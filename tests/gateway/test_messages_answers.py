@@ -13,6 +13,7 @@ from controller.gateway.anthropic_stream import AnthropicStream
 from controller.gateway.dialects.messages_answer import MessageWriter, whole
 from controller.gateway.dialects.messages_caller import MESSAGES_CALLER
 from controller.gateway.dialects.messages_native import MessagesRelay
+from controller.gateway.dialects.responses_stream import ResponseWriter
 from controller.gateway.dialects.translated_stream import TranslatedStream
 from controller.gateway.openai_wire import OpenAIStream
 
@@ -236,3 +237,12 @@ def test_an_error_in_anthropics_words(status: int, code: str, told: int, kind: s
     assert body["error"]["details"]["error_code"] == code
     assert (body["type"], body["request_id"]) == ("error", "req-1")
     assert MESSAGES_CALLER.error_event(error, b"req-1").startswith(b"event: error\ndata: {")
+
+
+def test_an_odd_text_that_shows_at_the_end_only() -> None:
+    """A stream with a text that is none breaks; it does not end as if whole."""
+    stream = TranslatedStream(OpenAIStream(wants_usage=True), ResponseWriter({}, 1))
+    stream.feed(chunk({"content": ["odd"]}))
+    stream.feed(LAST + DONE)
+    stream.end()
+    assert isinstance(stream.error, StreamBroken)

@@ -59,7 +59,12 @@ class TranslatedStream:
     def end(self) -> bytes:
         """The closing events when the answer is whole, else nothing and `error` is set."""
         rest = self._rewritten(self._inner.end())
-        return rest if self._inner.error is not None else rest + self._writer.end()
+        if self._inner.error is not None:
+            return rest
+        try:
+            return rest + self._writer.end()
+        except MISSHAPEN as error:  # what was written down of an odd chunk shows now
+            return self._misshapen(error)
 
     def broken(self, error: RequestError) -> bytes | None:
         """What ends the caller's stream when it broke; None when that is the dialect's error event."""
@@ -73,5 +78,8 @@ class TranslatedStream:
                 [self._writer.write(orjson.loads(data)) for data in self._splitter.feed(chunks) if data != b"[DONE]"]
             )
         except MISSHAPEN as error:
-            self._inner.error = StreamBroken(f"a chunk is not one of a chat stream: {type(error).__name__}")
-            return b""
+            return self._misshapen(error)
+
+    def _misshapen(self, error: Exception) -> bytes:
+        self._inner.error = StreamBroken(f"a chunk is not one of a chat stream: {type(error).__name__}")
+        return b""
