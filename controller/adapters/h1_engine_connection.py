@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable
 
 import httptools
 
-HIGH_WATER_BYTES = 64 * 1024  # a slow caller pauses the engine's socket above this
+HIGH_WATER_BYTES = 16 * 1024  # a slow caller pauses the engine's socket above this
+RECEIVE_BYTES = 16 * 1024  # of the kernel, per socket: else one that is paused may hold megabytes
+JOINED_BYTES = 64 * 1024  # a shorter request is written in one piece
 MAX_UNARY_BYTES = 64 * 1024 * 1024
 MAX_HEADER_BYTES = 64 * 1024
 IDLE_PER_HOST = 512
@@ -46,6 +49,9 @@ class EngineConnection(asyncio.Protocol):
     # asyncio.Protocol
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport  # type: ignore[assignment]  # TCP transports are asyncio.Transport
+        sock = transport.get_extra_info("socket")
+        if sock is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BYTES)
 
     def data_received(self, data: bytes) -> None:
         if self.complete:
@@ -143,7 +149,7 @@ class EngineConnection(asyncio.Protocol):
         transport = self.transport
         if transport is None:
             self.failure = "no connection was made"
-        elif len(body) < HIGH_WATER_BYTES:
+        elif len(body) < JOINED_BYTES:
             transport.write(head + body)
         else:
             transport.writelines((head, body))

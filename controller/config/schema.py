@@ -62,6 +62,8 @@ class CapsSection(Section):
 class TimeoutsSection(Section):
     """Deadlines of one try and of the whole request."""
 
+    header_s: Seconds = 10.0
+    body_s: Seconds = 30.0
     connect_s: Seconds = 1.0
     ttft_s: Seconds = 60.0
     idle_s: Seconds = 60.0

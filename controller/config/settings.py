@@ -31,6 +31,8 @@ class Caps:
 class Timeouts:
     """Deadlines of one try and of the whole request."""
 
+    header_s: float = 10.0
+    body_s: float = 30.0
     connect_s: float = 1.0
     ttft_s: float = 60.0
     idle_s: float = 60.0

@@ -43,7 +43,7 @@ from controller.gateway.rate_headers import rate_headers
 from controller.gateway.rate_limits import RateLimits
 from controller.gateway.recording import RecordedLine
 from controller.gateway.refusals import gateway_full, internal, slow_body, wrong_method
-from controller.gateway.request_body import BODY_S, is_worth_reading, read_body
+from controller.gateway.request_body import is_worth_reading, read_body
 from controller.gateway.resume import Resumer
 from controller.gateway.routes import MODELS, ROUTES, Route, unknown_route
 from controller.gateway.tables import Plans, routing_table
@@ -156,6 +156,7 @@ class Gateway:
             request_id=self.request_id,
             refused=metrics.refused,
             body_bytes=self._caps.body_bytes,
+            body_s=timeouts.body_s,
         )
         for name in settings.pools:
             metrics.target(name, is_own=True)
@@ -272,8 +273,7 @@ class Gateway:
         try:
             body = line.whole_body()
             if body is None:
-                guard.begin("body", BODY_S)
-                body = await read_body(headers, line, caps.body_bytes)
+                body = await read_body(headers, line, caps.body_bytes, self._timeouts.body_s)
             elif len(body) > caps.body_bytes:
                 raise too_large(caps.body_bytes)
             guard.settle()
@@ -291,7 +291,7 @@ class Gateway:
         except asyncio.CancelledError:
             why = guard.translate()
             if isinstance(why, UpstreamTimeout):
-                raise (CallerLeft() if exchange.classified else slow_body(BODY_S)) from None
+                raise (CallerLeft() if exchange.classified else slow_body(self._timeouts.body_s)) from None
             if why is None:
                 raise
             raise why from None

@@ -12,8 +12,7 @@ from controller.gateway.guard import CallerLeft
 from controller.gateway.idempotent_answers import IdempotentAnswers, Repeatable
 from controller.gateway.json_body import too_large
 from controller.gateway.ports import Line
-from controller.gateway.refusals import slow_body
-from controller.gateway.request_body import BODY_S, is_worth_reading, read_body
+from controller.gateway.request_body import is_worth_reading, read_body
 from controller.gateway.routes import Route
 from controller.gateway.wishes import HeaderMap
 
@@ -47,6 +46,7 @@ class Idempotency:
         request_id: Callable[[], str],
         refused: dict[int, int],
         body_bytes: int,
+        body_s: float,
     ) -> None:
         self._answers = answers
         self._door = door
@@ -54,6 +54,7 @@ class Idempotency:
         self._request_id = request_id
         self._refused = refused
         self._body_bytes = body_bytes
+        self._body_s = body_s
 
     async def aclose(self) -> None:
         """Afterwards nothing is being answered any more."""
@@ -84,8 +85,4 @@ class Idempotency:
             if len(body) > self._body_bytes:
                 raise too_large(self._body_bytes)
             return body
-        try:
-            async with asyncio.timeout(BODY_S):
-                return await read_body(headers, line, self._body_bytes)
-        except TimeoutError:
-            raise slow_body(BODY_S) from None
+        return await read_body(headers, line, self._body_bytes, self._body_s)

@@ -8,6 +8,7 @@ import orjson
 
 from controller.config.settings import Caps
 from controller.core.errors import RequestError
+from controller.gateway.weights import is_bearable
 from controller.gateway.wishes import wrong
 
 Document = dict[str, Any]  # Any: a caller's JSON, until it has been checked
@@ -39,7 +40,9 @@ def _depth_within(document: object, limit: int) -> bool:
 
 
 def parse(body: bytes, caps: Caps) -> Document:
-    """The JSON object in the body, within the depth cap."""
+    """The JSON object in the body, within the caps on depth and on values."""
+    if not is_bearable(body):
+        raise wrong("body", "the body holds too many values", "invalid_json")
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:

@@ -112,7 +112,10 @@ def malformed(status: int, why: str) -> RequestError:
 def slow_body(limit_s: float) -> RequestError:
     """The body did not arrive."""
     return RequestError(
-        f"the body did not arrive within {limit_s:g} s", status=408, code="body_timeout", should_retry=True
+        f"the body did not arrive within {limit_s:g} s and a second more for each KiB",
+        status=408,
+        code="body_timeout",
+        should_retry=True,
     )
 
 

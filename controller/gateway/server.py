@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import resource
 import signal
 import socket
 from collections.abc import Awaitable, Callable
@@ -21,9 +22,10 @@ from controller.gateway.admin import Admin
 from controller.gateway.answers import Headers, base_headers, error_body, error_headers
 from controller.gateway.app import Gateway
 from controller.gateway.loop_lag import LoopLag
+from controller.gateway.memory import MemoryReturn
 from controller.gateway.ports import Clock
 from controller.gateway.refusals import malformed
-from controller.web.h1_connection import App
+from controller.web.h1_connection import App, Limits
 from controller.web.h1_server import H1Server
 from controller.web.server import listen
 
@@ -31,6 +33,9 @@ log = structlog.get_logger()
 
 GRACE_S = 2.0  # after the deadline: for error events to leave
 GC_THRESHOLDS = (50_000, 25, 50)  # fewer passes than by default: the heap at rest is frozen anyway
+MOST_FILES = 1_000_000
+ADMIN_CONNECTIONS = 32
+OWN_FILES = 64  # descriptors for the database, logs, the admin port and what else is no request
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -44,7 +49,19 @@ class Service:
     close: Callable[[], None]
 
 
-def _server(gateway: Gateway, app: App) -> H1Server:
+def connection_limit(open_files: int) -> int:
+    """How many callers may be connected: each may need a second descriptor, towards its upstream."""
+    return max(1, (open_files - OWN_FILES) // 2)
+
+
+def _open_files() -> int:
+    """How many descriptors this process may have, raised to the most that it may give itself."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+
+
+def _server(gateway: Gateway, app: App, limits: Limits) -> H1Server:
     """A server that refuses what is no request in the words of the gateway."""
 
     def refusal(status: int, why: str) -> tuple[Headers, bytes]:
@@ -52,7 +69,7 @@ def _server(gateway: Gateway, app: App) -> H1Server:
         gateway.metrics.refused[status] = gateway.metrics.refused.get(status, 0) + 1
         return error_headers(error, base_headers(gateway.request_id().encode())), error_body(error)
 
-    return H1Server(app, refusal)
+    return H1Server(app, refusal, limits)
 
 
 class _Drain:
@@ -85,9 +102,12 @@ class _Drain:
 
 async def _run(service: Service, settings: Settings, listeners: tuple[socket.socket, socket.socket]) -> None:
     gateway, drain_s = service.gateway, settings.gateway.drain_s
-    data, admin = _server(gateway, gateway), _server(gateway, Admin(gateway, now_s=service.clock.monotonic_s))
+    limits = Limits(header_s=settings.gateway.timeouts.header_s, connections=connection_limit(_open_files()))
+    data = _server(gateway, gateway, limits)
+    admin = _server(gateway, Admin(gateway, now_s=service.clock.monotonic_s), Limits(connections=ADMIN_CONNECTIONS))
     drain, loop = _Drain(gateway, data, drain_s), asyncio.get_running_loop()
-    lag = LoopLag(gateway.metrics.loop_lag)
+    lag = LoopLag(gateway.metrics.loop_lag, gateway.metrics.loop_computed)
+    memory = MemoryReturn(lambda: gateway.metrics.in_flight)
     gateway.metrics.tasks = lambda: len(asyncio.all_tasks())
     for number in SIGNALS:
         loop.add_signal_handler(number, drain.on_signal)
@@ -96,6 +116,7 @@ async def _run(service: Service, settings: Settings, listeners: tuple[socket.soc
     gc.set_threshold(*GC_THRESHOLDS)
     log.info("listening", host=settings.gateway.host, port=settings.gateway.port, pools=list(settings.pools))
     lag.start()
+    memory.start()
     try:
         async with asyncio.TaskGroup() as group:
             watched = {
@@ -112,6 +133,7 @@ async def _run(service: Service, settings: Settings, listeners: tuple[socket.soc
             await answering
     finally:
         lag.stop()
+        memory.stop()
         drain.close()
         await gateway.aclose()
     log.info("stopped", in_flight=gateway.metrics.in_flight)

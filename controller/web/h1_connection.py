@@ -14,7 +14,7 @@ from controller.web.h1_cycle import STATUS_LINES, Cycle, Headers
 App = Callable[[Cycle], Awaitable[None]]
 Refusal = Callable[[int, str], tuple[Headers, bytes]]
 
-WRITE_HIGH_BYTES = 64 * 1024  # a slow reader stops its own stream above this
+WRITE_HIGH_BYTES = 16 * 1024  # a slow reader stops its own stream above this
 LINGER_S = 2.0  # after a refusal what still comes is read and thrown away, or a reset would overtake the answer
 
 
@@ -29,6 +29,7 @@ class Limits:
     discard_bytes: int = 64 * 1024 * 1024  # of a body that nobody wants, so that its sender gets to read the answer
     discard_s: float = 30.0
     pipelined: int = 16
+    connections: int = 100_000  # open at a time; further ones wait in the kernel
 
 
 class Host(Protocol):
@@ -81,6 +82,11 @@ class Connection(asyncio.Protocol):
     def closes(self) -> bool:
         """Whether an answer that begins now is the last one here."""
         return self.server.draining
+
+    @property
+    def is_idle(self) -> bool:
+        """Nothing is asked or answered here."""
+        return self._cycle is None and not self._header_bytes and self._refused is None
 
     # asyncio.Protocol
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

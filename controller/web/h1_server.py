@@ -12,11 +12,14 @@ from typing import cast
 
 import structlog
 
+from controller.web.h1_accept import Acceptor
 from controller.web.h1_connection import App, Connection, Limits, Refusal
 
 log = structlog.get_logger()
 
 SWEEP_S = 1.0
+EXPIRED_AT_ONCE = 20
+ROOM_SHARE = 4  # one in so many idle connections makes room, per sweep, while callers wait
 
 
 class H1Server:
@@ -32,6 +35,7 @@ class H1Server:
         self.now_s = 0.0  # of the last sweep: exact enough for deadlines of seconds, and free to read
         self._stopping = asyncio.Event()
         self._emptied = asyncio.Event()
+        self._acceptor: Acceptor | None = None
 
     def stop(self) -> None:
         """No new connection and no further request from now on; what is under way goes on."""
@@ -42,23 +46,39 @@ class H1Server:
         """Answers until `stop`, then until no request is open or `grace_s` has passed."""
         loop = asyncio.get_running_loop()
         self.now_s = loop.time()
-        server = await loop.create_server(lambda: Connection(self), sock=listener)
+        acceptor = self._acceptor = Acceptor(listener, lambda: Connection(self), self.limits.connections)
+        acceptor.start()
         try:
             while not self._stopping.is_set():
                 await _until(self._stopping, SWEEP_S)
                 self._sweep(loop.time())
-            server.close()
+                self._make_room(acceptor)
+            acceptor.stop()
             await self._drain(loop.time() + grace_s)
         finally:
-            server.close()
+            acceptor.stop()
             for connection in list(self.connections):
                 connection.cut()
 
     def _sweep(self, now_s: float) -> None:
         self.now_s = now_s
-        for connection in list(self.connections):
-            if 0.0 < connection.deadline_s < now_s:
+        self._expire([one for one in self.connections if 0.0 < one.deadline_s < now_s])
+
+    def _expire(self, late: list[Connection]) -> None:
+        """A few per turn of the loop: a crowd that comes to its end together must not hold up the others."""
+        for connection in late[:EXPIRED_AT_ONCE]:
+            if 0.0 < connection.deadline_s < self.now_s:
                 connection.expire()
+        if len(late) > EXPIRED_AT_ONCE:
+            asyncio.get_running_loop().call_soon(self._expire, late[EXPIRED_AT_ONCE:])
+
+    def _make_room(self, acceptor: Acceptor) -> None:
+        """While callers wait, those that have been idle for longest go, and what paused accepting is tried again."""
+        if acceptor.is_full:
+            idle = sorted((one for one in self.connections if one.is_idle), key=lambda one: one.deadline_s)
+            for connection in idle[: -(-len(idle) // ROOM_SHARE)]:
+                connection.retire()
+            acceptor.start()
 
     async def _drain(self, deadline_s: float) -> None:
         loop = asyncio.get_running_loop()
@@ -78,6 +98,8 @@ class H1Server:
     def closed(self, connection: Connection) -> None:
         """The connection is gone."""
         self.connections.discard(connection)
+        if self._acceptor is not None:
+            self._acceptor.release()
         if not self.connections:
             self._emptied.set()
 

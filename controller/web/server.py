@@ -8,6 +8,8 @@ from contextlib import AbstractContextManager, nullcontext
 import uvicorn
 
 BACKLOG = 2048
+# What a slow reader's kernel buffer holds unsent; without it that grows to megabytes each. Accepted sockets inherit it.
+UNSENT_BYTES = 16 * 1024
 
 
 class Server(uvicorn.Server):
@@ -22,6 +24,8 @@ def listen(host: str, port: int) -> socket.socket:
     listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if hasattr(socket, "TCP_NOTSENT_LOWAT"):
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
         listener.bind((host, port))
         listener.listen(BACKLOG)
         listener.setblocking(False)

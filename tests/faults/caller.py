@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 import time
 from dataclasses import dataclass, field
 
-from tests.faults.stub import RST_ON_CLOSE
+from tests.faults.stub import reset
 
 ANSWERED, REFUSED, BROKEN, LEFT, CUT = "answered", "refused", "broken", "left", "cut"
 DEADLINE_S = 45.0
@@ -38,6 +37,7 @@ class Told:
     head_s: float | None = None
     first_s: float | None = None  # of the first event with content
     ended_s: float = 0.0
+    sending_s: float = 0.0
 
     @property
     def request_id(self) -> str:
@@ -98,6 +98,7 @@ async def ask(port: int, request: bytes, *, stream: bool, leave: Leave | None = 
         writer.write(request)
         async with asyncio.timeout(DEADLINE_S if leave.after_s is None else leave.after_s):
             await writer.drain()
+            told.sending_s = time.monotonic() - told.sent_s
             await listen(reader, told, leave_after_events=leave.after_events)
     except TimeoutError:
         told.end = CUT if leave.after_s is None else LEFT
@@ -110,13 +111,6 @@ async def ask(port: int, request: bytes, *, stream: bool, leave: Leave | None = 
                 reset(writer)
             writer.close()
     return told
-
-
-def reset(writer: asyncio.StreamWriter) -> None:
-    """Afterwards the peer has got a reset."""
-    sock = writer.get_extra_info("socket")
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RST_ON_CLOSE)
-    writer.transport.abort()
 
 
 async def listen(reader: asyncio.StreamReader, told: Told, *, leave_after_events: int | None = None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ LAG_P99_S = 0.050
 HEALTHZ_S = 0.100
 RSS_RATIO, RSS_FLOOR_BYTES = 0.05, 12 * 1024 * 1024  # one arena of the allocator comes and goes
 AMPLIFICATION, SPARE_CALLS = 1.2, 3
-LAG = "spillway_loop_lag_seconds"
+LAG, COMPUTED = "spillway_loop_lag_seconds", "spillway_loop_computed_seconds"
 IN_FLIGHT = ("spillway_in_flight", "spillway_gateway_in_flight", "spillway_replica_in_flight")
 
 
@@ -116,11 +117,11 @@ async def check_canaries(world: World) -> str:
     return "; ".join(found[:3])
 
 
-def lag_p99_s(before: Mapping[str, float], after: Mapping[str, float]) -> float:
+def p99_s(histogram: str, before: Mapping[str, float], after: Mapping[str, float]) -> float:
     """The upper bound of the bucket with the 99th percentile of the samples since."""
     buckets = []
     for name, value in after.items():
-        if name.startswith(f"{LAG}_bucket"):
+        if name.startswith(f"{histogram}_bucket"):
             bound = name.partition('le="')[2].rstrip('"}')
             buckets.append((float(bound), value - before.get(name, 0.0)))
     buckets.sort()
@@ -128,24 +129,36 @@ def lag_p99_s(before: Mapping[str, float], after: Mapping[str, float]) -> float:
     return next(bound for bound, count in buckets if count >= 0.99 * total)
 
 
+async def _grown_bytes(world: World, before: Baseline, allowed_bytes: float) -> int:
+    """By how much the resident memory is above what it was, once it is down or two seconds have passed."""
+
+    def grown() -> int:
+        return world.gateway.resources()[1] - before.rss_bytes
+
+    with contextlib.suppress(AssertionError):
+        await eventually(lambda: grown() <= allowed_bytes, within_s=SETTLE_S, every_s=0.1)
+    return grown()
+
+
 async def check_calm(world: World, before: Baseline, health: Health) -> tuple[str, dict[str, float]]:
     """I6: the loop was never long away, health always answered, the memory came back. With the figures."""
     metrics = await world.gateway.metrics()
-    lag_s = lag_p99_s(before.metrics, metrics)
+    lag_s, computed_s = (p99_s(name, before.metrics, metrics) for name in (LAG, COMPUTED))
     allowed_bytes = max(before.rss_bytes * RSS_RATIO, RSS_FLOOR_BYTES)
-    _, rss_bytes = world.gateway.resources()
-    grown_bytes = rss_bytes - before.rss_bytes
+    grown_bytes = await _grown_bytes(world, before, allowed_bytes)
     figures = {
         "lag_p99_s": lag_s,
+        "lag_computed_p99_s": computed_s,
         "healthz_p99_s": health.healthz_p99_s,
         "healthz_max_s": health.healthz_max_s,
         "machine_p99_s": health.own_p99_s,
         "rss_grown_mib": round(grown_bytes / 2**20, 1),
     }
+    machine_s = 0.0 if health.is_calm else 4 * health.own_p99_s + max(0.0, lag_s - computed_s)
     wrong = []
-    if lag_s > LAG_P99_S + health.own_p99_s:
-        wrong.append(f"loop lag p99 up to {lag_s:g} s")
-    if health.failures or health.healthz_p99_s > HEALTHZ_S + health.own_p99_s:
+    if computed_s > LAG_P99_S or lag_s > LAG_P99_S + machine_s:
+        wrong.append(f"loop lag p99 up to {lag_s:g} s, computing {computed_s:g} s of it")
+    if health.failures or health.healthz_p99_s > HEALTHZ_S + machine_s:
         wrong.append(f"/healthz p99 {health.healthz_p99_s:g} s, {health.failures} of {health.samples} failed")
     if grown_bytes > allowed_bytes:
         wrong.append(f"resident memory grew by {grown_bytes / 2**20:.1f} MiB, allowed {allowed_bytes / 2**20:.1f}")

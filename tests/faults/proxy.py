@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
-from tests.faults.stub import RST_ON_CLOSE
+from tests.faults.stub import reset
 
 PIECE_BYTES = 65536
 
@@ -58,17 +57,17 @@ class Proxy:
     def cut(self) -> None:
         """Resets every connection."""
         for writer in list(self._writers):
-            _reset(writer)
+            reset(writer)
 
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.accepted += 1
         if self.toxics.down:
-            _reset(writer)
+            reset(writer)
             return
         try:
             up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self.upstream_port)
         except OSError:
-            _reset(writer)
+            reset(writer)
             return
         self._writers |= {writer, up_writer}
         pumps = [
@@ -101,18 +100,11 @@ class Proxy:
                         writer.write(data[: limit - passed])
                         await writer.drain()
                         await asyncio.sleep(0.02)  # for the bytes to arrive before the reset throws them away
-                        _reset(writer)
+                        reset(writer)
                         return
                 passed += len(data)
                 writer.write(data)
                 await writer.drain()
-
-
-def _reset(writer: asyncio.StreamWriter) -> None:
-    sock = writer.get_extra_info("socket")
-    with contextlib.suppress(OSError):
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RST_ON_CLOSE)
-    writer.transport.abort()
 
 
 @contextlib.asynccontextmanager

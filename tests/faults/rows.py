@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.faults import invariants
+from tests.faults.good_caller import Service
 from tests.faults.world import World
 
 OUT_VARIABLE = "SPILLWAY_FAULTS_OUT"
@@ -32,6 +33,7 @@ class Row:
     healed_at_s: float | None = None
     figures: dict[str, float] = field(default_factory=dict)
     invariants: dict[str, str] = field(default_factory=dict)
+    others: tuple[Service, Service] | None = None  # how a good caller fared before and during the fault
 
     def __post_init__(self) -> None:
         """Chance comes from the seed alone."""
@@ -102,6 +104,10 @@ async def _check(world: World, one: Row, before: invariants.Baseline) -> None:
     said["I6"], figures = await invariants.check_calm(world, before, health)
     said["I7"] = invariants.check_amplification(world, before)
     one.figures.update(figures)
+    if one.others is not None:
+        quiet, busy = one.others
+        one.figures.update(busy.ratios(quiet))
+        said["others"] = busy.complaint(quiet) if health.is_calm else ""
     for name, wrong in said.items():
         said[name] = wrong or OK
 

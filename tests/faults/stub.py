@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 
 INPUT_TOKENS = 11
+UNSENT_BYTES = 16 * 1024
 RST_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER: on, 0 seconds
 
 
@@ -68,9 +69,7 @@ class Exchange:
     def reset(self) -> None:
         """Ends the connection with a reset."""
         self.keep = False
-        sock = self.writer.get_extra_info("socket")
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RST_ON_CLOSE)
-        self.writer.transport.abort()
+        reset(self.writer)
 
     def close(self) -> None:
         """Ends the connection in order."""
@@ -97,6 +96,7 @@ class Stub:
     pages: Pages = field(default_factory=dict)
     connections: set[asyncio.StreamWriter] = field(default_factory=set)
     _idle: set[asyncio.StreamWriter] = field(default_factory=set)
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _server: asyncio.Server | None = None
     _count: int = 0
 
@@ -136,7 +136,11 @@ class Stub:
 
     async def listen(self) -> None:
         """Takes connections from now on, on the same port as before if there was one."""
-        self._server = await asyncio.start_server(self._connection, "127.0.0.1", self.port, limit=2**24, backlog=2048)
+        listener = socket.socket()
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)  # `made_tokens` is what left
+        listener.bind(("127.0.0.1", self.port))
+        self._server = await asyncio.start_server(self._connection, sock=listener, limit=2**24, backlog=2048)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def die(self) -> None:
@@ -145,11 +149,11 @@ class Stub:
             self._server.close()
             self._server = None
         for writer in list(self.connections):
-            sock = writer.get_extra_info("socket")
-            with contextlib.suppress(OSError):
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RST_ON_CLOSE)
-            writer.transport.abort()
-        await asyncio.sleep(0)
+            reset(writer)
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     def drop_idle(self) -> None:
         """Closes kept-alive connections, as an engine may at any time: what the gateway then holds is its own."""
@@ -160,6 +164,9 @@ class Stub:
         self._count += 1
         number = self._count
         self.connections.add(writer)
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
         try:
             while await self._next(number, reader, writer):
                 pass
@@ -168,6 +175,7 @@ class Stub:
         finally:
             self.connections.discard(writer)
             self._idle.discard(writer)
+            self._tasks.discard(task)
             writer.close()
 
     async def _next(self, number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
@@ -213,7 +221,7 @@ class Stub:
                     await answering
             if answering.done():
                 answering.result()
-        except ConnectionError:
+        except (ConnectionError, RuntimeError):  # uvloop's word for a transport that is closed
             self._gone(exchange)
         finally:
             for task in (answering, leaving):
@@ -224,6 +232,15 @@ class Stub:
     def _gone(exchange: Exchange) -> None:
         exchange.call.left_s = exchange.call.left_s or time.monotonic()
         exchange.keep = False
+
+
+def reset(writer: asyncio.StreamWriter) -> None:
+    """Afterwards the peer has got a reset."""
+    sock = writer.get_extra_info("socket")
+    if sock is not None:
+        with contextlib.suppress(OSError):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RST_ON_CLOSE)
+    writer.transport.abort()
 
 
 @contextlib.asynccontextmanager

@@ -108,6 +108,29 @@ def answer(*, tokens: int = 5, gap_s: float = 0.0, first_after_s: float = 0.0, h
     return script
 
 
+def flood(event_bytes: int, *, gap_s: float) -> Script:
+    """A stream of large events without end, each a token, for readers who are not judged by what they read."""
+    event = sse({"choices": [{"index": 0, "delta": {"content": "x" * event_bytes}, "finish_reason": None}]})
+
+    async def script(exchange: Exchange) -> None:
+        await exchange.write(STREAM_HEAD)
+        while True:
+            await exchange.chunk(event)
+            exchange.call.made_tokens += 1
+            await asyncio.sleep(gap_s)
+
+    return script
+
+
+def by_kind(*, stream: Script, unary: Script) -> Script:
+    """One script for streams, one for the others."""
+
+    async def script(exchange: Exchange) -> None:
+        await (stream if exchange.call.stream else unary)(exchange)
+
+    return script
+
+
 def refuse(status: int, message: str = "no", **headers: str) -> Script:
     """An error status in the dialect of the call."""
 

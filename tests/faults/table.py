@@ -12,7 +12,7 @@ from rich.table import Table
 
 BEGIN, END = "<!-- table: begin -->\n", "<!-- table: end -->\n"
 COLUMNS = ("case", "what", "detected", "healed", "row", "figures", "verdict")
-SHOWN_FIGURES_HIDE = ("machine_p99_s", "healthz_p99_s")
+SHOWN_FIGURES_HIDE = ("machine_p99_s", "healthz_p99_s", "lag_p99_s")
 OK = "ok"
 
 

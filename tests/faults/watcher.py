@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 EVERY_S = 0.05
 TIMEOUT_S = 2.0
+CALM_S = 0.005
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +29,11 @@ class Health:
     own_p99_s: float
     own_max_s: float
     failures: int
+
+    @property
+    def is_calm(self) -> bool:
+        """The machine had a core to spare, so that times mean something."""
+        return self.own_p99_s <= CALM_S
 
 
 def _ask(port: int) -> float:

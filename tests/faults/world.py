@@ -12,6 +12,7 @@ from pathlib import Path
 from tests.faults import books, caller, gateway_process
 from tests.faults.caller import Leave, Told
 from tests.faults.gateway_process import POOL, GatewayProcess, Setup
+from tests.faults.good_caller import Service, service
 from tests.faults.stub import Served, Stub, running
 from tests.faults.stub_scripts import answer
 from tests.faults.watcher import Watcher, watch
@@ -98,6 +99,12 @@ class World:
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
         return task
+
+    async def service(self, seconds: float) -> Service:
+        """How a well-behaved caller fares for some time; all its requests must be answered."""
+        found = await service(self.gateway.port, self.request(stream=False), seconds)
+        self.offered += found.count
+        return found
 
     async def ledger(self) -> dict[str, books.LedgerRow]:
         """The ledger, once what callers were told is in it."""

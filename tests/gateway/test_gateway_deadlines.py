@@ -6,10 +6,10 @@ import asyncio
 
 import pytest
 
-from controller.gateway.request_body import BODY_S
-from tests.gateway.gateway_world import BEARER, COMPLETION, DONE, EVENT, LAST, World, stream, whole
+from tests.gateway.gateway_world import BEARER, COMPLETION, DONE, EVENT, LAST, SETTINGS, World, stream, whole
 from tests.gateway.jumping_loop import jumping
 
+BODY_S = SETTINGS.gateway.timeouts.body_s
 HEADERS = [BEARER, (b"x-stainless-read-timeout", b"7")]
 
 

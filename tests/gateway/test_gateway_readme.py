@@ -8,7 +8,7 @@ import pytest
 
 from controller.adapters import h1_engine_connection
 from controller.config.settings import Caps, GatewaySettings, Timeouts
-from controller.gateway import decode, idempotency, idempotent_answers, request_body, sse
+from controller.gateway import decode, idempotency, idempotent_answers, sse, weights
 from controller.web.h1_connection import Limits
 from tests.gateway import spoken_words
 
@@ -60,11 +60,12 @@ CAPS, TIMEOUTS, HEAD = Caps(), Timeouts(), Limits()
 LIMITS = {
     "body": f"{CAPS.body_bytes // 2**20} MiB",
     "nesting of its JSON": f"{CAPS.json_depth} levels",
+    "its JSON values": f"{weights.MOST} numbers, or a tenth as many objects and lists",
     "messages; `n`; `max_tokens`": f"{decode.MAX_MESSAGES}; {CAPS.choices}; {decode.MAX_TOKENS_LIMIT}",
     "requests in flight": f"{CAPS.in_flight}",
     "requests that wait before one pool": f"{CAPS.waiting}",
     "head of a request": f"{HEAD.header_bytes // 1024} KiB, {HEAD.header_count} headers, {HEAD.header_s:g} s",
-    "body of a request": f"{request_body.BODY_S:g} s to arrive",
+    "body of a request": f"{TIMEOUTS.body_s:g} s to arrive, and a second more for each KiB",
     "connection to an upstream": f"{TIMEOUTS.connect_s:g} s",
     "first token of a stream": f"{TIMEOUTS.ttft_s:g} s",
     "gap within a stream, either side": f"{TIMEOUTS.idle_s:g} s",

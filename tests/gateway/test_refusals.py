@@ -80,7 +80,13 @@ def test_a_failure_is_told_with_what_was_passed_over() -> None:
 
 OTHERS = {
     "full": (gateway_full(7), 429, "gateway_full", "the gateway has 7 requests in flight, its limit", None),
-    "slow body": (slow_body(30.0), 408, "body_timeout", "the body did not arrive within 30 s", True),
+    "slow body": (
+        slow_body(30.0),
+        408,
+        "body_timeout",
+        "the body did not arrive within 30 s and a second more for each KiB",
+        True,
+    ),
     "malformed": (malformed(431, "the head is too large"), 431, "malformed_http", "the head is too large", False),
     "internal": (internal(), 500, "internal_error", "its log has the details under this request id", None),
 }

@@ -1,0 +1,30 @@
+"""What a JSON body will weigh once parsed: ten MiB of empty objects make a quarter of a gigabyte of them.
+
+Bytes that mean something to JSON inside texts do not count, so a long prompt of program code is no bomb.
+"""
+
+from __future__ import annotations
+
+import re
+
+MOST = 1_000_000  # weight: about as many small numbers, or a tenth as many objects
+LIGHT_BYTES = 512 * 1024  # not worth a look: prompts of 220 KB are on the hot path
+CONTAINER = 10  # an object or list, where a number is 1
+_TEXT = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+
+
+def _weight(data: bytes) -> int:
+    return data.count(b",") + CONTAINER * (data.count(b"{") + data.count(b"["))
+
+
+def is_bearable(body: bytes) -> bool:
+    """Whether its values weigh at most `MOST`. Looks into texts only where all bytes together would be too many."""
+    if len(body) <= LIGHT_BYTES or _weight(body) <= MOST:
+        return True
+    weight, place = 0, 0
+    for text in _TEXT.finditer(body):
+        weight += _weight(body[place : text.start()])
+        if weight > MOST:
+            return False
+        place = text.end()
+    return weight + _weight(body[place:]) <= MOST
