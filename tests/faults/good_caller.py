@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 EVERY_S = 0.005
 TIMEOUT_S = 10.0
-WORSE_RATIO, MACHINE_S = 1.1, 0.025  # of which the stubs and the crowd on the same two cores take most
+WORSE_RATIO, MACHINE_S = 1.1, 0.05  # of which the stubs and the crowd on the same two cores take most
 
 
 @dataclass(frozen=True, kw_only=True)

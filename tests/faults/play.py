@@ -6,8 +6,6 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
-import uvloop
-
 LIMIT_S = 100.0
 
 
@@ -18,4 +16,4 @@ def play(scene: Coroutine[Any, Any, None], limit_s: float = LIMIT_S) -> None:
         async with asyncio.timeout(limit_s):
             await scene
 
-    uvloop.run(within_limit())
+    asyncio.run(within_limit())
