@@ -196,8 +196,8 @@ async def open_and_leave(port: int, request: bytes, *, streams: int) -> None:
         client.transport.abort()
 
 
-async def get_json(port: int, path: str) -> dict[str, int]:
-    """The JSON body of one GET."""
+async def get(port: int, path: str) -> bytes:
+    """The body of one GET."""
     async with asyncio.timeout(5.0):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(f"GET {path} HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n".encode())
@@ -205,5 +205,10 @@ async def get_json(port: int, path: str) -> dict[str, int]:
         length = CONTENT_LENGTH.search(head)
         body = await reader.readexactly(int(length[1]) if length else 0)
         writer.close()
-    document: dict[str, int] = json.loads(body)
+    return body
+
+
+async def get_json(port: int, path: str) -> dict[str, int]:
+    """The JSON body of one GET."""
+    document: dict[str, int] = json.loads(await get(port, path))
     return document

@@ -34,7 +34,7 @@ Measured = tuple[dict[str, float], Counts]
 QUICK = Effort(warm_up_s=0.5, run_s=2.0, settle_s=0.5)
 
 
-def _request(target: Target, prompt: str, **more: object) -> bytes:
+def chat_request(target: Target, prompt: str, **more: object) -> bytes:
     body = {"model": target.model, "messages": [{"role": "user", "content": prompt}], **more}
     return request_bytes(target.port, body, target.headers)
 
@@ -48,7 +48,7 @@ async def _loaded(target: Target, request: bytes, connections: int, effort: Effo
 
 
 async def _unary(target: Target, effort: Effort, _: Figures) -> Measured:
-    request = _request(target, "What is the capital of France?")
+    request = chat_request(target, "What is the capital of France?")
     counts, took_s, cpu_s = await _loaded(target, request, UNARY_CONNECTIONS, effort)
     return {
         "unary_per_s": counts.answers / took_s,
@@ -59,7 +59,7 @@ async def _unary(target: Target, effort: Effort, _: Figures) -> Measured:
 
 
 async def _half_load(target: Target, effort: Effort, found: Figures) -> Measured:
-    request, per_s = _request(target, "What is the capital of France?"), found["unary_per_s"] / 2
+    request, per_s = chat_request(target, "What is the capital of France?"), found["unary_per_s"] / 2
     counts, _ = await closed_loop(
         target.port, request, connections=UNARY_CONNECTIONS, duration_s=effort.run_s, per_s=per_s
     )
@@ -67,12 +67,12 @@ async def _half_load(target: Target, effort: Effort, found: Figures) -> Measured
 
 
 async def _single(target: Target, effort: Effort, _: Figures) -> Measured:
-    counts, *_ = await _loaded(target, _request(target, "What is the capital of France?"), 1, effort)
+    counts, *_ = await _loaded(target, chat_request(target, "What is the capital of France?"), 1, effort)
     return {"single_p50_ms": counts.latency_ms(50)}, counts
 
 
 async def _paced(target: Target, effort: Effort, _: Figures) -> Measured:
-    request = _request(target, "Count.", stream=True, max_tokens=STREAM_EVENTS)
+    request = chat_request(target, "Count.", stream=True, max_tokens=STREAM_EVENTS)
     counts, _took_s, cpu_s = await _loaded(target, request, STREAMS, effort)
     return {
         "cpu_us_per_event": cpu_s / max(1, counts.events) * 1e6,
@@ -82,14 +82,14 @@ async def _paced(target: Target, effort: Effort, _: Figures) -> Measured:
 
 
 async def _large(target: Target, effort: Effort, _: Figures) -> Measured:
-    counts, took_s, _ = await _loaded(target, _request(target, LARGE_PROMPT), LARGE_CONNECTIONS, effort)
+    counts, took_s, _ = await _loaded(target, chat_request(target, LARGE_PROMPT), LARGE_CONNECTIONS, effort)
     return {"large_per_s": counts.answers / took_s}, counts
 
 
 async def _left(target: Target, upstream: Target, effort: Effort) -> dict[str, float]:
     """Seconds from the moment every client has gone until the mock has no open stream."""
     await asyncio.sleep(effort.settle_s)
-    request = _request(target, "Count.", stream=True, max_tokens=600)
+    request = chat_request(target, "Count.", stream=True, max_tokens=600)
     await open_and_leave(target.port, request, streams=LEAVING_STREAMS)
     left_s = time.perf_counter()
     while (await get_json(upstream.port, "/mock/stats"))["open_streams"] > 0:

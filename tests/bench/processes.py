@@ -33,6 +33,7 @@ class Target:
     model: str
     headers: Mapping[str, str]
     process: psutil.Process | None = None
+    admin_port: int | None = None
     ready_s: float | None = None
 
     def cpu_s(self) -> float:
@@ -41,6 +42,10 @@ class Target:
             return float("nan")
         times = [process.cpu_times() for process in (self.process, *self.process.children(recursive=True))]
         return sum(one.user + one.system for one in times)
+
+    def open_files(self) -> int:
+        """File descriptors of the process, sockets among them."""
+        return 0 if self.process is None else int(self.process.num_fds())
 
     def rss_mb(self) -> float:
         """Resident memory of the process and its children."""

@@ -17,16 +17,17 @@ import psutil
 from controller.adapters.fleet_file import FleetFile
 from controller.core.fleet import FleetView, PoolView, Replica, ReplicaState
 from tests.bench import peers
+from tests.bench.mock import GAP_S
 from tests.bench.processes import ROOT, Target, free_port, process
 
 POOL = "llama-8b"
 
 
 @contextlib.asynccontextmanager
-async def mock(folder: Path, *, core: int) -> AsyncIterator[Target]:
+async def mock(folder: Path, *, core: int, gap_s: float = GAP_S) -> AsyncIterator[Target]:
     """The mock upstream, which is also the target `direct`."""
     port = free_port()
-    command = [sys.executable, "-m", "tests.bench.mock", "--port", str(port)]
+    command = [sys.executable, "-m", "tests.bench.mock", "--port", str(port), "--gap-s", str(gap_s)]
     async with process(command, core=core, log=folder / "mock.log", environ={}, ready=(port, "/health")):
         yield Target(name="direct", port=port, model="bench", headers={})
 
@@ -37,38 +38,46 @@ def _make_key(config: Path, state_dir: Path) -> str:
     return subprocess.run([*command, *options], check=True, capture_output=True, text=True, cwd=ROOT).stdout.strip()
 
 
-def _publish_fleet(state_dir: Path, upstream_port: int) -> None:
+def _publish_fleet(state_dir: Path, upstream_port: int, count: int) -> None:
     now_s = time.time()
-    replica = Replica(
-        replica_id=f"{POOL}-bench", pool=POOL, url=f"http://127.0.0.1:{upstream_port}", state=ReplicaState.READY,
-        started_at_s=now_s - 120, ready_at_s=now_s - 60, seen_at_s=now_s, simulated=True,
+    replicas = tuple(
+        Replica(
+            replica_id=f"{POOL}-bench-{number}", pool=POOL, url=f"http://127.0.0.1:{upstream_port}",
+            state=ReplicaState.READY, started_at_s=now_s - 120, ready_at_s=now_s - 60, seen_at_s=now_s, simulated=True,
+        )
+        for number in range(count)
     )  # fmt: skip
-    view = PoolView(name=POOL, replicas=(replica,), mode_since_s=now_s - 60, mode_reason="bench")
+    view = PoolView(name=POOL, replicas=replicas, mode_since_s=now_s - 60, mode_reason="bench")
     FleetFile(state_dir).publish(FleetView(revision=1, published_at_s=now_s, pools={POOL: view}))
 
 
 @contextlib.asynccontextmanager
-async def spillway(folder: Path, upstream: Target, *, core: int) -> AsyncIterator[Target]:
-    """The gateway as `spillway gateway` starts it, with everything on; the fleet view names the mock as a replica."""
+async def spillway(
+    folder: Path, upstream: Target, *, core: int, replicas: int = 1, in_flight: int = 4096
+) -> AsyncIterator[Target]:
+    """The gateway as `spillway gateway` starts it, with everything on; its fleet view names the mock as replicas."""
     port, admin_port = free_port(), free_port()
     config, state_dir = folder / "spillway.yaml", folder / "state"
     config.write_text(
-        f"gateway: {{port: {port}, admin_port: {admin_port}}}\n"
+        f"gateway: {{port: {port}, admin_port: {admin_port}, caps: {{in_flight: {in_flight}}}}}\n"
         f"pools:\n  - {{name: {POOL}, model: llama-8b-self, instance_type: p4de.24xlarge,\n"
         # A saturation test that never fires: the mock has no queue and no KV cache; what is measured is the gateway.
-        "     engine: {tensor_parallel: 2, max_model_len_tokens: 131072, max_num_seqs: 1024,\n"
+        "     engine: {tensor_parallel: 2, max_model_len_tokens: 131072, max_num_seqs: 4096,\n"
         "              max_num_batched_tokens: 262144},\n"
-        "     slo: {ttft_p95_s: 600, tpot_p95_s: 1}, replicas: {min: 1, max: 1}, spill: {to: []}}\n"
+        "     slo: {ttft_p95_s: 600, tpot_p95_s: 1}, replicas: {min: 1, max: 4}, spill: {to: []}}\n"
     )
     key = _make_key(config, state_dir)
-    _publish_fleet(state_dir, upstream.port)
+    _publish_fleet(state_dir, upstream.port, replicas)
     command = [sys.executable, "-m", "controller.cli.main", "gateway", "--config", str(config)]
     async with process(
         [*command, "--state-dir", str(state_dir)],
         core=core, log=folder / "spillway.log", environ={}, ready=(admin_port, "/readyz"),
     ) as (child, ready_s):  # fmt: skip
         headers = {"authorization": f"Bearer {key}"}
-        yield Target(name="spillway", port=port, model=POOL, headers=headers, process=child, ready_s=ready_s)
+        yield Target(
+            name="spillway", port=port, model=POOL, headers=headers, process=child, ready_s=ready_s,
+            admin_port=admin_port,
+        )  # fmt: skip
 
 
 TARGETS = {
