@@ -68,6 +68,7 @@ class TimeoutsSection(Section):
     ttft_s: Seconds = 60.0
     idle_s: Seconds = 60.0
     total_s: Seconds = 600.0
+    provider_ttft_s: Seconds = 20.0
     ledger_s: Annotated[float, Field(strict=True, ge=0.005, le=5)] = 0.05
 
 

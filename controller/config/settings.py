@@ -37,6 +37,7 @@ class Timeouts:
     ttft_s: float = 60.0
     idle_s: float = 60.0
     total_s: float = 600.0
+    provider_ttft_s: float = 20.0  # first token of a bought stream, while another target is left to try
     ledger_s: float = 0.05  # for a reservation: a database that takes longer buys nothing
 
 

@@ -88,7 +88,7 @@ class Calls:
         whole: bytes | None = None
         try:
             if call.request.stream:
-                begin_first_token(exchange, call.guard, self._timeouts.ttft_s, call.started_s)
+                begin_first_token(exchange, call.guard, self._patience_s(call), call.started_s)
                 error = await self._stream(call)
             else:
                 whole = await self._unary(call)
@@ -120,6 +120,13 @@ class Calls:
             another_key=place.other_keys and isinstance(error, UpstreamRejected) and error.status in KEYS_FAULT,
             replica_id=exchange.replica_id,
         )
+
+    def _patience_s(self, call: Call) -> float:
+        """A provider in a brownout is left once it is late, where another target may do better; it counts as failed."""
+        timeouts = self._timeouts
+        if call.place.replica is not None or call.exchange.chain[-1] is call.target:
+            return timeouts.ttft_s
+        return min(timeouts.ttft_s, timeouts.provider_ttft_s)
 
     def _enter(self, call: Call) -> None:
         """Afterwards the call is counted in flight, and the exchange says where it is."""

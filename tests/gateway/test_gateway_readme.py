@@ -68,6 +68,7 @@ LIMITS = {
     "body of a request": f"{TIMEOUTS.body_s:g} s to arrive, and a second more for each KiB",
     "connection to an upstream": f"{TIMEOUTS.connect_s:g} s",
     "first token of a stream": f"{TIMEOUTS.ttft_s:g} s",
+    "the same of a provider, while another target is left": f"{TIMEOUTS.provider_ttft_s:g} s",
     "gap within a stream, either side": f"{TIMEOUTS.idle_s:g} s",
     "whole request": f"{TIMEOUTS.total_s:g} s",
     "drain on SIGTERM": f"{GatewaySettings().drain_s:g} s",
