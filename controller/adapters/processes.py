@@ -28,7 +28,6 @@ from controller.adapters.replica_records import (
     is_alive,
     kill,
     start_time,
-    stop_recorded,
 )
 from controller.config.settings import Settings
 from controller.core.fleet import Replica, ReplicaState
@@ -130,14 +129,6 @@ class LocalProcesses:
             if child.poll() is None:
                 child.returncode = 0  # let go of it without the warning about a forgotten child: it is adopted later
         self._children.clear()
-
-    def stop_all(self, *, grace_s: float = 10.0) -> tuple[str, ...]:
-        """Stop every recorded replica, also those an earlier run left behind; returns the ids that still ran."""
-        stopped = stop_recorded(self._settings.state_dir, grace_s=grace_s)
-        for child in self._children.values():
-            child.poll()  # reap
-        self._children.clear()
-        return stopped
 
     def _spawn(self, pool: Pool, launch: Launch) -> subprocess.Popen[bytes]:
         logs = self._settings.state_dir / "logs"

@@ -65,19 +65,11 @@ def stop_processes(processes: Sequence[psutil.Process], *, deadline_s: float = S
     return len(stubborn)
 
 
-def replica_records(state_dir: Path) -> tuple[Path, ...]:
-    """The records of own replicas."""
-    return tuple(sorted((state_dir / "run" / "replicas").glob("*.json")))
-
-
 def stop_replicas(state_dir: Path, *, deadline_s: float = STOP_DEADLINE_S) -> int:
     """Afterwards no recorded replica runs and no record is left; how many were running."""
-    records = replica_records(state_dir)
-    running = [process for path in records if (process := living(read_record(path))) is not None]
-    stop_processes(running, deadline_s=deadline_s)
-    for path in records:
-        path.unlink(missing_ok=True)
-    return len(running)
+    from controller.adapters.replica_records import stop_recorded
+
+    return len(stop_recorded(state_dir, grace_s=deadline_s))
 
 
 def running_up(state_dir: Path) -> int | None:

@@ -194,7 +194,7 @@ def test_a_process_that_ignores_sigterm_is_killed(state_dir: Path, monkeypatch: 
     asyncio.run(scenario())
 
 
-def test_stop_all_stops_what_a_crashed_run_left(state_dir: Path) -> None:
+def test_what_a_crashed_run_left_is_stopped(state_dir: Path) -> None:
     """A new run stops the old run's replicas, deaf ones too, and leaves no records."""
 
     async def leave_behind() -> None:
@@ -209,7 +209,7 @@ def test_stop_all_stops_what_a_crashed_run_left(state_dir: Path) -> None:
 
     asyncio.run(leave_behind())
     records = ReplicaRecords(state_dir).load()
-    assert len(TinyProcesses(settings(state_dir)).stop_all(grace_s=0.3)) == 2
+    assert len(stop_recorded(state_dir, grace_s=0.3)) == 2
     assert not any(is_alive(record) for record in records)
     assert ReplicaRecords(state_dir).load() == ()
 
