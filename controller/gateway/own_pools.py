@@ -16,7 +16,7 @@ from controller.gateway.loads import LiveLoad, Loads
 from controller.gateway.ports import Clock, FleetFeed
 from controller.routing.balance import RAMP_S, Candidate, pick
 from controller.routing.conversations import Conversations, Place
-from controller.routing.ejection import Conduct, Reason, outliers
+from controller.routing.ejection import PROBED, Conduct, Reason, outliers
 from controller.routing.fit import AnswerLengths
 from controller.routing.predict import NOMINAL, EngineTiming
 from controller.routing.prefix import Prefix
@@ -125,23 +125,27 @@ class OwnPools:
         now = self._now[pool.name]
         candidates: list[Candidate] = []
         troubled = self._breakers.are_troubled
-        for replica, load in now.ready:
-            standing, name = load.standing, replica.replica_id
-            if standing.reason is not None and not standing.may_call(now_s):
-                continue
-            if name in tried or (troubled and not self._breakers.allows(name, now_s)):
-                continue
-            if load.unary:
-                load.settle(now_s)
-            tokens = input_tokens
-            if prefixes:
-                tokens = max(1, input_tokens - load.warm.tokens_of(prefixes))
-            wait_s, prefill_s = load.timing.parts(load, input_tokens, tokens, load.lengths.remaining_tokens)
-            ramp_ratio = 1.0 if standing.ramp_from_s is None else standing.ramp_ratio(now_s, RAMP_S)
-            predicted_s = load.fit.ttft_s(wait_s, prefill_s)
-            candidates.append(
-                Candidate(replica, load.in_flight, predicted_s, wait_s, prefill_s, tokens, ramp_ratio, load.seed)
-            )
+        for any_that_lives in (False, True):  # a slow or faulty replica is better than none
+            for replica, load in now.ready:
+                standing, name = load.standing, replica.replica_id
+                out = standing.reason is not None and not standing.may_call(now_s)
+                if out and (not any_that_lives or standing.reason in PROBED):
+                    continue
+                if name in tried or (troubled and not self._breakers.allows(name, now_s)):
+                    continue
+                if load.unary:
+                    load.settle(now_s)
+                tokens = input_tokens
+                if prefixes:
+                    tokens = max(1, input_tokens - load.warm.tokens_of(prefixes))
+                wait_s, prefill_s = load.timing.parts(load, input_tokens, tokens, load.lengths.remaining_tokens)
+                ramp_ratio = 1.0 if standing.ramp_from_s is None else standing.ramp_ratio(now_s, RAMP_S)
+                predicted_s = load.fit.ttft_s(wait_s, prefill_s)
+                candidates.append(
+                    Candidate(replica, load.in_flight, predicted_s, wait_s, prefill_s, tokens, ramp_ratio, load.seed)
+                )
+            if candidates:
+                break
         if len(candidates) < 2:
             return candidates[0] if candidates else self._absent(pool.name, now, tried, now_s)
         place = self.conversations.place_of(prefixes, now_s) if len(prefixes) >= CONVERSATION_PREFIXES else None

@@ -109,8 +109,10 @@ class Watch:
                 standing.left()
         elif isinstance(error, UpstreamRejected) and (error.status < 500 or error.status == _FULL):
             standing.succeeded()
-        elif isinstance(error, EngineUnavailable | StreamBroken | UpstreamRejected):
+        elif isinstance(error, UpstreamRejected):
             standing.failed()
+        elif isinstance(error, EngineUnavailable | StreamBroken):
+            standing.broke(now_s)
 
     # the timer
     def _tick(self) -> None:

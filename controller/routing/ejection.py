@@ -41,6 +41,7 @@ PROBED = frozenset({Reason.GONE, Reason.HUNG})
 PROBE_MAX_S = 60.0  # a probe that says nothing for so long is forgotten
 RELAPSE_S = 120.0  # bad again so soon after a return: the rest doubles
 COUNT_HALF_S = 20.0  # half-life of the counts below
+SAME_BREAK_S = 0.1  # an engine that dies breaks all its calls within so long
 
 CALLS_MIN = 6.0
 FAILURES_MIN = 2.5
@@ -54,6 +55,7 @@ class Standing:
     """One replica: what its calls came to lately, and whether it is out."""
 
     __slots__ = (
+        "_broke_at_s",
         "_probe_until_s",
         "_rest_s",
         "_returned_at_s",
@@ -71,6 +73,7 @@ class Standing:
         self.out_until_s = 0.0
         self.ramp_from_s: float | None = None  # when it last came back
         self._returned_at_s = float("-inf")
+        self._broke_at_s = float("-inf")
         self._rest_s = 0.0
         self._probe_until_s = 0.0
 
@@ -125,6 +128,14 @@ class Standing:
         self.calls += 1.0
         self.failures += 1.0
         self._probe_until_s = 0.0
+
+    def broke(self, now_s: float) -> None:
+        """A connection broke; all that break together are one failure, whether it died is for the next call to find."""
+        if now_s - self._broke_at_s < SAME_BREAK_S:
+            self.left()
+            return
+        self._broke_at_s = now_s
+        self.failed()
 
     def left(self) -> None:
         """A call has ended without proving anything: its caller left."""

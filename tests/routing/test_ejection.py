@@ -143,6 +143,16 @@ def test_a_connection_that_fails_counts_once() -> None:
     assert standing.reason is None
 
 
+def test_connections_that_break_together_are_one_failure() -> None:
+    """An engine that dies with all its streams is not one that errs often; one that breaks them one by one is."""
+    standing = Standing()
+    for _ in range(20):
+        standing.broke(5.0)
+    assert (standing.calls, standing.failures) == (1.0, 1.0)
+    standing.broke(5.2)
+    assert standing.failures == 2.0
+
+
 def test_counts_fade() -> None:
     """Half of them in twenty seconds."""
     standing = Standing()
