@@ -10,6 +10,7 @@ import statistics
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -27,6 +28,7 @@ OPENED_PER_S = 200
 REPLICAS = 4  # of at most 4,096 sequences each
 IN_FLIGHT = 20_000
 OPEN_FILES = 20_000  # two per stream in the gateway
+LOG_BYTES = 2_000  # of its end, shown when streams were lost
 EVENTS_LATE = 2  # of one stream over the whole time: the last may be on its way
 ROWS = (
     Row(name="opened", title="streams open", digits=0),
@@ -76,9 +78,14 @@ async def _held(target: Target, upstream: Target, count: int, hold_s: float) -> 
     took_s, cpu_s, full_mb = time.perf_counter() - started_s, target.cpu_s() - cpu_s, target.rss_mb()
     due = hold_s / GAP_S - EVENTS_LATE
     events = [counts.events - before for (_, counts), before in zip(streams, events_before, strict=True)]
-    kept = [not counts.errors and seen >= due for (_, counts), seen in zip(streams, events, strict=True)]
-    if first := next((counts.first_error for _, counts in streams if counts.first_error), None):
-        print(f"the first error: {first}", file=sys.stderr)
+    kept = [
+        not counts.errors and not counts.answers and seen >= due
+        for (_, counts), seen in zip(streams, events, strict=True)
+    ]
+    for error, times in Counter(counts.first_error for _, counts in streams if counts.first_error).most_common(3):
+        print(f"{times} streams: {error}", file=sys.stderr)
+    if ended := sum(counts.answers for _, counts in streams):
+        print(f"{ended} streams were ended by the gateway", file=sys.stderr)
     relayed_ms = [us / 1e3 for _, counts in streams for us in counts.relayed_us]
     percentiles = statistics.quantiles(relayed_ms, n=100) if len(relayed_ms) > 1 else [float("nan")] * 99
     stop.set()
@@ -103,7 +110,10 @@ async def _run(count: int, hold_s: float) -> dict[str, float]:
             targets.mock(folder, core=LOAD_CORE, gap_s=GAP_S) as upstream,
             targets.spillway(folder, upstream, core=TARGET_CORE, replicas=REPLICAS, in_flight=IN_FLIGHT) as target,
         ):
-            return await _held(target, upstream, count, hold_s)
+            found = await _held(target, upstream, count, hold_s)
+            if found["lost"]:
+                print((folder / "spillway.log").read_text()[-LOG_BYTES:], file=sys.stderr)
+            return found
 
 
 def show(rows: Sequence[Row], found: dict[str, float]) -> None:
