@@ -17,7 +17,7 @@ CALLER_LEFT = 499
 WRITTEN_WITHIN_S = 2.0
 COLUMNS = (
     "request_id, status, target_kind, target, input_tokens, output_tokens, cached_input_tokens, "
-    "usage_estimated, cost_nanousd, stream, error"
+    "usage_estimated, outcome_unknown, cost_nanousd, stream, error"
 )
 
 
@@ -33,6 +33,7 @@ class LedgerRow:
     output_tokens: int
     cached_input_tokens: int
     usage_estimated: bool
+    outcome_unknown: bool  # billed as reserved: who made the call died before it could tell
     cost_nanousd: int
     stream: bool
     error: str | None
@@ -94,11 +95,13 @@ def _wrong(row: LedgerRow, calls: Sequence[Served], names: set[str]) -> Iterable
         call for call in calls if (call.stub in names) == is_external and (not is_external or call.stub == row.target)
     ]
     if not served:
+        if row.outcome_unknown:  # set aside, and nobody lives who knows whether it was sent
+            return
         yield f"{row.request_id} is booked at {row.target}, which never saw it"
         return
     call = served[-1]
     if row.usage_estimated:
-        if call.told and call.left_s is None and row.status != CALLER_LEFT:
+        if call.told and call.left_s is None and row.status != CALLER_LEFT and not row.outcome_unknown:
             yield f"{row.request_id} is an estimate although {call.stub} told its usage"
     elif (row.input_tokens, row.output_tokens) != (call.input_tokens, call.made_tokens):
         counted = (call.input_tokens, call.made_tokens)
