@@ -79,7 +79,7 @@ def test_b1_an_engine_dies_with_open_streams(tmp_path: Path) -> None:
 
 
 def test_b2_an_engine_hangs_and_calls_itself_healthy(tmp_path: Path) -> None:
-    """Nothing comes out of it for longer than predicted: its callers are moved on, and within ten seconds it is left."""
+    """Nothing comes out of it for longer than predicted: its callers move on, and in ten seconds it gets no more."""
 
     async def scene() -> None:
         setup = Setup(changes={"gateway": {"timeouts": {**TIMEOUTS, "ttft_s": 12.0}}})  # what is hung is found sooner
