@@ -27,7 +27,7 @@ from controller.core.ledger import LedgerEntry
 log = structlog.get_logger()
 
 REPLAY_LINES = 500
-_COLUMNS = tuple(column.name for column in ledger.columns)
+_COLUMNS = tuple(str(column.name) for column in ledger.columns)  # a plain str: orjson takes no other for a key
 
 Kept = LedgerEntry | Void
 
@@ -60,11 +60,13 @@ class Journal:
                 self._file = self._create()
             _write_whole(self._file.descriptor, line + b"\n")
 
-    def sync(self) -> None:
-        """Afterwards what was appended outlives the machine's power too."""
+    def close(self) -> None:
+        """Afterwards what was appended outlives the machine's power too, and is anyone's to replay."""
         with self._lock:
             if self._file is not None:
                 os.fsync(self._file.descriptor)
+                os.close(self._file.descriptor)
+                self._file = None
 
     @contextmanager
     def orphans(self) -> Iterator[Iterator[list[Kept]]]:

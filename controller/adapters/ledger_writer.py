@@ -139,7 +139,7 @@ class LedgerWriter:
                 self._write_down(waiting)
         if self.backlog:
             log.warning("ledger_closed_without_database", journaled=self.backlog, lost=self.lost_entries)
-            self._journal.sync()
+        self._journal.close()
 
     def _stir(self) -> None:
         if not self._wake.is_set():
