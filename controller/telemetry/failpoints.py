@@ -2,7 +2,7 @@
 
 Actions: `kill` (SIGKILL to this process), `raise` (OSError), `sleep:S` (so many seconds). `name` acts at every pass,
 `name@N` at the Nth alone. Callers write `if __debug__: failpoints.hit("...")`, and import this module under the same
-condition: `python -O` leaves no trace of either.
+condition: under `python -O` no instruction of either is left.
 """
 
 from __future__ import annotations
