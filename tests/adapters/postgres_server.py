@@ -16,7 +16,7 @@ import psycopg
 
 DEBIAN = Path("/usr/lib/postgresql/15/bin")
 OWNER = "postgres"  # the server refuses to run as root
-SETTINGS = {"fsync": "off", "listen_addresses": "''", "max_connections": "60", "shared_buffers": "16MB"}
+SETTINGS = {"listen_addresses": "''", "max_connections": "60", "shared_buffers": "16MB"}
 
 
 def _program(name: str) -> str:
@@ -29,8 +29,9 @@ def _program(name: str) -> str:
 class PostgresServer:
     """One server. `database()` makes an empty database and gives its URL."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, fsync: bool = False) -> None:
         self.folder = folder
+        self._settings = {**SETTINGS, "fsync": "on" if fsync else "off"}
         self._user = OWNER if os.geteuid() == 0 else None
         self._numbers = count(1)
         if self._user is not None:
@@ -44,7 +45,7 @@ class PostgresServer:
 
     def start(self) -> None:
         """Afterwards it answers."""
-        settings = " ".join(f"-c {name}={value}" for name, value in SETTINGS.items())
+        settings = " ".join(f"-c {name}={value}" for name, value in self._settings.items())
         log = str(self.folder / "log")
         self._run("pg_ctl", "start", "--wait", "-D", self._data, "-l", log, "-o", f"{settings} -k {self.folder}")
 
@@ -74,11 +75,11 @@ class PostgresServer:
 
 
 @contextmanager
-def running_postgres() -> Iterator[PostgresServer]:
-    """A server that is stopped and deleted at the end."""
+def running_postgres(*, fsync: bool = False) -> Iterator[PostgresServer]:
+    """A server that is stopped and deleted at the end; with `fsync` its commits survive the machine, as in earnest."""
     folder = Path(tempfile.mkdtemp(prefix="spillway-pg-"))  # short: a socket's path has at most 107 bytes
     try:
-        server = PostgresServer(folder)
+        server = PostgresServer(folder, fsync=fsync)
         server.start()
         try:
             yield server
