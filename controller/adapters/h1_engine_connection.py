@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import httptools
 
-HIGH_WATER_BYTES = 16 * 1024  # a slow caller pauses the engine's socket above this
+HIGH_WATER_BYTES = 8 * 1024  # a slow caller pauses the engine's socket above this
 RECEIVE_BYTES = 16 * 1024  # of the kernel, per socket: else one that is paused may hold megabytes
 JOINED_BYTES = 64 * 1024  # a shorter request is written in one piece
 MAX_UNARY_BYTES = 64 * 1024 * 1024
