@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import orjson
 
-from controller.core.errors import EngineUnavailable, StreamBroken, UpstreamError, UpstreamRejected
+from controller.core.errors import EngineUnavailable, StreamBroken, UpstreamRejected
 from controller.core.money import Usage
 from controller.gateway.answers import DONE
 from controller.gateway.anthropic_wire import FINISH_REASONS, openai_usage, unary, usage_of
+from controller.gateway.event_streams import EventReader
 from controller.gateway.json_body import Document
-from controller.gateway.sse import EventTooLarge, Splitter, encode
+from controller.gateway.sse import encode
 
 _STATUSES = {
     "invalid_request_error": 400,
@@ -52,59 +53,37 @@ def read_unary(body: bytes, created_s: int) -> tuple[bytes, Usage | None]:
     return unary(message_of(body), created_s)
 
 
-class AnthropicStream:
+class AnthropicStream(EventReader):
     """Translates a stream; the same surface as `openai_wire.OpenAIStream`."""
 
     __slots__ = (
         "_created_s",
         "_finish",
         "_head",
-        "_splitter",
         "_tool_index",
         "_wants_arguments",
         "_wants_usage",
-        "content_events",
-        "content_seen",
-        "done",
-        "error",
-        "usage",
     )
 
     def __init__(self, *, wants_usage: bool, created_s: int) -> None:
-        self._splitter = Splitter()
+        super().__init__()
         self._wants_usage = wants_usage
         self._created_s = created_s
         self._head: Document = {}
         self._tool_index = -1
         self._wants_arguments = False  # a tool call has begun and nothing of its arguments has come
         self._finish: str | None = None
-        self.usage: Usage | None = None
-        self.content_seen = False
-        self.content_events = 0
-        self.done = False
-        self.error: UpstreamError | None = None
 
-    def feed(self, chunk: bytes) -> bytes:
-        """What the caller gets for these bytes; after `done` or `error` nothing more."""
+    def _event(self, data: bytes, out: list[bytes]) -> None:
         try:
-            events = self._splitter.feed(chunk)
-        except EventTooLarge as error:
-            self.error = StreamBroken(str(error))
-            return b""
-        out: list[bytes] = []
-        for data in events:
-            try:
-                event = orjson.loads(data)
-            except orjson.JSONDecodeError:
-                self.error = StreamBroken("an event is not JSON")
-                break
-            if isinstance(event, dict):
-                self._event(event, data, out)
-            if self.done or self.error is not None:
-                break
-        return b"".join(out)
+            event = orjson.loads(data)
+        except orjson.JSONDecodeError:
+            self.error = StreamBroken("an event is not JSON")
+            return
+        if isinstance(event, dict):
+            self._parsed(event, data, out)
 
-    def _event(self, event: Document, data: bytes, out: list[bytes]) -> None:
+    def _parsed(self, event: Document, data: bytes, out: list[bytes]) -> None:
         kind = event.get("type")
         if kind == "content_block_delta":
             self._delta(_object(event.get("delta")), out)

@@ -10,7 +10,7 @@ from typing import Any, TypeGuard
 
 import orjson
 
-from controller.core.errors import EngineUnavailable, StreamBroken, UpstreamError, UpstreamRejected
+from controller.core.errors import EngineUnavailable, StreamBroken, UpstreamRejected
 from controller.core.models import Feature, Model
 from controller.core.money import Usage
 from controller.core.requests import Operation
@@ -18,8 +18,9 @@ from controller.gateway import chat_fields
 from controller.gateway.answers import DONE
 from controller.gateway.chat_fields import SENT, Kind, check, says_something
 from controller.gateway.decode import Decoded, NotTranslatable
+from controller.gateway.event_streams import EventReader
 from controller.gateway.json_body import Document
-from controller.gateway.sse import EventTooLarge, Splitter, encode
+from controller.gateway.sse import encode
 
 PATHS = {
     Operation.CHAT: "/chat/completions",
@@ -116,31 +117,16 @@ def _in_band(error: object, body: bytes) -> UpstreamRejected:
     return UpstreamRejected(status, body[:4096])
 
 
-class OpenAIStream:
+class OpenAIStream(EventReader):
     """Relays a chat or completion stream, learning from it what metering needs."""
 
-    __slots__ = (
-        "_counted",
-        "_last",
-        "_splitter",
-        "_wants_usage",
-        "content_events",
-        "content_seen",
-        "done",
-        "error",
-        "usage",
-    )
+    __slots__ = ("_counted", "_last", "_wants_usage")
 
     def __init__(self, *, wants_usage: bool) -> None:
-        self._splitter = Splitter()
+        super().__init__()
         self._wants_usage = wants_usage
         self._last = b""
         self._counted = False  # the usage event has passed, which comes after all choices
-        self.usage: Usage | None = None
-        self.content_seen = False
-        self.content_events = 0
-        self.done = False
-        self.error: UpstreamError | None = None
 
     def feed(self, chunk: bytes) -> bytes:
         """What the caller gets for these bytes; after `done` or `error` nothing more."""
@@ -158,17 +144,7 @@ class OpenAIStream:
             self._last = chunk
             self.content_events += chunk.count(b"\n\n")
             return chunk
-        try:
-            events = self._splitter.feed(chunk)
-        except EventTooLarge as error:
-            self.error = StreamBroken(str(error))
-            return b""
-        out: list[bytes] = []
-        for data in events:
-            self._event(data, out)
-            if self.done or self.error is not None:
-                break
-        return b"".join(out)
+        return super().feed(chunk)
 
     def _event(self, data: bytes, out: list[bytes]) -> None:
         if data == b"[DONE]":

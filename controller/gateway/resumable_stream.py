@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import orjson
 
-from controller.core.errors import StreamBroken, UpstreamError
-from controller.core.money import Usage
+from controller.core.errors import StreamBroken
 from controller.core.requests import Operation
 from controller.gateway.decode import Decoded
+from controller.gateway.event_streams import OuterStream
 from controller.gateway.json_body import Document
 from controller.gateway.openai_wire import OpenAIStream
 from controller.gateway.sse import EventTooLarge, Splitter, encode
@@ -71,50 +71,21 @@ def with_ids(body: bytes) -> bytes:
     return b'%s"%s":true,%s' % (body[:start], ASK_FOR_IDS.encode(), body[start:])
 
 
-class ResumableStream:
+class ResumableStream(OuterStream):
     """The same surface as `openai_wire.OpenAIStream`, which it feeds."""
 
-    __slots__ = ("_head", "_inner", "_is_chat", "_plain", "_prompt_ids", "_said", "_said_ids", "_splitter", "_switched")
+    __slots__ = ("_head", "_inner", "_is_chat", "_plain", "_prompt_ids", "_said", "_said_ids", "_switched")
 
     def __init__(self, inner: OpenAIStream, operation: Operation) -> None:
+        super().__init__(inner)
         self._inner = inner
         self._is_chat = operation is Operation.CHAT
-        self._splitter = Splitter()
         self._head: Document = {}
         self._prompt_ids: list[int] | None = None
         self._said_ids: list[int] = []
         self._said: list[str] = []
         self._plain = True
         self._switched = False
-
-    @property
-    def usage(self) -> Usage | None:
-        """What the engines said that they used, as one call."""
-        return self._inner.usage
-
-    @property
-    def content_seen(self) -> bool:
-        """Something that the caller would see has come."""
-        return self._inner.content_seen
-
-    @property
-    def content_events(self) -> int:
-        """How many events carried content."""
-        return self._inner.content_events
-
-    @property
-    def done(self) -> bool:
-        """The answer is whole."""
-        return self._inner.done
-
-    @property
-    def error(self) -> UpstreamError | None:
-        """Why it broke."""
-        return self._inner.error
-
-    @error.setter
-    def error(self, error: UpstreamError | None) -> None:
-        self._inner.error = error
 
     def feed(self, chunk: bytes) -> bytes:
         """What the caller gets for these bytes."""

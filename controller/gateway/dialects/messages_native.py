@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import orjson
 
-from controller.core.errors import StreamBroken, UpstreamError
+from controller.core.errors import StreamBroken
 from controller.core.models import Model
-from controller.core.money import Usage
 from controller.gateway.anthropic_stream import in_band
 from controller.gateway.anthropic_wire import usage_of
 from controller.gateway.decode import Decoded, NotTranslatable
+from controller.gateway.event_streams import EventReader
 from controller.gateway.json_body import Document
-from controller.gateway.sse import EventTooLarge, Splitter
 
 # Only fields known here go on: whatever else the API understands is not for callers to reach.
 FIELDS = frozenset(
@@ -59,32 +58,10 @@ def dropped(asked: Document, model: Model) -> list[str]:
     return [name for name, value in asked.items() if name not in allowed and value is not None]
 
 
-class MessagesRelay:
+class MessagesRelay(EventReader):
     """Relays a stream as it is, learning from it what metering needs; the surface of `openai_wire.OpenAIStream`."""
 
-    __slots__ = ("_splitter", "content_events", "content_seen", "done", "error", "usage")
-
-    def __init__(self) -> None:
-        self._splitter = Splitter()
-        self.usage: Usage | None = None
-        self.content_seen = False
-        self.content_events = 0
-        self.done = False
-        self.error: UpstreamError | None = None
-
-    def feed(self, chunk: bytes) -> bytes:
-        """What the caller gets for these bytes; after `done` or `error` nothing more."""
-        try:
-            events = self._splitter.feed(chunk)
-        except EventTooLarge as error:
-            self.error = StreamBroken(str(error))
-            return b""
-        out: list[bytes] = []
-        for data in events:
-            self._event(data, out)
-            if self.done or self.error is not None:
-                break
-        return b"".join(out)
+    __slots__ = ()
 
     def _event(self, data: bytes, out: list[bytes]) -> None:
         try:

@@ -4,53 +4,23 @@ from __future__ import annotations
 
 import orjson
 
-from controller.core.errors import RequestError, StreamBroken, UpstreamError
-from controller.core.money import Usage
+from controller.core.errors import RequestError, StreamBroken
 from controller.gateway.anthropic_stream import AnthropicStream
 from controller.gateway.dialects.caller import StreamWriter
+from controller.gateway.event_streams import OuterStream
 from controller.gateway.openai_wire import MISSHAPEN, OpenAIStream
 from controller.gateway.resumable_stream import ResumableStream
-from controller.gateway.sse import Splitter
 
 
-class TranslatedStream:
+class TranslatedStream(OuterStream):
     """Reads an upstream through `inner`, which speaks chat chunks, and writes through `writer`."""
 
-    __slots__ = ("_inner", "_splitter", "_writer")
+    __slots__ = ("_inner", "_writer")
 
     def __init__(self, inner: OpenAIStream | AnthropicStream | ResumableStream, writer: StreamWriter) -> None:
+        super().__init__(inner)
         self._inner = inner
         self._writer = writer
-        self._splitter = Splitter()
-
-    @property
-    def usage(self) -> Usage | None:
-        """What the upstream said that it used."""
-        return self._inner.usage
-
-    @property
-    def content_seen(self) -> bool:
-        """Something that the caller would see has come."""
-        return self._inner.content_seen
-
-    @property
-    def content_events(self) -> int:
-        """How many events carried content."""
-        return self._inner.content_events
-
-    @property
-    def done(self) -> bool:
-        """The answer is whole."""
-        return self._inner.done
-
-    @property
-    def error(self) -> UpstreamError | None:
-        """Why it broke."""
-        return self._inner.error
-
-    @error.setter
-    def error(self, error: UpstreamError | None) -> None:
-        self._inner.error = error
 
     def feed(self, chunk: bytes) -> bytes:
         """What the caller gets for these bytes."""
