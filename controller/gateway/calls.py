@@ -13,7 +13,7 @@ from controller.gateway.admission import Admitted
 from controller.gateway.answers import from_upstream, send_whole
 from controller.gateway.auth import KeyRevoked
 from controller.gateway.breakers import Breakers
-from controller.gateway.deadlines import DEADLINE, begin_first_token
+from controller.gateway.deadlines import DEADLINE, begin_first_token, patience_s
 from controller.gateway.destinations import Destination, Stream
 from controller.gateway.dialects.translated_stream import TranslatedStream
 from controller.gateway.exchange import Exchange
@@ -88,7 +88,8 @@ class Calls:
         whole: bytes | None = None
         try:
             if call.request.stream:
-                begin_first_token(exchange, call.guard, self._patience_s(call), call.started_s)
+                limit_s = patience_s(exchange, call.target, self._timeouts)
+                begin_first_token(exchange, call.guard, limit_s, call.started_s)
                 error = await self._stream(call)
             else:
                 whole = await self._unary(call)
@@ -120,13 +121,6 @@ class Calls:
             another_key=place.other_keys and isinstance(error, UpstreamRejected) and error.status in KEYS_FAULT,
             replica_id=exchange.replica_id,
         )
-
-    def _patience_s(self, call: Call) -> float:
-        """A provider in a brownout is left once it is late, where another target may do better; it counts as failed."""
-        timeouts = self._timeouts
-        if call.place.replica is not None or call.exchange.chain[-1] is call.target:
-            return timeouts.ttft_s
-        return min(timeouts.ttft_s, timeouts.provider_ttft_s)
 
     def _enter(self, call: Call) -> None:
         """Afterwards the call is counted in flight, and the exchange says where it is."""

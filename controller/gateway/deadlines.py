@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from controller.config.settings import Timeouts
+from controller.core.requests import Target
 from controller.gateway.exchange import Exchange
 from controller.gateway.guard import Guard
 
@@ -32,6 +34,13 @@ def bind(exchange: Exchange, guard: Guard, now_s: float) -> None:
         guard.limit(whole_s - gone_s, DEADLINE)
     if least_s is not None:
         exchange.first_token_by_s = exchange.accepted_s + least_s
+
+
+def patience_s(exchange: Exchange, target: Target, timeouts: Timeouts) -> float:
+    """A provider in a brownout is left once it is late, where another target may do better; it counts as failed."""
+    if target.pool is not None or exchange.chain[-1] is target:
+        return timeouts.ttft_s
+    return min(timeouts.ttft_s, timeouts.provider_ttft_s)
 
 
 def begin_first_token(exchange: Exchange, guard: Guard, limit_s: float, now_s: float) -> None:
