@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from controller.cli.errors import EXIT_USAGE, CliError
+from controller.cli.pool_words import SPAN_S
 
 if TYPE_CHECKING:
     from controller.adapters.ledger_reader import LedgerReader
@@ -22,8 +23,6 @@ STATE_DIR = typer.Option(None, "--state-dir", help="where keys and ledger lie [d
 SINCE = typer.Option("all", "--since", help="all, or a span such as 30m, 24h, 7d, or a UTC date such as 2026-11-23")
 UNTIL = typer.Option("now", "--until", help="where it ends, not included: now, or what --since takes")
 AS_JSON = typer.Option(False, "--json", help="one JSON document on stdout")
-
-SPAN_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 
 def register(app: typer.Typer) -> None:

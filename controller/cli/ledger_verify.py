@@ -12,6 +12,7 @@ import typer
 
 from controller.cli.errors import EXIT_FAILED, EXIT_USAGE, CliError
 from controller.cli.ledger import AS_JSON, CONFIG, STATE_DIR
+from controller.routing.budget import DAY_S
 
 if TYPE_CHECKING:
     from controller.adapters.usage_exports import UsageExport
@@ -21,7 +22,6 @@ EPILOG = (
     "Examples: spillway ledger verify completions_usage_2026-11.csv cost_2026-11.csv    "
     "spillway ledger verify usage_report.json --tolerance-percent 0.5"
 )
-DAY_S = 86_400
 EQUAL, DRIFT, UNCHECKED = "equal", "drift", "could_not_check"
 
 

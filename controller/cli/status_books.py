@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from controller.core.money import usd
+from controller.routing.budget import DAY_S
 
 if TYPE_CHECKING:
     from controller.adapters.ledger_reader import LedgerReader
     from controller.config.settings import Settings
     from controller.core.tenants import TenantPolicy
-
-SECONDS_PER_DAY = 86_400.0
 
 
 def books_of(settings: Settings, now_s: float) -> dict[str, object]:
@@ -29,7 +28,7 @@ def books_of(settings: Settings, now_s: float) -> dict[str, object]:
 
 def _spend_today(reader: LedgerReader, now_s: float) -> dict[str, object]:
     """Requests and money since midnight UTC."""
-    today = reader.totals(by="day", since_s=now_s - now_s % SECONDS_PER_DAY)
+    today = reader.totals(by="day", since_s=now_s - now_s % DAY_S)
     return {
         "requests": sum(row.requests for row in today),
         "spilled": sum(row.spilled for row in today),
