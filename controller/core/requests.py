@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from controller.core.models import Model, Provider
@@ -95,19 +95,19 @@ class TargetKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """One link of the chain to try. Own: `pool` set; external: `provider` set. `reason` in words."""
+    """One link of the chain to try. Own: `pool` set; external: `provider` set. `reason` in words.
+
+    `name`: that of the pool or provider, the label of metrics and headers. Kept, as a request asks for it ten times.
+    """
 
     model: Model
     pool: Pool | None
     provider: Provider | None
     reason: str
+    kind: TargetKind = field(init=False)
+    name: str = field(init=False)
 
-    @property
-    def kind(self) -> TargetKind:
-        """Own pool or bought."""
-        return TargetKind.OWN if self.pool is not None else TargetKind.EXTERNAL
-
-    @property
-    def name(self) -> str:
-        """Pool name or provider name: the label of metrics and headers."""
-        return self.pool.name if self.pool is not None else self.provider.name if self.provider is not None else ""
+    def __post_init__(self) -> None:
+        named = self.pool or self.provider
+        object.__setattr__(self, "kind", TargetKind.OWN if self.pool is not None else TargetKind.EXTERNAL)
+        object.__setattr__(self, "name", "" if named is None else named.name)

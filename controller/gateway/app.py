@@ -282,7 +282,7 @@ class Gateway:
             exchange.profile = classify(decoded.facts, self._tasks, policy_of(self._tenants, key.tenant))
             exchange.classified = True
             bind(exchange, guard, self._clock.monotonic_s())
-            exchange.plan = self._plans.of(exchange.profile)
+            exchange.planned(self._plans.of(exchange.profile))
             rates = self.rate_limits.of(key.tenant)
             if rates is not None:
                 await self.rate_limits.admit(exchange, rates)

@@ -53,7 +53,8 @@ class Exchange:
     rates: TenantRates | None = None  # None: its tenant has no such limits
     rate_minute: int | None = None  # in which it was counted; None: it was not
     rate_tokens: int = 0  # as estimated then
-    plan: tuple[Target, ...] = ()  # by the rules
+    plan: tuple[Target, ...] = ()  # by the rules; set by `planned`
+    home: Target | None = None  # the own target that they wanted first; None when they wanted an external one
     chain: tuple[Target, ...] = ()  # in the order of this moment
     spill_reason: str | None = None
     attempts: list[AttemptRecord] = field(default_factory=list)
@@ -74,16 +75,16 @@ class Exchange:
     started: bool = False  # the head of the answer went out
     error: str | None = None
 
-    @property
-    def home(self) -> Target | None:
-        """The own target that the rules wanted first; None when they wanted an external one."""
-        return self.plan[0] if self.plan and self.plan[0].pool is not None else None
+    def planned(self, plan: tuple[Target, ...]) -> None:
+        """The rules' chain, one target at least, and with it the home."""
+        self.plan = plan
+        self.home = plan[0] if plan[0].pool is not None else None
 
     @property
     def spilled(self) -> bool:
         """Answered outside of the pool it belongs to."""
-        home = self.home
-        return home is not None and self.target is not None and self.target.name != home.name
+        home, target = self.home, self.target
+        return home is not None and target is not None and target is not home and target.name != home.name
 
     def tried(self, target: Target, outcome: str, status: int | None, started_s: float, now_s: float) -> None:
         """Note what became of a try."""

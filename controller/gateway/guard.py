@@ -26,6 +26,12 @@ class Alarms:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._young: list[Guard] = []
 
+    def task(self) -> asyncio.Task[object] | None:
+        """The running one. Asked by the loop of the request before: asking for that loop is a system call each time."""
+        loop = self._loop
+        task = None if loop is None else asyncio.current_task(loop)
+        return asyncio.current_task() if task is None else task
+
     def add(self, guard: Guard, loop: asyncio.AbstractEventLoop) -> None:
         """Its timer is set in a while, unless it is closed by then."""
         if loop is not self._loop:
@@ -64,11 +70,11 @@ class Guard:
     )
 
     def __init__(self, total_s: float, idle_s: float, alarms: Alarms | None = None) -> None:
-        task = asyncio.current_task()
+        task = asyncio.current_task() if alarms is None else alarms.task()
         if task is None:
             raise RuntimeError("a guard belongs to the task of its request")
         self._task = task
-        self._loop = task.get_loop()  # asking for the running loop is a system call each time
+        self._loop = task.get_loop()
         self._alarms = alarms
         self._idle_s = idle_s
         self._total_s = total_s

@@ -142,7 +142,7 @@ class RateLimits:
         kind = rates.take_blind(tokens)
         if kind is not None:
             raise self._refusal(rates, kind, tokens, rates.roll())
-        exchange.plan = own
+        exchange.planned(own)
 
     def _refusal(self, rates: TenantRates, kind: str, tokens: int, now_s: float) -> RequestError:
         self._metrics.rate_limited(rates.tenant, kind)

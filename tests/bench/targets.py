@@ -51,12 +51,10 @@ def _publish_fleet(state_dir: Path, upstream_port: int, count: int) -> None:
     FleetFile(state_dir).publish(FleetView(revision=1, published_at_s=now_s, pools={POOL: view}))
 
 
-@contextlib.asynccontextmanager
-async def spillway(
-    folder: Path, upstream: Target, *, core: int, replicas: int = 1, in_flight: int = 4096
-) -> AsyncIterator[Target]:
-    """The gateway as `spillway gateway` starts it, with everything on; its fleet view names the mock as replicas."""
-    port, admin_port = free_port(), free_port()
+def prepare(
+    folder: Path, upstream_port: int, *, port: int, admin_port: int, replicas: int = 1, in_flight: int = 4096
+) -> str:
+    """Configuration and state of a gateway in the folder, and a key for it."""
     config, state_dir = folder / "spillway.yaml", folder / "state"
     config.write_text(
         f"gateway: {{port: {port}, admin_port: {admin_port}, caps: {{in_flight: {in_flight}}}}}\n"
@@ -66,8 +64,18 @@ async def spillway(
         "              max_num_batched_tokens: 262144},\n"
         "     slo: {ttft_p95_s: 600, tpot_p95_s: 1}, replicas: {min: 1, max: 4}, spill: {to: []}}\n"
     )
-    key = _make_key(config, state_dir)
-    _publish_fleet(state_dir, upstream.port, replicas)
+    _publish_fleet(state_dir, upstream_port, replicas)
+    return _make_key(config, state_dir)
+
+
+@contextlib.asynccontextmanager
+async def spillway(
+    folder: Path, upstream: Target, *, core: int, replicas: int = 1, in_flight: int = 4096
+) -> AsyncIterator[Target]:
+    """The gateway as `spillway gateway` starts it, with everything on; its fleet view names the mock as replicas."""
+    port, admin_port = free_port(), free_port()
+    key = prepare(folder, upstream.port, port=port, admin_port=admin_port, replicas=replicas, in_flight=in_flight)
+    config, state_dir = folder / "spillway.yaml", folder / "state"
     command = [sys.executable, "-m", "controller.cli.main", "gateway", "--config", str(config)]
     async with process(
         [*command, "--state-dir", str(state_dir)],

@@ -200,7 +200,9 @@ def exchange(*, plan: Sequence[Target] = (OWN, BOUGHT), target: Target | None = 
     made.decoded = decoded(**fields)
     made.profile = classify(made.decoded.facts)
     made.classified = True
-    made.plan = made.chain = tuple(plan)
+    made.chain = tuple(plan)
+    if plan:
+        made.planned(made.chain)
     made.target = target
     return made
 
