@@ -18,13 +18,17 @@ def _trimmer() -> Callable[[int], object]:
 
 
 class MemoryReturn:
-    """Looks from `start` to `stop`; tidies at most once per crowd, which takes some tens of milliseconds."""
+    """Looks from `start` to `stop`; tidies at most once per crowd, which takes some tens of milliseconds.
+
+    Not at the first look at which the crowd is gone: its last ones may just be leaving, and their engines come first.
+    """
 
     def __init__(self, in_flight: Callable[[], int]) -> None:
         self._in_flight = in_flight
         self._loop = asyncio.get_running_loop()
         self._trim = _trimmer()
         self._peak = 0
+        self._gone = False  # so it was at the last look
         self._timer: asyncio.TimerHandle | None = None
         self.returned = 0  # how often
 
@@ -34,8 +38,9 @@ class MemoryReturn:
 
     def _look(self) -> None:
         now = self._in_flight()
-        if self._peak >= CROWD and now <= self._peak * LEFT_RATIO:
-            self._peak = now
+        was_gone, self._gone = self._gone, self._peak >= CROWD and now <= self._peak * LEFT_RATIO
+        if was_gone and self._gone:
+            self._peak, self._gone = now, False
             self.returned += 1
             gc.collect()
             self._trim(0)

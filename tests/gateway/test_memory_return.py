@@ -11,8 +11,14 @@ from controller.gateway.memory import EVERY_S, MemoryReturn
 
 @pytest.mark.parametrize(
     ("in_flight", "returned"),
-    [((500, 500, 20, 0, 0), 1), ((500, 0, 500, 0), 2), ((99, 0), 0), ((500, 400, 300), 0)],
-    ids=["once", "per crowd", "few", "still here"],
+    [
+        ((500, 500, 20, 0, 0), 1),
+        ((500, 0, 0, 500, 0, 0), 2),
+        ((99, 0, 0), 0),
+        ((500, 400, 300), 0),
+        ((500, 0, 500, 0, 500), 0),
+    ],
+    ids=["once", "per crowd", "few", "still here", "back at once"],
 )
 def test_memory_returns_after_a_crowd(in_flight: tuple[int, ...], returned: int) -> None:
     """One look per step."""
