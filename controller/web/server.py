@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 import uvicorn
 
-BACKLOG = 2048
+BACKLOG = 65_535  # the kernel takes as many of them as it is set to; a crowd that comes at once waits there
 # What a slow reader's kernel buffer holds unsent; without it that grows to megabytes each. Accepted sockets inherit it.
 UNSENT_BYTES = 16 * 1024
 
