@@ -39,10 +39,11 @@ ROWS = (
     Row(name="relay_p99_ms", title="relay p99 ms"),
     Row(name="core_ratio", title="of one core"),
     Row(name="upstream_freed_s", title="upstream freed after clients left, s", reach=1.0),
+    Row(name="freed_cpu_s", title="CPU of the gateway until then, s"),
 )
 
 
-async def _open(target: Target, count: int, stop: asyncio.Event) -> list[tuple[Client, Counts]]:
+async def _open(target: Target, count: int, per_s: float, stop: asyncio.Event) -> list[tuple[Client, Counts]]:
     """Streams begun at an even pace, each with counts of its own."""
     loop, request = asyncio.get_running_loop(), chat_request(target, "Count.", stream=True, max_tokens=100_000)
     streams, started_s = [], time.perf_counter()
@@ -52,23 +53,27 @@ async def _open(target: Target, count: int, stop: asyncio.Event) -> list[tuple[C
             lambda seen=counts: Client(request, seen, stop), "127.0.0.1", target.port
         )
         streams.append((client, counts))
-        await asyncio.sleep(max(0.0, started_s + number / OPENED_PER_S - time.perf_counter()))
+        await asyncio.sleep(max(0.0, started_s + number / per_s - time.perf_counter()))
     await asyncio.sleep(2 * GAP_S)
     return streams
 
 
-async def _freed_s(upstream: Target) -> float:
+async def _freed_s(target: Target, upstream: Target, clients: Sequence[Client]) -> tuple[float, float]:
+    """All leave at once: seconds, and those of the gateway's CPU, until no stream is open at the upstream."""
+    cpu_s = target.cpu_s()
+    for client in clients:
+        client.transport.abort()
     left_s = time.perf_counter()
     while (await get_json(upstream.port, "/mock/stats"))["open_streams"] > 0:
         if time.perf_counter() - left_s > LEFT_DEADLINE_S:
-            return float("inf")
+            return float("inf"), target.cpu_s() - cpu_s
         await asyncio.sleep(0.01)
-    return time.perf_counter() - left_s
+    return time.perf_counter() - left_s, target.cpu_s() - cpu_s
 
 
-async def _held(target: Target, upstream: Target, count: int, hold_s: float) -> dict[str, float]:
+async def _held(target: Target, upstream: Target, count: int, per_s: float, hold_s: float) -> dict[str, float]:
     idle_mb, stop = target.rss_mb(), asyncio.Event()
-    streams = await _open(target, count, stop)
+    streams = await _open(target, count, per_s, stop)
     opened = (await get_json(upstream.port, "/mock/stats"))["open_streams"]
     events_before = [counts.events for _, counts in streams]
     for _, counts in streams:
@@ -89,8 +94,7 @@ async def _held(target: Target, upstream: Target, count: int, hold_s: float) -> 
     relayed_ms = [us / 1e3 for _, counts in streams for us in counts.relayed_us]
     percentiles = statistics.quantiles(relayed_ms, n=100) if len(relayed_ms) > 1 else [float("nan")] * 99
     stop.set()
-    for client, _ in streams:
-        client.transport.abort()
+    freed_s, freed_cpu_s = await _freed_s(target, upstream, [client for client, _ in streams])
     return {
         "opened": opened,
         "lost": kept.count(False),
@@ -99,18 +103,19 @@ async def _held(target: Target, upstream: Target, count: int, hold_s: float) -> 
         "relay_p50_ms": percentiles[49],
         "relay_p99_ms": percentiles[98],
         "core_ratio": cpu_s / took_s,
-        "upstream_freed_s": await _freed_s(upstream),
+        "upstream_freed_s": freed_s,
+        "freed_cpu_s": freed_cpu_s,
     }
 
 
-async def _run(count: int, hold_s: float) -> dict[str, float]:
+async def _run(count: int, per_s: float, hold_s: float) -> dict[str, float]:
     with tempfile.TemporaryDirectory(prefix="spillway-bench-") as name:
         folder = Path(name)
         async with (
             targets.mock(folder, core=LOAD_CORE, gap_s=GAP_S) as upstream,
             targets.spillway(folder, upstream, core=TARGET_CORE, replicas=REPLICAS, in_flight=IN_FLIGHT) as target,
         ):
-            found = await _held(target, upstream, count, hold_s)
+            found = await _held(target, upstream, count, per_s, hold_s)
             if found["lost"]:
                 print((folder / "spillway.log").read_text()[-LOG_BYTES:], file=sys.stderr)
             return found
@@ -129,6 +134,7 @@ def main() -> int:
     """0 when every stream stayed."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.streams", description=__doc__)
     parser.add_argument("--streams", type=int, default=9_000)
+    parser.add_argument("--opened-per-s", type=float, default=OPENED_PER_S, help="how many are begun per second")
     parser.add_argument("--hold-s", type=float, default=60.0, help="seconds that all of them stay open")
     options = parser.parse_args()
     if lack := targets.needs():
@@ -137,7 +143,7 @@ def main() -> int:
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(OPEN_FILES, most) if most > 0 else OPEN_FILES, most))
     os.sched_setaffinity(0, {LOAD_CORE})
-    found = uvloop.run(_run(options.streams, options.hold_s))
+    found = uvloop.run(_run(options.streams, options.opened_per_s, options.hold_s))
     show(ROWS, found)
     return 1 if found["lost"] else 0
 
