@@ -101,6 +101,10 @@ class AiohttpResponse:
                 raise EngineUnavailable("answer too large")
         self._chunk = b"".join(chunks)
 
+    def hang_up(self) -> None:
+        """The provider hears that nobody listens; `close` still follows."""
+        self._response.close()
+
     async def close(self, *, finished: bool = False) -> None:
         """Keep the connection when the answer is whole (or `finished`: its end marker was read), else cut it."""
         try:

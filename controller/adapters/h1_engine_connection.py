@@ -166,6 +166,13 @@ class EngineConnection(asyncio.Protocol):
             self.transport.resume_reading()
         return data
 
+    def hang_up(self) -> None:
+        """Afterwards the engine reads the end of the connection, whatever else the loop has to do before it is cut."""
+        transport = self.transport
+        if transport is not None and not (self.complete or self.lost or transport.is_closing()):
+            self.keep_alive = False
+            transport.write_eof()
+
     def drop(self, reason: str) -> None:
         """Afterwards the socket is closed at once."""
         self.failure = self.failure or reason

@@ -76,6 +76,11 @@ class H1Response:
         finally:
             connection.sink = None
 
+    def hang_up(self) -> None:
+        """The engine hears that nobody listens; `close` still follows."""
+        if not self._closed:
+            self._connection.hang_up()
+
     async def close(self, *, finished: bool = False) -> None:
         """Keep the socket when the answer is whole (or `finished`: its end marker was read), else cut it."""
         if self._closed:

@@ -96,6 +96,10 @@ class UpstreamResponse(Protocol):
         """Gives `take` each piece as it comes; False at the end of the body, True when `take` wants no more for now."""
         ...
 
+    def hang_up(self) -> None:
+        """The upstream is told at once that nobody listens; `close` still follows, when its request comes to it."""
+        ...
+
     async def close(self, *, finished: bool = False) -> None:
         """Afterwards the upstream knows that nobody listens; a whole or `finished` answer keeps its connection."""
         ...

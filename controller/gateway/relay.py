@@ -113,10 +113,14 @@ class StreamRelay:
 
     async def begin(self, headers: Headers, first: bytes) -> None:
         """Afterwards the caller has the head and the first event."""
+        self._guard.hang_up = self._hang_up
         self._line.begin(200, headers)
         if not self._line.write(first, more=True):
             await self._line.writable()
         self._guard.progress()
+
+    def _hang_up(self) -> None:
+        self._response.hang_up()
 
     async def rest(self) -> UpstreamError | None:
         """Everything else, to its proper end or to an error event, which is returned."""
@@ -143,9 +147,9 @@ class StreamRelay:
     async def _to_the_end(self) -> bytes:
         """What to send last; the stream has its error when it broke."""
         try:
-            return await self._events()
+            tail = await self._events()
         except UpstreamError as error:
-            self._stream.error = error
+            tail, self._stream.error = b"", error
         except asyncio.CancelledError as cancelled:
             why = self._guard.translate()
             if isinstance(why, RequestError):
@@ -154,8 +158,10 @@ class StreamRelay:
                 raise why if why is not None else cancelled from None
             if self.sending:  # the caller has not taken a byte for that long: nobody is there to be told
                 raise CallerLeft from why
-            self._stream.error = why
-        return b""
+            tail, self._stream.error = b"", why
+        if self._guard.left:  # whatever came after the upstream was hung up on is no fault of it
+            raise CallerLeft
+        return tail
 
     async def _events(self) -> bytes:
         """Relays until the stream's end; returns what to send last."""

@@ -116,6 +116,40 @@ def test_closing_cuts_the_upstream(kind: Kind) -> None:
     assert [request.connection for request in exchange(kind, talk, endless, always(OK)).requests] == [1, 2]
 
 
+def test_hanging_up_is_heard_before_the_close(kind: Kind) -> None:
+    """The upstream reads the end although the request has not come to its close; the connection is not used again."""
+    gone = asyncio.Event()
+
+    async def endless(peer: Peer) -> None:
+        await _endless(peer)
+        gone.set()
+
+    async def talk(upstream: Upstream, server: Scripted) -> None:
+        response = await upstream.open(call(server.url, stream=True))
+        assert await response.read() == b"data: x\n\n"
+        response.hang_up()
+        async with asyncio.timeout(1):
+            await gone.wait()
+        response.hang_up()
+        await response.close(finished=True)
+        assert await asked(upstream, server) == b"ok"
+
+    assert [request.connection for request in exchange(kind, talk, endless, always(OK)).requests] == [1, 2]
+
+
+def test_hanging_up_late_leaves_the_next_exchange_alone(kind: Kind) -> None:
+    """The answer was whole and closed: its connection belongs to others."""
+
+    async def talk(upstream: Upstream, server: Scripted) -> None:
+        first = await upstream.open(call(server.url))
+        assert await first.read() == b"ok"
+        await first.close()
+        first.hang_up()
+        assert await asked(upstream, server) == b"ok"
+
+    assert [request.connection for request in exchange(kind, talk, always(OK)).requests] == [1, 1]
+
+
 @pytest.mark.parametrize("stream", [False, True], ids=["unary", "stream"])
 def test_cancelling_cuts_the_upstream(kind: Kind, stream: bool) -> None:
     """A call that is given up ends at once, before its head has come."""

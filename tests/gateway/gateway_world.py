@@ -50,6 +50,7 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
     head_after_s: float = 0.0
     closed: list[bool] = field(default_factory=list)
+    hung_up: int = 0
 
     async def read(self) -> bytes:
         """The next piece."""
@@ -68,6 +69,10 @@ class Answer:
             if not take(chunk):
                 return True
         return False
+
+    def hang_up(self) -> None:
+        """Counts; nothing is closed yet."""
+        self.hung_up += not self.closed
 
     async def close(self, *, finished: bool = False) -> None:
         """Remembers how."""

@@ -59,6 +59,9 @@ class _Response:
                 return True
         return False
 
+    def hang_up(self) -> None:
+        pass
+
     async def close(self, *, finished: bool = False) -> None:
         self._pieces = []
         if self._holds:

@@ -182,6 +182,7 @@ def test_a_caller_who_leaves(streamed: bool) -> None:
     assert entry.cost_nanousd > 0
     assert entry.usage.output_tokens == (2 if streamed else 128)
     assert answer.closed == ([False] if streamed else [])
+    assert answer.hung_up == (1 if streamed else 0)
     assert world.gateway.metrics.client_left == 1
 
 

@@ -10,7 +10,7 @@ import pytest
 import uvloop
 
 from controller.core.errors import UpstreamTimeout
-from controller.gateway.guard import EARLY_S, Alarms, CallerLeft, Guard
+from controller.gateway.guard import EARLY_S, LEAVING_AT_ONCE, Alarms, CallerLeft, Guard
 from controller.gateway.ports import Line
 from tests.gateway.jumping_loop import jumping
 
@@ -293,6 +293,60 @@ def test_a_caller_who_leaves(after_s: float | None, run: Callable[..., Any]) -> 
         return None
 
     assert isinstance(run(main()), CallerLeft)
+
+
+def test_a_crowd_that_leaves() -> None:
+    """All upstreams are hung up on before most requests go on to their ends; others have their turns in between."""
+    crowd = 3 * LEAVING_AT_ONCE + 1
+    told: list[str] = []
+
+    async def request(caller: Caller, alarms: Alarms) -> None:
+        guard = Guard(100, 5, alarms)
+        guard.hang_up = lambda: told.append("hung up")
+        guard.watch(cast("Line", caller))
+        try:
+            await asyncio.sleep(1)
+        except asyncio.CancelledError:
+            assert isinstance(guard.translate(), CallerLeft)
+            told.append("ended")
+        finally:
+            guard.close()
+
+    async def main() -> None:
+        alarms, callers = Alarms(), [Caller() for _ in range(crowd)]
+        tasks = [asyncio.create_task(request(caller, alarms)) for caller in callers]
+        await asyncio.sleep(0)
+        for caller in callers:
+            caller.leave()
+            caller.leave()
+        while not all(task.done() for task in tasks):
+            told.append("others")
+            await asyncio.sleep(0)
+
+    asyncio.run(main())
+    turns = "".join({"hung up": "h", "ended": "e", "others": "o"}[one] for one in told).split("o")
+    assert turns[0] == "h" * crowd
+    assert [len(turn) for turn in turns[1:] if turn] == [LEAVING_AT_ONCE] * 3 + [1]
+
+
+def test_a_request_that_ends_before_its_turn() -> None:
+    """Its guard is closed: whatever the task does by then is not cancelled."""
+
+    async def main() -> None:
+        alarms, task = Alarms(), asyncio.current_task()
+        guards = [Guard(100, 5, alarms) for _ in range(LEAVING_AT_ONCE + 1)]
+        for guard in guards[:-1]:
+            alarms.leave(guard, asyncio.get_running_loop())
+        caller = Caller()
+        guards[-1].hang_up = lambda: None
+        guards[-1].watch(cast("Line", caller))
+        caller.leave()
+        guards[-1].close()
+        await asyncio.sleep(0.01)
+        assert task is not None
+        assert task.cancelling() == 0
+
+    asyncio.run(main())
 
 
 def test_a_caller_who_leaves_after_the_end() -> None:
