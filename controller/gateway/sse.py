@@ -7,6 +7,7 @@ be relayed untouched.
 from __future__ import annotations
 
 MAX_EVENT_BYTES = 1024 * 1024
+TOO_LARGE = f"an event is larger than {MAX_EVENT_BYTES} bytes"
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -52,12 +53,14 @@ class Splitter:
         for line in lines:
             self._line(line, events)
         if len(self._buffer) + self._data_bytes > MAX_EVENT_BYTES:
-            raise EventTooLarge(f"an event is larger than {MAX_EVENT_BYTES} bytes")
+            raise EventTooLarge(TOO_LARGE)
         return events
 
     def _line(self, line: bytes, events: list[bytes]) -> None:
         if not line:
             if self._data:
+                if self._data_bytes > MAX_EVENT_BYTES:  # its last bytes and its end came in one read
+                    raise EventTooLarge(TOO_LARGE)
                 events.append(self._data[0] if len(self._data) == 1 else b"\n".join(self._data))
                 self._data = []
                 self._data_bytes = 0

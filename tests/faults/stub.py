@@ -136,7 +136,7 @@ class Stub:
 
     async def listen(self) -> None:
         """Takes connections from now on, on the same port as before if there was one."""
-        listener = socket.socket()
+        listener = socket.socket(proto=socket.IPPROTO_TCP)  # named, or asyncio lets small pieces wait for each other
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)  # `made_tokens` is what left
         listener.bind(("127.0.0.1", self.port))

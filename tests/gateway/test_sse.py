@@ -93,6 +93,14 @@ def test_an_event_over_the_cap(unit: bytes) -> None:
         parse(*[unit] * (MAX_EVENT_BYTES // 16_384 + 2))
 
 
+def test_an_event_just_over_the_cap_whose_end_comes_with_its_last_bytes() -> None:
+    """The cap is exact: one read that brings the rest and the end of an event is no way past it."""
+    splitter = Splitter()
+    assert splitter.feed(b"data: " + b"x" * (MAX_EVENT_BYTES - 10)) == []
+    with pytest.raises(EventTooLarge):
+        splitter.feed(b"x" * 20 + b"\n\n")
+
+
 def test_an_event_at_the_cap_passes() -> None:
     """The cap is on one event, not on the stream."""
     event = b"x" * (MAX_EVENT_BYTES - 16)
