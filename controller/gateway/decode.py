@@ -7,7 +7,7 @@ import orjson
 from controller.config.settings import Caps
 from controller.core.records import record
 from controller.core.requests import Operation
-from controller.gateway import wishes
+from controller.gateway import engine_limits, wishes
 from controller.gateway.json_body import Document, parse
 from controller.gateway.wishes import HeaderMap, wrong
 from controller.routing.classify import RequestFacts
@@ -214,6 +214,7 @@ def with_facts(
     if not isinstance(model, str) or not 0 < len(model) <= 256:
         raise wrong("model", "`model` must be a string of 1 to 256 characters")
     stream, wants_usage, n = _check_common(document, caps)
+    engine_limits.check(document, caps)
     max_tokens, tool_count, tool_bytes, messages = None, 0, 0, 1
     if operation is Operation.CHAT or operation is Operation.COUNT_TOKENS:
         counter = _count_messages(document.get("messages"))
