@@ -7,7 +7,7 @@ import json
 import os
 import random
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -91,6 +91,18 @@ async def row(world: World, case: str, what: str) -> AsyncIterator[Row]:
     _emit(one, None)
     broken = {name: said for name, said in one.invariants.items() if said != OK}
     assert not broken, f"{case}: {broken} (seed {one.seed})"
+
+
+@contextlib.contextmanager
+def bare_row(case: str, what: str) -> Iterator[Row]:
+    """A row without a gateway, for what happens before there is one; afterwards its line is written."""
+    one = Row(case, what, seed_of())
+    try:
+        yield one
+    except BaseException as error:
+        _emit(one, f"{type(error).__name__}: {error}".splitlines()[0][:300])
+        raise
+    _emit(one, None)
 
 
 async def _check(world: World, one: Row, before: invariants.Baseline) -> None:
