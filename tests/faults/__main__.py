@@ -29,7 +29,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--vllm", action="store_true", help="also the rows that need the real vLLM (make vllm-env)")
     parser.add_argument("--keep", type=Path, metavar="FILE", help="add the JSON lines to FILE")
     parser.add_argument("--table", type=Path, metavar="FILE", help="run nothing: print the table of FILE as Markdown")
-    parser.add_argument("--readme", action="store_true", help="put the table into tests/faults/README.md")
+    parser.add_argument("--readme", action="store_true", help="put these rows into the table of tests/faults/README.md")
     return parser.parse_args()
 
 
@@ -62,7 +62,7 @@ def main() -> int:
             failed = sum(not document["passed"] for document in documents)
             console.print(f"{len(documents)} rows, {failed} failed, {time.monotonic() - began_s:.0f} s")
         if given.readme:
-            table.into_readme(HERE / "README.md", table.markdown(documents))
+            table.into_readme(HERE / "README.md", documents)
     return code
 
 

@@ -104,9 +104,19 @@ def show(documents: Sequence[Mapping[str, object]], console: Console) -> None:
             )
 
 
-def into_readme(readme: Path, text: str) -> None:
-    """The table between the two marks of the page is this one afterwards."""
-    page = readme.read_text()
-    before, _, rest = page.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    readme.write_text(before + BEGIN + "\n" + text + "\n" + END + after)
+def into_readme(readme: Path, documents: Iterable[Mapping[str, object]]) -> None:
+    """The table of the page has the rows of this run afterwards, and keeps those that did not run."""
+    before, _, rest = readme.read_text().partition(BEGIN)
+    old, _, after = rest.partition(END)
+    lines = {_name(line): line for line in old.splitlines() if line.startswith("| ")}
+    head, *made = markdown(documents).splitlines()
+    lines.update((_name(line), line) for line in made[1:])
+    lines.pop(_name(head), None)
+    rows = sorted(lines.values(), key=lambda line: _order(dict(zip(("case", "what"), _name(line), strict=True))))
+    readme.write_text("\n".join([before + BEGIN, head, made[0], *rows, "", END]) + after)
+
+
+def _name(line: str) -> tuple[str, str]:
+    """(case, what) of a line of the Markdown table."""
+    case, what, *_ = line.removeprefix("| ").split(" | ")
+    return case, what
