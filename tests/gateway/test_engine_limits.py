@@ -25,15 +25,12 @@ BOMBS: dict[str, tuple[str, object]] = {
     "allowed tokens": ("allowed_token_ids", [1] * 65_537),
     "choices": ("guided_choice", ["x"] * 1025),
     "a long expression": ("guided_regex", "a" * 4097),
-    "an expression that is none": ("guided_regex", 7),
     "counts in counts": ("guided_regex", "((a{1,200}){100}){2}"),
     "one count": ("guided_regex", "a{10001,}"),
     "a count of many digits": ("guided_regex", "a{" + "9" * 3000 + "}"),
     "a long grammar": ("guided_grammar", "a" * 65_537),
     "a structured expression": ("structured_outputs", {"regex": "(a{1000}){1000}"}),
     "structured choices": ("structured_outputs", {"choice": ["x"] * 1025}),
-    "a structured grammar": ("structured_outputs", {"grammar": 7}),
-    "no structure": ("structured_outputs", "x"),
 }
 FINE: dict[str, tuple[str, object]] = {
     "candidates": ("best_of", 8),
@@ -45,6 +42,9 @@ FINE: dict[str, tuple[str, object]] = {
     "one stop": ("stop", "\n"),
     "an expression": ("guided_regex", r"\d{4}-\d{2}-\d{2} (?:[a-z]{1,20}|x{,3}|y{2,}|{})"),
     "a structure": ("structured_outputs", {"regex": "a{1,100}", "json": {"type": "object"}, "choice": None}),
+    "what is no expression": ("guided_regex", {"a": 1}),
+    "what is no grammar": ("structured_outputs", {"grammar": 7}),
+    "what is no structure": ("structured_outputs", "x"),
     "a field without a cap": ("temperature", 1),
 }
 
