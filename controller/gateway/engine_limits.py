@@ -76,8 +76,9 @@ _STRUCTURES: Mapping[str, Check] = {"regex": _regex, "grammar": _grammar, "choic
 
 
 def _structured(name: str, value: object, caps: Caps) -> None:
-    for part, ask in _STRUCTURES.items() if isinstance(value, dict) else ():
-        ask(f"{name}.{part}", value.get(part), caps)
+    if isinstance(value, dict):
+        for part, ask in _STRUCTURES.items():
+            ask(f"{name}.{part}", value.get(part), caps)
 
 
 _CHECKS: Mapping[str, Check] = {
