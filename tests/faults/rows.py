@@ -77,14 +77,14 @@ def seed_of() -> int:
 
 
 @contextlib.asynccontextmanager
-async def row(world: World, case: str, what: str) -> AsyncIterator[Row]:
+async def row(world: World, case: str, what: str, *, lag_allowed_s: float = invariants.LAG_P99_S) -> AsyncIterator[Row]:
     """Runs a row against a world at rest; afterwards its line is written and every invariant held."""
     before = await invariants.baseline(world)
     await world.watcher.begin()
     one = Row(case, what, seed_of())
     try:
         yield one
-        await _check(world, one, before)
+        await _check(world, one, before, lag_allowed_s)
     except BaseException as error:
         _emit(one, f"{type(error).__name__}: {error}".splitlines()[0][:300])
         raise
@@ -105,7 +105,7 @@ def bare_row(case: str, what: str) -> Iterator[Row]:
     _emit(one, None)
 
 
-async def _check(world: World, one: Row, before: invariants.Baseline) -> None:
+async def _check(world: World, one: Row, before: invariants.Baseline, lag_allowed_s: float) -> None:
     health = await world.watcher.end()
     said = one.invariants
     said["pid"] = invariants.check_pid(world)
@@ -113,7 +113,7 @@ async def _check(world: World, one: Row, before: invariants.Baseline) -> None:
     said["I1 I4"] = invariants.check_answers(world)
     said["I3"] = await invariants.check_books(world)
     said["I5"] = await invariants.check_canaries(world)
-    said["I6"], figures = await invariants.check_calm(world, before, health)
+    said["I6"], figures = await invariants.check_calm(world, before, health, lag_allowed_s)
     said["I7"] = invariants.check_amplification(world, before)
     one.figures.update(figures)
     if one.others is not None:

