@@ -8,12 +8,12 @@ from controller.config.settings import Caps
 from controller.core.records import record
 from controller.core.requests import Operation
 from controller.gateway import engine_limits, wishes
+from controller.gateway.engine_limits import MAX_TOKENS_LIMIT
 from controller.gateway.json_body import Document, parse
-from controller.gateway.wishes import HeaderMap, wrong
+from controller.gateway.wishes import HeaderMap, whole_number, wrong
 from controller.routing.classify import RequestFacts
 from controller.routing.prefix import prefixes
 
-MAX_TOKENS_LIMIT = 10_000_000
 MAX_MESSAGES = 10_000
 _NUMBERS = {
     "temperature": (0.0, 2.0),
@@ -57,11 +57,7 @@ def _text_bytes(text: str) -> int:
 
 def _check_int(document: Document, name: str, low: int, high: int) -> int | None:
     value = document.get(name)
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise wrong(name, f"`{name}` must be an integer between {low} and {high}")
-    return value
+    return None if value is None else whole_number(name, value, low, high)
 
 
 def _check_common(document: Document, caps: Caps) -> tuple[bool, bool, int]:

@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping
 
 from controller.config.settings import Caps
 from controller.gateway.json_body import Document
-from controller.gateway.wishes import wrong
+from controller.gateway.wishes import whole_number, wrong
 
 MAX_LOGPROBS = 20  # OpenAI's limit, and vLLM's unless its operator says otherwise
-MAX_TOKENS = 10_000_000
+MAX_TOKENS_LIMIT = 10_000_000
 MAX_ENTRIES = 1024
 MAX_TOKEN_IDS = 65_536
 MAX_STOPS = 128
@@ -35,15 +35,14 @@ def check(document: Document, caps: Caps) -> None:
 
 def _between(low: int, high: int) -> Check:
     def ask(name: str, value: object, _caps: Caps) -> None:
-        if type(value) is not bool and (not isinstance(value, int) or not low <= value <= high):
-            raise wrong(name, f"`{name}` must be an integer between {low} and {high}")
+        if not isinstance(value, bool):  # `logprobs` of a chat
+            whole_number(name, value, low, high)
 
     return ask
 
 
 def _best_of(name: str, value: object, caps: Caps) -> None:
-    if type(value) is not int or not 1 <= value <= caps.choices:
-        raise wrong(name, f"`{name}` must be an integer between 1 and {caps.choices}")
+    whole_number(name, value, 1, caps.choices)
 
 
 def _at_most(entries: int) -> Check:
@@ -85,8 +84,8 @@ _CHECKS: Mapping[str, Check] = {
     "best_of": _best_of,
     "logprobs": _between(0, MAX_LOGPROBS),
     "top_logprobs": _between(0, MAX_LOGPROBS),
-    "min_tokens": _between(0, MAX_TOKENS),
-    "truncate_prompt_tokens": _between(-1, MAX_TOKENS),
+    "min_tokens": _between(0, MAX_TOKENS_LIMIT),
+    "truncate_prompt_tokens": _between(-1, MAX_TOKENS_LIMIT),
     "logit_bias": _at_most(MAX_ENTRIES),
     "bad_words": _at_most(MAX_ENTRIES),
     "stop": _at_most(MAX_STOPS),

@@ -21,6 +21,13 @@ def wrong(param: str, message: str, code: str = "invalid_value") -> RequestError
     return RequestError(message, status=400, code=code, param=param, should_retry=False)
 
 
+def whole_number(name: str, value: object, low: int, high: int) -> int:
+    """The value of a field that must be an integer within these bounds."""
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise wrong(name, f"`{name}` must be an integer between {low} and {high}")
+    return value
+
+
 def spill_allowed(headers: HeaderMap) -> bool:
     """Whether external models may answer."""
     value = headers.get(b"x-spillway-spill")

@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from controller.gateway.decode import MAX_MESSAGES, MAX_TOKENS_LIMIT
+from controller.gateway.decode import MAX_MESSAGES
 from controller.gateway.dialects import responses_tools
 from controller.gateway.dialects.responses_tools import INPUT, chat_name
+from controller.gateway.engine_limits import MAX_TOKENS_LIMIT
 from controller.gateway.json_body import Document
-from controller.gateway.wishes import wrong
+from controller.gateway.wishes import whole_number, wrong
 
 _CARRIED = (
     "stream",
@@ -75,9 +76,7 @@ def to_chat(asked: Document) -> Translation:
             chat[name] = asked[name]
     limit = asked.get("max_output_tokens")
     if limit is not None:
-        if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= MAX_TOKENS_LIMIT:
-            raise wrong("max_output_tokens", f"`max_output_tokens` must be an integer between 1 and {MAX_TOKENS_LIMIT}")
-        chat["max_tokens"] = limit
+        chat["max_tokens"] = whole_number("max_output_tokens", limit, 1, MAX_TOKENS_LIMIT)
     responses_tools.translate(asked, chat, made.dropped)
     _text(asked, chat)
     _reasoning(asked, made)
