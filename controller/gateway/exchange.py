@@ -84,7 +84,7 @@ class Exchange:
     def spilled(self) -> bool:
         """Answered outside of the pool it belongs to."""
         home, target = self.home, self.target
-        return home is not None and target is not None and target is not home and target.name != home.name
+        return home is not None and target is not None and target.name != home.name
 
     def tried(self, target: Target, outcome: str, status: int | None, started_s: float, now_s: float) -> None:
         """Note what became of a try."""

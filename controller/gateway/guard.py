@@ -38,7 +38,7 @@ class Alarms:
     def leave(self, guard: Guard, loop: asyncio.AbstractEventLoop) -> None:
         """Its task is cancelled, now or within some turns."""
         if loop is not self._loop:
-            self._loop, self._young, self._leaving, self._ended = loop, [], deque(), 0
+            self._move(loop)
         if self._ended >= LEAVING_AT_ONCE:
             self._leaving.append(guard)
             return
@@ -46,6 +46,10 @@ class Alarms:
             loop.call_soon(self._turn, loop)
         self._ended += 1
         guard.end()
+
+    def _move(self, loop: asyncio.AbstractEventLoop) -> None:
+        """What waited on another loop is not waited for any more."""
+        self._loop, self._young, self._leaving, self._ended = loop, [], deque(), 0
 
     def _turn(self, loop: asyncio.AbstractEventLoop) -> None:
         self._ended = min(len(self._leaving), LEAVING_AT_ONCE)
@@ -63,7 +67,7 @@ class Alarms:
     def add(self, guard: Guard, loop: asyncio.AbstractEventLoop) -> None:
         """Its timer is set in a while, unless it is closed by then."""
         if loop is not self._loop:
-            self._loop, self._young = loop, []
+            self._move(loop)
         if not self._young:
             loop.call_later(EARLY_S, self._set)
         self._young.append(guard)
@@ -136,11 +140,9 @@ class Guard:
     def _gone(self) -> None:
         if not self.left:
             self.left = True
-            if self.hang_up is None:
-                self._task.cancel()
-                return
-            self.hang_up()
-            if self._alarms is None:
+            if self.hang_up is not None:
+                self.hang_up()
+            if self.hang_up is None or self._alarms is None:
                 self._task.cancel()
             else:
                 self._alarms.leave(self, self._loop)
