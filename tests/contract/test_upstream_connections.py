@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import pytest
 
 from controller.adapters import aiohttp_upstream, h1_engine_connection
 from controller.adapters.h1_upstream import H1Upstream
 from controller.core.errors import EngineUnavailable, UpstreamTimeout
-from controller.gateway.ports import Upstream
+from controller.gateway.ports import Upstream, UpstreamResponse
 from tests.contract.scripted_server import Peer, Scripted, always, chunk, deaf_port, once, refusing_port
 from tests.contract.upstream_clients import Kind, asked, call, each_kind, exchange
 
@@ -92,49 +93,46 @@ def test_a_reused_connection_that_breaks_in_the_answer(kind: Kind, begun: bytes)
     assert len(exchange(kind, talk, halfway, always(OK)).requests) == 2
 
 
-async def _endless(peer: Peer) -> None:
-    await peer.answer(CHUNKED + chunk(b"data: x\n\n"))
-    await peer.gone()
+def _left_midway(kind: Kind, leave: Callable[[UpstreamResponse, asyncio.Event], Awaitable[None]]) -> list[int]:
+    """The connections of two calls; the first is left after its first piece, and the event set once that is heard."""
+    gone = asyncio.Event()
+
+    async def endless(peer: Peer) -> None:
+        await peer.answer(CHUNKED + chunk(b"data: x\n\n"))
+        await peer.gone()
+        gone.set()
+
+    async def talk(upstream: Upstream, server: Scripted) -> None:
+        response = await upstream.open(call(server.url, stream=True))
+        assert await response.read() == b"data: x\n\n"
+        await leave(response, gone)
+        assert await asked(upstream, server) == b"ok"
+
+    return [request.connection for request in exchange(kind, talk, endless, always(OK)).requests]
 
 
 def test_closing_cuts_the_upstream(kind: Kind) -> None:
     """An engine stops computing within a second once nobody listens, and the connection is not used again."""
-    gone = asyncio.Event()
 
-    async def endless(peer: Peer) -> None:
-        await _endless(peer)
-        gone.set()
-
-    async def talk(upstream: Upstream, server: Scripted) -> None:
-        response = await upstream.open(call(server.url, stream=True))
-        assert await response.read() == b"data: x\n\n"
+    async def leave(response: UpstreamResponse, gone: asyncio.Event) -> None:
         await response.close()
         async with asyncio.timeout(1):
             await gone.wait()
-        assert await asked(upstream, server) == b"ok"
 
-    assert [request.connection for request in exchange(kind, talk, endless, always(OK)).requests] == [1, 2]
+    assert _left_midway(kind, leave) == [1, 2]
 
 
 def test_hanging_up_is_heard_before_the_close(kind: Kind) -> None:
     """The upstream reads the end although the request has not come to its close; the connection is not used again."""
-    gone = asyncio.Event()
 
-    async def endless(peer: Peer) -> None:
-        await _endless(peer)
-        gone.set()
-
-    async def talk(upstream: Upstream, server: Scripted) -> None:
-        response = await upstream.open(call(server.url, stream=True))
-        assert await response.read() == b"data: x\n\n"
+    async def leave(response: UpstreamResponse, gone: asyncio.Event) -> None:
         response.hang_up()
         async with asyncio.timeout(1):
             await gone.wait()
         response.hang_up()
         await response.close(finished=True)
-        assert await asked(upstream, server) == b"ok"
 
-    assert [request.connection for request in exchange(kind, talk, endless, always(OK)).requests] == [1, 2]
+    assert _left_midway(kind, leave) == [1, 2]
 
 
 def test_hanging_up_late_leaves_the_next_exchange_alone(kind: Kind) -> None:
