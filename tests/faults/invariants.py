@@ -141,7 +141,7 @@ async def _grown_bytes(world: World, before: Baseline, allowed_bytes: float) -> 
 
 
 async def check_calm(
-    world: World, before: Baseline, health: Health, lag_allowed_s: float = LAG_P99_S
+    world: World, before: Baseline, health: Health, lag_allowed_s: float
 ) -> tuple[str, dict[str, float]]:
     """I6: the loop was never long away, health always answered, the memory came back. With the figures."""
     metrics = await world.gateway.metrics()

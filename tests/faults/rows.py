@@ -81,14 +81,9 @@ async def row(world: World, case: str, what: str, *, lag_allowed_s: float = inva
     """Runs a row against a world at rest; afterwards its line is written and every invariant held."""
     before = await invariants.baseline(world)
     await world.watcher.begin()
-    one = Row(case, what, seed_of())
-    try:
+    with bare_row(case, what) as one:
         yield one
         await _check(world, one, before, lag_allowed_s)
-    except BaseException as error:
-        _emit(one, f"{type(error).__name__}: {error}".splitlines()[0][:300])
-        raise
-    _emit(one, None)
     broken = {name: said for name, said in one.invariants.items() if said != OK}
     assert not broken, f"{case}: {broken} (seed {one.seed})"
 
