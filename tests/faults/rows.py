@@ -33,6 +33,7 @@ class Row:
     healed_at_s: float | None = None
     figures: dict[str, float] = field(default_factory=dict)
     invariants: dict[str, str] = field(default_factory=dict)
+    limits: dict[str, float] = field(default_factory=dict)  # of figures, on a calm machine
     others: tuple[Service, Service] | None = None  # how a good caller fared before and during the fault
 
     def __post_init__(self) -> None:
@@ -53,6 +54,17 @@ class Row:
     def healed(self) -> None:
         """Service is as it was."""
         self.healed_at_s = self.healed_at_s or self._now_s()
+
+    def within(self, name: str, value_s: float, limit_s: float) -> None:
+        """A time that must keep to its limit where waiting times mean something: on a calm machine."""
+        self.figures[name], self.limits[name] = round(value_s, 3), limit_s
+
+    def too_slow(self) -> str:
+        """Which times did not keep to their limits, or nothing."""
+        late = ((name, self.figures[name], limit_s) for name, limit_s in self.limits.items())
+        return "; ".join(
+            f"{name} {value_s:g} s, allowed {limit_s:g}" for name, value_s, limit_s in late if value_s > limit_s
+        )
 
     def document(self, error: str | None) -> dict[str, object]:
         """The row's JSON line."""
@@ -115,6 +127,8 @@ async def _check(world: World, one: Row, before: invariants.Baseline, lag_allowe
         quiet, busy = one.others
         one.figures.update(busy.ratios(quiet))
         said["others"] = busy.complaint(quiet) if health.is_calm else ""
+    if one.limits:
+        said["times"] = one.too_slow() if health.is_calm else ""
     for name, wrong in said.items():
         said[name] = wrong or OK
 
