@@ -12,6 +12,7 @@ from controller.gateway.app import Gateway
 from controller.gateway.loads import LiveLoad
 from controller.gateway.ports import Line
 from controller.telemetry.gateway_metrics import registry_of, render
+from controller.telemetry.provider_metrics import ProviderMetrics
 
 _TEXT = (b"content-type", b"text/plain; charset=utf-8")
 _METRICS = (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
@@ -24,7 +25,9 @@ class Admin:
     def __init__(self, gateway: Gateway, *, now_s: Callable[[], float]) -> None:
         self._gateway = gateway
         self._now_s = now_s
-        self._registry = registry_of(gateway.metrics, gateway.replica_metrics)
+        providers = gateway.settings.providers.values()
+        keys = ProviderMetrics(lambda: gateway.credentials.states(providers, now_s()))
+        self._registry = registry_of(gateway.metrics, gateway.replica_metrics, keys)
         self._routes: dict[bytes, Callable[[], Answer]] = {
             b"/healthz": lambda: (200, _TEXT, b"ok\n"),
             b"/readyz": self._ready,

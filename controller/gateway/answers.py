@@ -17,6 +17,7 @@ from controller.core.errors import (
 from controller.core.requests import Target, TargetKind
 from controller.gateway.dialects.caller import Caller
 from controller.gateway.ports import Line
+from controller.routing.key_faults import is_key_refused
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -105,6 +106,15 @@ def upstream_message(body: bytes) -> tuple[str, str | None, str | None, str | No
 def _rejected(error: UpstreamRejected, target: Target) -> RequestError:
     message, kind, param, code = upstream_message(error.body)
     name, source = target.name, _source(target)
+    if is_key_refused(error):  # the operator's credential, not the caller's
+        return RequestError(
+            f"{name} refused the gateway's credentials",
+            status=502,
+            code="upstream_credentials",
+            kind="server_error",
+            should_retry=False,
+            source=source,
+        )
     if error.status == 429:
         return RequestError(
             f"{name} is rate limited: {message}" if message else f"{name} is rate limited",
@@ -112,15 +122,6 @@ def _rejected(error: UpstreamRejected, target: Target) -> RequestError:
             code=code or "rate_limit_exceeded",
             kind="rate_limit_error",
             retry_after_s=error.retry_after_s or 1.0,
-            source=source,
-        )
-    if error.status in (401, 402, 403):  # the operator's credential, not the caller's
-        return RequestError(
-            f"{name} refused the gateway's credentials",
-            status=502,
-            code="upstream_credentials",
-            kind="server_error",
-            should_retry=False,
             source=source,
         )
     if 400 <= error.status < 500:

@@ -28,10 +28,10 @@ from controller.gateway.resume import RESUMPTIONS_MAX, Resumer, is_death
 from controller.gateway.watch import Watch
 from controller.routing.attempts import Outcome
 from controller.routing.balance import Candidate
+from controller.routing.key_faults import may_another_key
 from controller.telemetry.gateway_metrics import GatewayMetrics
 
 BYTES_PER_TOKEN = 4
-KEYS_FAULT = frozenset({401, 402, 403, 429})  # another key of the provider may do
 ANSWERED, BROKEN, FAILED, LEFT, RESUMED = "answered", "broken", "failed", "caller left", "resumed"
 REVOKED = "key revoked"
 
@@ -118,7 +118,7 @@ class Calls:
             answered=error is None,
             first_byte_sent=exchange.started,
             error=error,
-            another_key=place.other_keys and isinstance(error, UpstreamRejected) and error.status in KEYS_FAULT,
+            another_key=place.other_keys and may_another_key(error),
             replica_id=exchange.replica_id,
         )
 

@@ -2,13 +2,15 @@
 
 State belongs to the key itself: two providers that name the same one share it. Of a provider with `shared_quota` all
 keys rest together when one is told that there were too many calls; otherwise the others go on. A key that is refused
-(401, 402, 403, out of quota) is dead after that one call and is tried again quietly, by one call, ever more seldom.
+(`routing.key_faults`) is dead after that one call and is tried again quietly, by one call, ever more seldom.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+
+import structlog
 
 from controller.core.errors import UpstreamError, UpstreamRejected
 from controller.core.models import Provider
@@ -16,15 +18,17 @@ from controller.gateway.breakers import is_connection
 from controller.gateway.destinations import SIMULATED
 from controller.gateway.exchange import Skip
 from controller.routing.breaker import BreakerPolicy, BreakerState, after, allows, hold, started
+from controller.routing.key_faults import is_key_refused
 from controller.routing.throttle import Quota, Throttle
+from controller.telemetry.provider_metrics import KeyState
+
+log = structlog.get_logger()
 
 HEALTH = BreakerPolicy(open_s=5.0, open_max_s=10.0)  # an outage is over for us soon after it is over
 DEATH = BreakerPolicy(failures_to_open=1, open_s=60.0, open_max_s=600.0)
 NO_TIME_HOLD_S = 0.2  # a provider's 429 that does not say for how long; the throttle does the rest
 MIN_RETRY_S = 1.0
-_REFUSED = frozenset({401, 402, 403})
 _TOO_MANY = frozenset({429, 503, 529})
-_OUT_OF_QUOTA = b"insufficient_quota"
 _CLOSED = BreakerState()
 
 
@@ -69,6 +73,12 @@ class Credential:
                 return wait_s, f"its limit of {what} per minute is used up"
         return 0.0, ""
 
+    def state(self, now_s: float) -> KeyState:
+        """What an operator wants to know of it."""
+        if self.life.open_until_s is not None:
+            return KeyState.REFUSED
+        return KeyState.GOOD if allows(self.account.health, HEALTH, now_s) else KeyState.RESTING
+
     def started(self, tokens: int, now_s: float) -> None:
         """A call goes out."""
         account = self.account
@@ -104,7 +114,9 @@ class Credential:
         """It was not answered."""
         account = self.account
         if isinstance(error, UpstreamRejected):
-            if error.status in _REFUSED or _OUT_OF_QUOTA in error.body:
+            if is_key_refused(error):
+                if self.life is _CLOSED:
+                    log.warning("provider_key_refused", key=self.name, status=error.status)
                 self.life = after(self.life, DEATH, ok=False, now_s=now_s)
                 return
             self._lives(now_s)
@@ -126,6 +138,7 @@ class Credential:
 
     def _lives(self, now_s: float) -> None:
         if self.life is not _CLOSED:
+            log.info("provider_key_accepted", key=self.name)
             self.life = _tidy(after(self.life, DEATH, ok=True, now_s=now_s), now_s)
 
 
@@ -190,6 +203,14 @@ class Credentials:
             reason=f"it is left alone for {max(MIN_RETRY_S, wait_s):.0f} s: {why}",
             retry_after_s=max(MIN_RETRY_S, wait_s),
         )
+
+    def states(self, providers: Collection[Provider], now_s: float) -> dict[tuple[str, KeyState], int]:
+        """How many keys of each provider are in each state."""
+        found = {(provider.name, state): 0 for provider in providers for state in KeyState}
+        for provider in providers:
+            for credential in self.of(provider, now_s):
+                found[provider.name, credential.state(now_s)] += 1
+        return found
 
     def closed_to(self, now_s: float) -> dict[str, float]:
         """Names of keys that are not used now, and for how long yet."""

@@ -24,12 +24,13 @@ from controller.gateway.refusals import give_up
 from controller.gateway.resumable_stream import is_resumable, with_ids
 from controller.gateway.waiting import WORTH_WAITING
 from controller.routing.attempts import Attempt, Outcome, RetryBudget, attempts, is_replica_gone
+from controller.routing.key_faults import is_key_refused
 from controller.routing.phases import default_temperature
 from controller.routing.table import AUTO
 from controller.telemetry.gateway_metrics import GatewayMetrics
 
 _TEMPERATURES = {complexity: default_temperature(complexity) for complexity in Complexity}
-_NOT_BEGUN = frozenset({401, 402, 403, 429, 503})  # refused at the door
+_NOT_BEGUN = frozenset({429, 503})  # refused at the door, as with a bad key
 
 
 @dataclass(slots=True, kw_only=True)
@@ -119,7 +120,9 @@ class Dispatcher:
         left = left_s(run.exchange, self._now_s())
         if self.stopping or run.guard.remaining_s <= 0 or (left is not None and left <= 0):
             return False
-        if is_replica_gone(error) or (isinstance(error, UpstreamRejected) and error.status in _NOT_BEGUN):
+        if is_replica_gone(error) or is_key_refused(error):
+            return self._counted("free")
+        if isinstance(error, UpstreamRejected) and error.status in _NOT_BEGUN:
             return self._counted("free")
         if not self._retries.take(self._metrics.in_flight):
             return not self._counted("refused")

@@ -10,6 +10,7 @@ from collections.abc import Callable, Generator, Sequence
 from controller.core.errors import EngineUnavailable, UpstreamError, UpstreamRejected, UpstreamTimeout
 from controller.core.records import record
 from controller.core.requests import Target, TargetKind
+from controller.routing.key_faults import is_key_refused
 
 KEYS_PER_PROVIDER = 3  # tried for one request
 _NEVER_BEGUN = frozenset({"connect", "progress"})  # progress: the engine hangs, its work is lost
@@ -43,7 +44,7 @@ class Outcome:
 
 def is_callers_fault(error: UpstreamError | None) -> bool:
     """Whether the upstream refused the request itself, so that its answer belongs to the caller."""
-    return isinstance(error, UpstreamRejected) and error.status in CALLERS_FAULT_STATUSES
+    return isinstance(error, UpstreamRejected) and error.status in CALLERS_FAULT_STATUSES and not is_key_refused(error)
 
 
 def is_replica_gone(error: UpstreamError | None) -> bool:

@@ -11,10 +11,14 @@ from controller.core.errors import EngineUnavailable, UpstreamError, UpstreamRej
 from controller.core.models import Provider
 from controller.gateway.credentials import Credential, Credentials
 from controller.gateway.exchange import Skip
+from controller.telemetry.provider_metrics import KeyState
 from tests.gateway.gateway_builders import ANTHROPIC, OPENAI, named
 
 NOW_S = 100.0
 QUOTA_GONE = UpstreamRejected(429, b'{"error":{"code":"insufficient_quota"}}')
+CREDIT_GONE = UpstreamRejected(
+    400, b'{"error":{"type":"invalid_request_error","message":"Your credit balance is too low to access"}}'
+)
 
 
 def rejected(status: int, retry_after_s: float | None = None) -> UpstreamRejected:
@@ -62,6 +66,7 @@ HOLDS = {
     "nothing paid": (rejected(402), 60.0),
     "forbidden": (rejected(403), 60.0),
     "out of quota": (QUOTA_GONE, 60.0),
+    "out of credit": (CREDIT_GONE, 60.0),
 }
 
 
@@ -241,3 +246,21 @@ def test_simulated_providers_are_not_one() -> None:
     found.failed(rejected(429, 50.0), NOW_S, NOW_S)
     assert isinstance(credentials.pick(first, 0, NOW_S), Skip)
     assert isinstance(credentials.pick(second, 0, NOW_S), Credential)
+
+
+def test_the_state_of_keys() -> None:
+    """Each is good, resting or refused; one that is tried again stays refused until it is accepted."""
+    keys = Keys("a", "b", "c")
+
+    def states(now_s: float) -> dict[str, int]:
+        found = keys.credentials.states([OPENAI, named("groq")], now_s)
+        assert {state for provider, state in found if provider == "groq"} == set(KeyState)
+        return {str(state): count for (provider, state), count in found.items() if provider == "openai" and count}
+
+    assert states(NOW_S) == {"good": 3}
+    keys.call(rejected(401))
+    keys.call(rejected(429, 20.0))
+    assert states(NOW_S) == {"good": 1, "resting": 1, "refused": 1}
+    assert states(NOW_S + 60.0) == {"good": 2, "refused": 1}
+    assert keys.call(None, NOW_S + 60.0).secret == "a"
+    assert states(NOW_S + 60.0) == {"good": 3}
