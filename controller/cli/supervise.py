@@ -52,7 +52,9 @@ class Supervisor:
         self._get = get
         self.view = view
         self._say = say
-        self.gateway = self._child("gateway", self._command("gateway"), settings.gateway.drain_s + 5.0)
+        self.gateway = self._child(
+            "gateway", self._command("gateway"), settings.gateway.drain_lead_s + settings.gateway.drain_s + 5.0
+        )
         self.controller = self._child("controller", [*self._command("controller"), "--engine", engine], STOP_DEADLINE_S)
         self.standin: Child | None = None
         if any(provider.simulated for provider in settings.providers.values()):

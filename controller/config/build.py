@@ -41,6 +41,7 @@ def gateway_of(section: GatewaySection) -> GatewaySettings:
         host=section.host,
         port=section.port,
         admin_port=section.admin_port,
+        drain_lead_s=section.drain_lead_s,
         drain_s=section.drain_s,
         media_hosts=section.media_hosts,
         resume=section.resume,

@@ -48,7 +48,8 @@ class GatewaySettings:
     host: str = "127.0.0.1"
     port: int = 8080
     admin_port: int = 8081
-    drain_s: float = 30.0
+    drain_lead_s: float = 0.0  # unready already, new requests still taken
+    drain_s: float = 30.0  # after it
     media_hosts: frozenset[str] = frozenset()  # own engines may fetch images from these
     resume: bool = False  # continue a stream on another replica when its own one dies
     caps: Caps = field(default_factory=Caps)

@@ -1,6 +1,7 @@
 """Runs the gateway: two servers on one event loop, a drain on SIGTERM, nothing left behind.
 
-On the first signal the gateway turns unready and takes no new connection, while open answers go on until the drain
+On the first signal the gateway turns unready and says with every answer that it is the connection's last. After a lead,
+in which whoever sends requests can notice, it takes no new connection, while open answers go on until the drain
 deadline; those still open then end with an error event. A second signal makes that happen at once.
 """
 
@@ -75,37 +76,48 @@ def _server(gateway: Gateway, app: App, limits: Limits) -> H1Server:
 class _Drain:
     """What signals do."""
 
-    def __init__(self, gateway: Gateway, data: H1Server, drain_s: float) -> None:
+    def __init__(self, gateway: Gateway, data: H1Server, lead_s: float, drain_s: float) -> None:
         self._gateway = gateway
         self._data = data
+        self._lead_s = lead_s
         self._drain_s = drain_s
-        self._deadline: asyncio.TimerHandle | None = None
+        self._timer: asyncio.TimerHandle | None = None
 
     def on_signal(self) -> None:
         """The first one drains, the next one cuts."""
         if self._gateway.draining:
+            self._data.stop()
             self._cut()
             return
         self._gateway.drain()
+        self._data.lead_away()
+        in_flight = self._gateway.metrics.in_flight
+        log.info("draining", in_flight=in_flight, lead_s=self._lead_s, deadline_s=self._drain_s)
+        if self._lead_s:
+            self._timer = asyncio.get_running_loop().call_later(self._lead_s, self._close_doors)
+        else:
+            self._close_doors()
+
+    def _close_doors(self) -> None:
         self._data.stop()
-        log.info("draining", in_flight=self._gateway.metrics.in_flight, deadline_s=self._drain_s)
-        self._deadline = asyncio.get_running_loop().call_later(self._drain_s, self._cut)
+        self._timer = asyncio.get_running_loop().call_later(self._drain_s, self._cut)
 
     def _cut(self) -> None:
+        self.close()
         log.warning("drain_deadline_passed", cut=self._gateway.abort())
 
     def close(self) -> None:
         """Afterwards no timer is left."""
-        if self._deadline is not None:
-            self._deadline.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
 
 
 async def _run(service: Service, settings: Settings, listeners: tuple[socket.socket, socket.socket]) -> None:
-    gateway, drain_s = service.gateway, settings.gateway.drain_s
+    gateway, lead_s, drain_s = service.gateway, settings.gateway.drain_lead_s, settings.gateway.drain_s
     limits = Limits(header_s=settings.gateway.timeouts.header_s, connections=connection_limit(_open_files()))
     data = _server(gateway, gateway, limits)
     admin = _server(gateway, Admin(gateway, now_s=service.clock.monotonic_s), Limits(connections=ADMIN_CONNECTIONS))
-    drain, loop = _Drain(gateway, data, drain_s), asyncio.get_running_loop()
+    drain, loop = _Drain(gateway, data, lead_s, drain_s), asyncio.get_running_loop()
     lag = LoopLag(gateway.metrics.loop_lag, gateway.metrics.loop_computed)
     memory = MemoryReturn(lambda: gateway.metrics.in_flight)
     gateway.metrics.tasks = lambda: len(asyncio.all_tasks())

@@ -38,6 +38,7 @@ class Host(Protocol):
     app: App
     refusal: Refusal
     limits: Limits
+    leading_away: bool
     draining: bool
     now_s: float
 
@@ -81,7 +82,7 @@ class Connection(asyncio.Protocol):
     @property
     def closes(self) -> bool:
         """Whether an answer that begins now is the last one here."""
-        return self.server.draining
+        return self.server.leading_away
 
     @property
     def is_idle(self) -> bool:

@@ -31,15 +31,20 @@ class H1Server:
         self.limits = limits or Limits()
         self.connections: set[Connection] = set()
         self.tasks: set[asyncio.Task[None]] = set()
+        self.leading_away = False
         self.draining = False
         self.now_s = 0.0  # of the last sweep: exact enough for deadlines of seconds, and free to read
         self._stopping = asyncio.Event()
         self._emptied = asyncio.Event()
         self._acceptor: Acceptor | None = None
 
+    def lead_away(self) -> None:
+        """Every answer from now on is the last of its connection, so that callers come back elsewhere."""
+        self.leading_away = True
+
     def stop(self) -> None:
         """No new connection and no further request from now on; what is under way goes on."""
-        self.draining = True
+        self.leading_away = self.draining = True
         self._stopping.set()
 
     async def serve(self, listener: socket.socket, *, grace_s: float) -> None:

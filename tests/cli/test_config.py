@@ -85,7 +85,7 @@ def test_validate_tells_each_problem_on_a_line(folder: Path) -> None:
         f"error: {file}:1: phase: is none of the allowed values; did you mean phase3? (got phase4);"
         " allowed: one of phase1, phase2, phase2.5, phase3",
         f"error: {file}:3: gateway.prot: unknown key; did you mean port? (got 9000);"
-        " allowed: one of host, port, admin_port, drain_s, media_hosts, resume, caps, timeouts",
+        " allowed: one of host, port, admin_port, drain_lead_s, drain_s, media_hosts, resume, caps, timeouts",
     ]
     assert counts.startswith("error: 2 errors")
     assert fix.endswith("spillway config schema")

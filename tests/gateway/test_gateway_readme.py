@@ -71,7 +71,10 @@ LIMITS = {
     "the same of a provider, while another target is left": f"{TIMEOUTS.provider_ttft_s:g} s",
     "gap within a stream, either side": f"{TIMEOUTS.idle_s:g} s",
     "whole request": f"{TIMEOUTS.total_s:g} s",
-    "drain on SIGTERM": f"{GatewaySettings().drain_s:g} s",
+    "new requests after SIGTERM, while `/readyz` says 503 already": (
+        f"{GatewaySettings().drain_lead_s:g} s (behind a load balancer 5)"
+    ),
+    "drain on SIGTERM, after that": f"{GatewaySettings().drain_s:g} s",
     "whole answer of an upstream": f"{h1_engine_connection.MAX_UNARY_BYTES // 2**20} MiB",
     "`Idempotency-Key`": f"1 to {idempotency.KEY_BYTES} characters",
     "answers kept for it": (

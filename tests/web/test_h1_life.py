@@ -97,6 +97,26 @@ def test_stopping_lets_open_answers_finish() -> None:
     assert refused
 
 
+def test_leading_away_still_serves() -> None:
+    """Old and new connections are heard, each once more: its answer says that it is the last one there."""
+
+    async def scene() -> tuple[bytes, bytes]:
+        async with running() as world:
+            reader, writer = await world.connect()
+            writer.write(get("/before"))
+            before = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 1.0)
+            assert b"connection: close" not in before
+            world.server.lead_away()
+            writer.write(get("/after"))
+            after = await asyncio.wait_for(reader.read(), 1.0)
+            writer.close()
+            return after, await world.talk(get("/new"))
+
+    for said in asyncio.run(scene()):
+        assert b"HTTP/1.1 200 OK" in said
+        assert b"connection: close\r\n" in said
+
+
 def test_what_does_not_end_in_the_grace_time_is_cut() -> None:
     """The server returns although an app still waits."""
 
