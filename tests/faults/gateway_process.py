@@ -83,14 +83,14 @@ def configuration(setup: Setup, ports: Sequence[int]) -> Document:
         "pools": [pool] if setup.engines else [],
         "fallbacks": {name: names[place + 1 :] for place, name in enumerate(names)},
     }
-    return _merged(document, setup.changes)
+    return merged(document, setup.changes)
 
 
-def _merged(document: Document, changes: Mapping[str, object]) -> Document:
+def merged(document: Document, changes: Mapping[str, object]) -> Document:
     made = dict(document)
     for name, value in changes.items():
         there = made.get(name)
-        made[name] = _merged(there, value) if isinstance(there, dict) and isinstance(value, Mapping) else value
+        made[name] = merged(there, value) if isinstance(there, dict) and isinstance(value, Mapping) else value
     return made
 
 

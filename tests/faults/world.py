@@ -80,12 +80,13 @@ class World:
         model: str = POOL,
         leave: Leave | None = None,
         fields: Mapping[str, object] | None = None,
+        at: GatewayProcess | None = None,
         **headers: str,
     ) -> Told:
-        """One request, which the invariants will look at."""
+        """One request, which the invariants will look at. `at`: another gateway on the same books."""
         self.offered += 1
         request = self.request(stream=stream, model=model, fields=fields, **headers)
-        told = await caller.ask(self.gateway.port, request, stream=stream, leave=leave)
+        told = await caller.ask((at or self.gateway).port, request, stream=stream, leave=leave)
         self.told.append(told)
         return told
 
