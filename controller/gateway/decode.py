@@ -64,16 +64,16 @@ def _check_common(document: Document, caps: Caps) -> tuple[bool, bool, int]:
     """(stream, wants_usage, n)."""
     stream = document.get("stream")
     if stream is not None and not isinstance(stream, bool):
-        raise wrong("stream", "`stream` must be true or false")
+        raise wrong("stream", "`stream` must be true or false", got=stream)
     options = document.get("stream_options")
     if options is not None and not isinstance(options, dict):
-        raise wrong("stream_options", "`stream_options` must be an object")
+        raise wrong("stream_options", "`stream_options` must be an object", got=options)
     for name, (low, high) in _NUMBERS.items():
         value = document.get(name)
         if value is not None and (
             isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high
         ):
-            raise wrong(name, f"`{name}` must be a number between {low:g} and {high:g}")
+            raise wrong(name, f"`{name}` must be a number between {low:g} and {high:g}", got=value)
     n = _check_int(document, "n", 1, caps.choices) or 1
     return bool(stream), bool(options and options.get("include_usage")), n
 
@@ -97,32 +97,32 @@ class _Counter:
     def part(self, part: object, where: str) -> None:
         """Count one content part."""
         if not isinstance(part, dict):
-            raise wrong(where, f"`{where}` must be a list of objects")
+            raise wrong(where, f"`{where}` must be a list of objects", got=part)
         kind = part.get("type")
         text = part.get("text")
         if kind is not None and not isinstance(kind, str):
-            raise wrong(f"{where}.type", f"`{where}.type` must be a string")
+            raise wrong(f"{where}.type", f"`{where}.type` must be a string", got=kind)
         self.kinds.add(kind or "text")
         if kind in ("image_url", "input_image", "image"):
             self.images += 1
         elif isinstance(text, str):
             self.text(text)
         elif kind == "text":
-            raise wrong(where, f"`{where}.text` must be a string")
+            raise wrong(where, f"`{where}.text` must be a string", got=text)
 
 
 def _count_messages(messages: object) -> _Counter:
     if not isinstance(messages, list) or not messages:
-        raise wrong("messages", "`messages` must be a non-empty list")
+        raise wrong("messages", "`messages` must be a non-empty list", got=messages)
     if len(messages) > MAX_MESSAGES:
         raise wrong("messages", f"`messages` must have at most {MAX_MESSAGES} entries")
     counter = _Counter()
     for index, message in enumerate(messages):
         if not isinstance(message, dict):
-            raise wrong(f"messages[{index}]", f"`messages[{index}]` must be an object")
+            raise wrong(f"messages[{index}]", f"`messages[{index}]` must be an object", got=message)
         role = message.get("role")
         if not isinstance(role, str) or role not in _ROLES:
-            raise wrong(f"messages[{index}].role", f"`role` must be one of {', '.join(sorted(_ROLES))}")
+            raise wrong(f"messages[{index}].role", f"`role` must be one of {', '.join(sorted(_ROLES))}", got=role)
         content = message.get("content")
         if isinstance(content, str):
             counter.text(content)
@@ -130,7 +130,7 @@ def _count_messages(messages: object) -> _Counter:
             for part in content:
                 counter.part(part, f"messages[{index}].content")
         elif content is not None:
-            raise wrong(f"messages[{index}].content", "`content` must be a string or a list")
+            raise wrong(f"messages[{index}].content", "`content` must be a string or a list", got=content)
     return counter
 
 
@@ -148,7 +148,7 @@ def _count_prompt(prompt: object, name: str) -> _Counter:
         elif isinstance(item, list) and item and all(type(token) is int for token in item):
             counter.text_bytes += 4 * len(item)
         else:
-            raise wrong(name, f"`{name}` must be a string, a list of strings or token ids")
+            raise wrong(name, f"`{name}` must be a string, a list of strings or token ids", got=item)
     return counter
 
 
@@ -167,7 +167,7 @@ def _wants_json(document: Document) -> bool:
     if wanted is None:
         return False
     if not isinstance(wanted, dict):
-        raise wrong("response_format", "`response_format` must be an object")
+        raise wrong("response_format", "`response_format` must be an object", got=wanted)
     return wanted.get("type") in ("json_object", "json_schema")
 
 
@@ -180,10 +180,10 @@ def _word(headers: HeaderMap, header_name: bytes, document: Document, name: str)
     if metadata is None:
         return None
     if not isinstance(metadata, dict):
-        raise wrong("metadata", "`metadata` must be an object")
+        raise wrong("metadata", "`metadata` must be an object", got=metadata)
     value = metadata.get(name)
     if value is not None and not isinstance(value, str):
-        raise wrong(f"metadata.{name}", f"`metadata.{name}` must be a string")
+        raise wrong(f"metadata.{name}", f"`metadata.{name}` must be a string", got=value)
     return None if value is None else value.strip().lower()
 
 
@@ -208,7 +208,7 @@ def with_facts(
     """The document, checked, with its facts; a caller of another dialect is always told the usage."""
     model = document.get("model")
     if not isinstance(model, str) or not 0 < len(model) <= 256:
-        raise wrong("model", "`model` must be a string of 1 to 256 characters")
+        raise wrong("model", "`model` must be a string of 1 to 256 characters", got=model)
     stream, wants_usage, n = _check_common(document, caps)
     engine_limits.check(document, caps)
     max_tokens, tool_count, tool_bytes, messages = None, 0, 0, 1

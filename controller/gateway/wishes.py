@@ -12,19 +12,52 @@ HeaderMap = dict[bytes, bytes]
 
 DEADLINE_MAX_S = 86_400.0
 COST_MAX_USD = 1_000_000
+SHOWN_CHARS = 32
 _RESUME = {b"allow": True, b"never": False}
 _PRIORITIES = {priority.value.encode(): priority for priority in Priority}
 
 
-def wrong(param: str, message: str, code: str = "invalid_value") -> RequestError:
-    """The refusal of one field."""
-    return RequestError(message, status=400, code=code, param=param, should_retry=False)
+class _Unsaid:
+    """Stands for a value that a refusal does not tell."""
+
+
+_UNSAID = _Unsaid()
+
+
+def wrong(param: str, message: str, code: str = "invalid_value", *, got: object = _UNSAID) -> RequestError:
+    """The refusal of one field; what came instead is told, as far as it cannot be anybody's words."""
+    told = message if got is _UNSAID else f"{message}, got {_shown(got)}"
+    return RequestError(told, status=400, code=code, param=param, should_retry=False)
+
+
+def _shown(value: object) -> str:
+    match value:
+        case None:
+            return "nothing"
+        case bool():
+            return str(value).lower()
+        case int() | float():
+            number = repr(value)
+            return number if len(number) <= SHOWN_CHARS else f"a number of {len(number)} digits"
+        case bytes():  # of a header
+            text = value.decode("latin-1")
+            return (
+                repr(text)
+                if text.isprintable() and text.isascii() and len(text) <= SHOWN_CHARS
+                else f"{len(text)} bytes"
+            )
+        case str():
+            return f"a string of {len(value)} characters"
+        case list():
+            return f"a list of {len(value)}"
+        case _:
+            return "an object"
 
 
 def whole_number(name: str, value: object, low: int, high: int) -> int:
     """The value of a field that must be an integer within these bounds."""
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise wrong(name, f"`{name}` must be an integer between {low} and {high}")
+        raise wrong(name, f"`{name}` must be an integer between {low} and {high}", got=value)
     return value
 
 
@@ -35,7 +68,7 @@ def spill_allowed(headers: HeaderMap) -> bool:
         return True
     if value.lower() == b"never":
         return False
-    raise wrong("x-spillway-spill", "`x-spillway-spill` must be 'auto' or 'never'")
+    raise wrong("x-spillway-spill", "`x-spillway-spill` must be 'auto' or 'never'", got=value)
 
 
 def priority(headers: HeaderMap) -> Priority | None:
@@ -45,7 +78,7 @@ def priority(headers: HeaderMap) -> Priority | None:
         return None
     found = _PRIORITIES.get(value.strip().lower())
     if found is None:
-        raise wrong("x-spillway-priority", f"`x-spillway-priority` must be one of {', '.join(Priority)}")
+        raise wrong("x-spillway-priority", f"`x-spillway-priority` must be one of {', '.join(Priority)}", got=value)
     return found
 
 
@@ -56,7 +89,7 @@ def resume(headers: HeaderMap) -> bool | None:
         return None
     found = _RESUME.get(value.lower())
     if found is None:
-        raise wrong("x-spillway-resume", "`x-spillway-resume` must be 'allow' or 'never'")
+        raise wrong("x-spillway-resume", "`x-spillway-resume` must be 'allow' or 'never'", got=value)
     return found
 
 
@@ -81,6 +114,7 @@ def answer_within_s(headers: HeaderMap) -> float | None:
         raise wrong(
             "x-spillway-deadline-ms",
             f"`x-spillway-deadline-ms` must be a whole number from 1 to {DEADLINE_MAX_S * 1000:.0f}",
+            got=value,
         )
     return int(value) / 1000.0
 
@@ -96,7 +130,9 @@ def max_cost_nanousd(headers: HeaderMap) -> int | None:
         usd = Decimal("NaN")
     if not usd.is_finite() or not 0 <= usd <= COST_MAX_USD:
         raise wrong(
-            "x-spillway-max-cost-usd", f"`x-spillway-max-cost-usd` must be a number of USD from 0 to {COST_MAX_USD}"
+            "x-spillway-max-cost-usd",
+            f"`x-spillway-max-cost-usd` must be a number of USD from 0 to {COST_MAX_USD}",
+            got=value,
         )
     return nanousd(usd)
 

@@ -125,7 +125,7 @@ WRONG = {
 def test_wrong_values(fields: dict[str, object], param: str, message: str) -> None:
     """Code invalid_value, the field as OpenAI names it, and what it must be."""
     error = refusal(orjson.dumps({**HELLO, **fields}))
-    assert (error.code, error.param, error.message) == ("invalid_value", param, message)
+    assert (error.code, error.param, error.message.partition(", got ")[0]) == ("invalid_value", param, message)
 
 
 OTHERS = {

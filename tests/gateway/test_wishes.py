@@ -53,3 +53,26 @@ def test_what_makes_no_sense_is_refused(header: str, read: Callable[[dict[bytes,
         read({header.encode(): text})
     assert (refused.value.status, refused.value.param, refused.value.should_retry) == (400, header, False)
     assert "from" in refused.value.message
+
+
+SHOWN = {
+    # what came, in words
+    "nothing": (None, "nothing"),
+    "a truth": (True, "true"),
+    "a number": (-3, "-3"),
+    "a fraction": (2.5, "2.5"),
+    "a number without end": (10**400, "a number of 401 digits"),
+    "a header": (b"cheap", "'cheap'"),
+    "a header with a line end": (b"a\r\nb", "4 bytes"),
+    "a header in other letters": ("١".encode(), "2 bytes"),
+    "a long header, maybe a key": (b"k" * 33, "33 bytes"),
+    "words, maybe of a prompt": ("tell me", "a string of 7 characters"),
+    "a list": (["a", "b"], "a list of 2"),
+    "an object": ({"a": 1}, "an object"),
+}
+
+
+@pytest.mark.parametrize(("value", "shown"), SHOWN.values(), ids=SHOWN.keys())
+def test_what_came_is_told_but_not_anybodys_words(value: object, shown: str) -> None:
+    """Numbers and short headers as they are, of texts the length only."""
+    assert wishes.wrong("n", "`n` must be one", got=value).message == f"`n` must be one, got {shown}"

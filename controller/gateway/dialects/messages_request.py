@@ -56,7 +56,7 @@ def to_chat(asked: Document) -> Translation:
     chat["messages"] = _system(asked.get("system"), made) + _messages(asked.get("messages"), made)
     limit = asked.get("max_tokens")
     if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
-        raise wrong("max_tokens", "`max_tokens` must be an integer of at least 1")
+        raise wrong("max_tokens", "`max_tokens` must be an integer of at least 1", got=limit)
     chat["max_tokens"] = limit
     for name, its_name in _CARRIED.items():
         if asked.get(name) is not None:
@@ -83,16 +83,16 @@ def _object(value: object, name: str) -> Document:
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise wrong(name, f"`{name}` must be an object")
+        raise wrong(name, f"`{name}` must be an object", got=value)
     return value
 
 
 def _sampling(asked: Document) -> None:
     temperature, top_k = asked.get("temperature"), asked.get("top_k")
     if isinstance(temperature, int | float) and not 0 <= temperature <= _TEMPERATURE_MAX:
-        raise wrong("temperature", "`temperature` must be a number between 0 and 1")
+        raise wrong("temperature", "`temperature` must be a number between 0 and 1", got=temperature)
     if top_k is not None and (isinstance(top_k, bool) or not isinstance(top_k, int) or top_k < 0):
-        raise wrong("top_k", "`top_k` must be an integer of at least 0")
+        raise wrong("top_k", "`top_k` must be an integer of at least 0", got=top_k)
 
 
 def _stop(asked: Document, chat: Document) -> None:
@@ -111,7 +111,7 @@ def _system(system: object, made: Translation) -> list[Document]:
     if isinstance(system, str):
         return [{"role": "system", "content": system}] if system else []
     if not isinstance(system, list):
-        raise wrong("system", "`system` must be a string or a list of text blocks")
+        raise wrong("system", "`system` must be a string or a list of text blocks", got=system)
     texts = [_text(block, f"system[{index}]") for index, block in enumerate(system)]
     if any("cache_control" in block for block in system):
         made.dropped.append("system.cache_control")
@@ -127,21 +127,21 @@ def _text(block: object, where: str) -> str:
 
 def _messages(messages: object, made: Translation) -> list[Document]:
     if not isinstance(messages, list) or not messages:
-        raise wrong("messages", "`messages` must be a non-empty list")
+        raise wrong("messages", "`messages` must be a non-empty list", got=messages)
     if len(messages) > MAX_MESSAGES:
         raise wrong("messages", f"`messages` must have at most {MAX_MESSAGES} entries")
     chat: list[Document] = []
     for index, message in enumerate(messages):
         where = f"messages[{index}]"
         if not isinstance(message, dict):
-            raise wrong(where, f"`{where}` must be an object")
+            raise wrong(where, f"`{where}` must be an object", got=message)
         role, content = message.get("role"), message.get("content")
         if role not in ("user", "assistant", "system"):
-            raise wrong(f"{where}.role", "`role` must be one of assistant, system, user")
+            raise wrong(f"{where}.role", "`role` must be one of assistant, system, user", got=role)
         if isinstance(content, str):
             chat.append({"role": role, "content": content})
         elif not isinstance(content, list) or not all(isinstance(block, dict) for block in content):
-            raise wrong(f"{where}.content", "`content` must be a string or a list of blocks")
+            raise wrong(f"{where}.content", "`content` must be a string or a list of blocks", got=content)
         elif role == "assistant":
             chat.append(_assistant(content, where, made))
         else:

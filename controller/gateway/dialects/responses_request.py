@@ -104,7 +104,7 @@ def object_at(value: object, name: str) -> Document:
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise wrong(name, f"`{name}` must be an object")
+        raise wrong(name, f"`{name}` must be an object", got=value)
     return value
 
 
@@ -115,13 +115,13 @@ def _messages(asked: Document) -> list[Document]:
     elif isinstance(given, list) and given:
         items = given
     else:
-        raise wrong("input", "`input` must be a string or a non-empty list of items")
+        raise wrong("input", "`input` must be a string or a non-empty list of items", got=given)
     if len(items) > MAX_MESSAGES:
         raise wrong("input", f"`input` must have at most {MAX_MESSAGES} items")
     chat: list[Document] = []
     instructions = asked.get("instructions")
     if instructions is not None and not isinstance(instructions, str):
-        raise wrong("instructions", "`instructions` must be a string")
+        raise wrong("instructions", "`instructions` must be a string", got=instructions)
     if instructions:
         chat.append({"role": "system", "content": instructions})
     for index, item in enumerate(items):
@@ -133,7 +133,7 @@ def _messages(asked: Document) -> list[Document]:
 
 def _item(item: object, where: str, chat: list[Document]) -> None:
     if not isinstance(item, dict):
-        raise wrong(where, f"`{where}` must be an object")
+        raise wrong(where, f"`{where}` must be an object", got=item)
     kind = item.get("type") or "message"
     if kind == "message":
         _message(item, where, chat)
@@ -149,7 +149,7 @@ def _item(item: object, where: str, chat: list[Document]) -> None:
 def _string(item: Document, name: str, where: str) -> str:
     value = item.get(name)
     if not isinstance(value, str):
-        raise wrong(f"{where}.{name}", f"`{where}.{name}` must be a string")
+        raise wrong(f"{where}.{name}", f"`{where}.{name}` must be a string", got=value)
     return value
 
 
@@ -157,7 +157,7 @@ def _message(item: Document, where: str, chat: list[Document]) -> None:
     given = item.get("role")
     role = _ROLES.get(given) if isinstance(given, str) else None
     if role is None:
-        raise wrong(f"{where}.role", f"`role` must be one of {', '.join(sorted(_ROLES))}")
+        raise wrong(f"{where}.role", f"`role` must be one of {', '.join(sorted(_ROLES))}", got=given)
     content = _content(item.get("content"), f"{where}.content")
     before = chat[-1] if chat else None
     if role == "system" and before is not None and before["role"] == "system":  # templates want one, at the start
@@ -178,7 +178,7 @@ def _content(content: object, where: str) -> str | list[Document]:
     if isinstance(content, str):
         return content
     if not isinstance(content, list):
-        raise wrong(where, f"`{where}` must be a string or a list of parts")
+        raise wrong(where, f"`{where}` must be a string or a list of parts", got=content)
     parts = [_part(part, f"{where}[{index}]") for index, part in enumerate(content)]
     if all(part["type"] == "text" for part in parts):
         return "".join(part["text"] for part in parts)
@@ -187,7 +187,7 @@ def _content(content: object, where: str) -> str | list[Document]:
 
 def _part(part: object, where: str) -> Document:
     if not isinstance(part, dict):
-        raise wrong(where, f"`{where}` must be an object")
+        raise wrong(where, f"`{where}` must be an object", got=part)
     kind = part.get("type")
     if isinstance(kind, str) and kind in _TEXT_PARTS:
         return {"type": "text", "text": _string(part, "refusal" if kind == "refusal" else "text", where)}

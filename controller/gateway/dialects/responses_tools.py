@@ -30,7 +30,7 @@ class ToolName:
 def _tool_name(tool: Document, where: str) -> str:
     name = tool.get("name")
     if not isinstance(name, str) or not 0 < len(name) <= 256:
-        raise wrong(f"{where}.name", f"`{where}.name` must be a string of 1 to 256 characters")
+        raise wrong(f"{where}.name", f"`{where}.name` must be a string of 1 to 256 characters", got=name)
     return name
 
 
@@ -47,12 +47,12 @@ def _entries(tools: object) -> list[tuple[Document, str | None, str]]:
     if tools is None:
         return []
     if not isinstance(tools, list):
-        raise wrong("tools", "`tools` must be a list of objects")
+        raise wrong("tools", "`tools` must be a list of objects", got=tools)
     found: list[tuple[Document, str | None, str]] = []
     for index, tool in enumerate(tools):
         where = f"tools[{index}]"
         if not isinstance(tool, dict):
-            raise wrong(where, f"`{where}` must be an object")
+            raise wrong(where, f"`{where}` must be an object", got=tool)
         if tool.get("type") != "namespace":
             found.append((tool, None, where))
             continue
@@ -108,7 +108,7 @@ def translate(asked: Document, chat: Document, dropped: list[str]) -> None:
         elif isinstance(kind, str):
             hosted.append((kind, where))
         else:
-            raise wrong(f"{where}.type", f"`{where}.type` must be a string")
+            raise wrong(f"{where}.type", f"`{where}.type` must be a string", got=kind)
     choice = asked.get("tool_choice")
     if hosted and (not functions or choice not in (None, "auto", "none")):
         kind, where = hosted[0]
