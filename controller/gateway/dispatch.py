@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from controller.config.settings import Timeouts
 from controller.core.errors import UpstreamError, UpstreamRejected, UpstreamTimeout
+from controller.core.pools import Pool
 from controller.core.requests import Complexity, Operation, Target
 from controller.gateway.admission import Admission, Admitted
 from controller.gateway.answers import JSON, send_whole
@@ -22,8 +23,9 @@ from controller.gateway.headers import limit_headers
 from controller.gateway.ports import Clock, Ledger, Line, UpstreamCall
 from controller.gateway.refusals import give_up
 from controller.gateway.resumable_stream import is_resumable, with_ids
+from controller.gateway.retries import Retries
 from controller.gateway.waiting import WORTH_WAITING
-from controller.routing.attempts import Attempt, Outcome, RetryBudget, attempts, is_replica_gone
+from controller.routing.attempts import Attempt, Outcome, attempts, is_replica_gone
 from controller.routing.key_faults import is_key_refused
 from controller.routing.phases import default_temperature
 from controller.routing.table import AUTO
@@ -86,7 +88,7 @@ class Dispatcher:
         self._metrics = metrics
         self._timeouts = timeouts
         self._now_s = clock.monotonic_s
-        self._retries = RetryBudget()
+        self._retries = Retries(metrics, clock, ttft_timeout_s=timeouts.ttft_s)
         self.stopping = False
 
     async def run(self, exchange: Exchange, guard: Guard, line: Line) -> None:
@@ -95,10 +97,10 @@ class Dispatcher:
         if exchange.operation is Operation.COUNT_TOKENS:
             exchange.chain = exchange.chain[:1]  # another model would count other tokens
         run = _Run(exchange=exchange, guard=guard, line=line, queue=list(exchange.chain))
-        tries = attempts(run.queue, may_retry=lambda: self._may_retry(run))
+        tries = attempts(run.queue)
         try:
             attempt = next(tries, None)
-            while attempt is not None:
+            while attempt is not None and (not attempt.again or await self._may_retry(run, attempt)):
                 outcome = await self._try(run, attempt)
                 if outcome.answered or outcome.first_byte_sent:
                     return
@@ -107,31 +109,31 @@ class Dispatcher:
                     exchange.spill("failed")
                 attempt = _next(tries, outcome)
         finally:
-            if exchange.retries:
-                self._retries.give_back(exchange.retries)
+            self._retries.ended(exchange)
         if exchange.operation is Operation.COUNT_TOKENS:
             _send_estimate(exchange, line)
             return
         raise give_up(exchange, None if run.error is None or run.failed is None else (run.error, run.failed))
 
-    def _may_retry(self, run: _Run) -> bool:
+    async def _may_retry(self, run: _Run, attempt: Attempt) -> bool:
         """What a dead or full upstream never began adds no load elsewhere; all other retries come out of the budget."""
         error = run.error
         left = left_s(run.exchange, self._now_s())
         if self.stopping or run.guard.remaining_s <= 0 or (left is not None and left <= 0):
             return False
         if is_replica_gone(error) or is_key_refused(error):
-            return self._counted("free")
+            return self._retries.free()
         if isinstance(error, UpstreamRejected) and error.status in _NOT_BEGUN:
-            return self._counted("free")
-        if not self._retries.take(self._metrics.in_flight):
-            return not self._counted("refused")
-        run.exchange.retries += 1
-        return self._counted("taken")
+            return self._retries.free()
+        return await self._retries.take(run.exchange, run.guard, self._may_have_room(run, attempt))
 
-    def _counted(self, budget: str) -> bool:
-        self._metrics.retries[budget] = self._metrics.retries.get(budget, 0) + 1
-        return True
+    def _may_have_room(self, run: _Run, attempt: Attempt) -> Pool | None:
+        """The pool, where another of its replicas has a place for this request or will have one."""
+        pool = attempt.target.pool
+        if pool is None:
+            return None
+        place = self._admission.own(run.exchange, pool, attempt.tried_replicas, self._now_s())
+        return pool if isinstance(place, Admitted) or place.code in WORTH_WAITING else None
 
     async def _try(self, run: _Run, attempt: Attempt) -> Outcome:
         exchange, target = run.exchange, attempt.target

@@ -5,7 +5,7 @@ After the first byte has gone out, or an answer has been given, nothing is ever 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 
 from controller.core.errors import EngineUnavailable, UpstreamError, UpstreamRejected, UpstreamTimeout
 from controller.core.records import record
@@ -20,11 +20,12 @@ CALLERS_FAULT_STATUSES = frozenset({400, 404, 413, 422})
 
 @record
 class Attempt:
-    """One try. `ordinal` starts at 1 and does not count skipped targets."""
+    """One try. `ordinal` starts at 1 and does not count skipped targets. `again`: something failed just before."""
 
     target: Target
     ordinal: int
     tried_replicas: frozenset[str] = frozenset()
+    again: bool = False
 
 
 @record
@@ -59,22 +60,23 @@ def may_another_replica(error: UpstreamError | None) -> bool:
     return is_replica_gone(error)
 
 
-def attempts(
-    targets: Sequence[Target], *, replicas_per_pool: int = 3, may_retry: Callable[[], bool]
-) -> Generator[Attempt, Outcome, None]:
-    """Yield tries in order until one answers, a byte went out, the caller is at fault or retries are spent."""
-    ordinal = 1
+def attempts(targets: Sequence[Target], *, replicas_per_pool: int = 3) -> Generator[Attempt, Outcome, None]:
+    """Yield tries in order until one answers, a byte went out or the caller is at fault.
+
+    Whoever may not try again ends it at an attempt that is one `again`.
+    """
+    ordinal, again = 1, False
     for target in targets:
         tried: frozenset[str] = frozenset()
         for _ in range(replicas_per_pool if target.kind is TargetKind.OWN else KEYS_PER_PROVIDER):
-            outcome = yield Attempt(target=target, ordinal=ordinal, tried_replicas=tried)
+            outcome = yield Attempt(target=target, ordinal=ordinal, tried_replicas=tried, again=again)
+            again = False
             if outcome.answered or outcome.first_byte_sent or is_callers_fault(outcome.error):
                 return
             if outcome.skipped is not None:
                 break
-            if not may_retry():
-                return
             ordinal += 1
+            again = True
             if not (outcome.another_key if target.pool is None else may_another_replica(outcome.error)):
                 break
             if outcome.replica_id is not None:
@@ -91,9 +93,13 @@ class RetryBudget:
         self._floor = floor
         self.retrying = 0
 
+    def most(self, active: int) -> float:
+        """How many retries there may be while `active` requests are in flight."""
+        return self._floor + self._ratio * active
+
     def take(self, active: int) -> bool:
         """Whether one more retry may start while `active` requests are in flight; counts it when so."""
-        if self.retrying + 1 > self._floor + self._ratio * active:
+        if self.retrying + 1 > self.most(active):
             return False
         self.retrying += 1
         return True

@@ -140,9 +140,7 @@ async def _grown_bytes(world: World, before: Baseline, allowed_bytes: float) -> 
     return grown()
 
 
-async def check_calm(
-    world: World, before: Baseline, health: Health, lag_allowed_s: float
-) -> tuple[str, dict[str, float]]:
+async def check_calm(world: World, before: Baseline, health: Health) -> tuple[str, dict[str, float]]:
     """I6: the loop was never long away, health always answered, the memory came back. With the figures."""
     metrics = await world.gateway.metrics()
     lag_s, computed_s = (p99_s(name, before.metrics, metrics) for name in (LAG, COMPUTED))
@@ -157,7 +155,7 @@ async def check_calm(
         "rss_grown_mib": round(grown_bytes / 2**20, 1),
     }
     wrong = []
-    if computed_s > lag_allowed_s or (health.is_calm and lag_s > lag_allowed_s):
+    if computed_s > LAG_P99_S or (health.is_calm and lag_s > LAG_P99_S):
         wrong.append(f"loop lag p99 up to {lag_s:g} s, computing {computed_s:g} s of it")
     if health.failures or (health.is_calm and health.healthz_p99_s > HEALTHZ_S):
         wrong.append(f"/healthz p99 {health.healthz_p99_s:g} s, {health.failures} of {health.samples} failed")

@@ -89,13 +89,13 @@ def seed_of() -> int:
 
 
 @contextlib.asynccontextmanager
-async def row(world: World, case: str, what: str, *, lag_allowed_s: float = invariants.LAG_P99_S) -> AsyncIterator[Row]:
+async def row(world: World, case: str, what: str) -> AsyncIterator[Row]:
     """Runs a row against a world at rest; afterwards its line is written and every invariant held."""
     before = await invariants.baseline(world)
     await world.watcher.begin()
     with bare_row(case, what) as one:
         yield one
-        await _check(world, one, before, lag_allowed_s)
+        await _check(world, one, before)
     broken = {name: said for name, said in one.invariants.items() if said != OK}
     assert not broken, f"{case}: {broken} (seed {one.seed})"
 
@@ -112,7 +112,7 @@ def bare_row(case: str, what: str) -> Iterator[Row]:
     _emit(one, None)
 
 
-async def _check(world: World, one: Row, before: invariants.Baseline, lag_allowed_s: float) -> None:
+async def _check(world: World, one: Row, before: invariants.Baseline) -> None:
     health = await world.watcher.end()
     said = one.invariants
     said["pid"] = invariants.check_pid(world)
@@ -120,7 +120,7 @@ async def _check(world: World, one: Row, before: invariants.Baseline, lag_allowe
     said["I1 I4"] = invariants.check_answers(world)
     said["I3"] = await invariants.check_books(world)
     said["I5"] = await invariants.check_canaries(world)
-    said["I6"], figures = await invariants.check_calm(world, before, health, lag_allowed_s)
+    said["I6"], figures = await invariants.check_calm(world, before, health)
     said["I7"] = invariants.check_amplification(world, before)
     one.figures.update(figures)
     if one.others is not None:

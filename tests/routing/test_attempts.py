@@ -23,12 +23,20 @@ def drive(
     targets: list[Target], outcomes: list[Outcome], *, replicas_per_pool: int = 2, retries: int = 100
 ) -> list[Attempt]:
     """The attempts made when these are the outcomes in turn, with so many retries allowed."""
-    allowed = iter([True] * retries + [False] * 100)
-    steps = attempts(targets, replicas_per_pool=replicas_per_pool, may_retry=lambda: next(allowed))
+    steps = attempts(targets, replicas_per_pool=replicas_per_pool)
     made: list[Attempt] = []
-    with suppress(StopIteration):
-        made.append(next(steps))
-        made.extend(map(steps.send, outcomes))  # ends when the generator does
+    given = iter(outcomes)
+    attempt = next(steps, None)
+    while attempt is not None and (not attempt.again or retries > 0):
+        made.append(attempt)
+        retries -= attempt.again
+        outcome = next(given, None)
+        if outcome is None:
+            break
+        with suppress(StopIteration):
+            attempt = steps.send(outcome)
+            continue
+        attempt = None
     return made
 
 
