@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.caller import ANSWERED
-from tests.faults.gateway_process import PRICE_IN_NANOUSD, PRICE_OUT_NANOUSD, Setup
+from tests.faults.gateway_process import PRICE_IN_NANOUSD, PRICE_OUT_NANOUSD, TIMEOUTS, Setup
 from tests.faults.moved_clock import MovedClock
 from tests.faults.play import play
 from tests.faults.rows import row
@@ -90,6 +90,7 @@ def test_e3_a_month_ends_under_way(tmp_path: Path) -> None:
         changes = {
             "tenants": {"stubs": {"usd_per_day": limit, "usd_per_month": limit}},
             "fallbacks": {},
+            "gateway": {"timeouts": {**TIMEOUTS, "ledger_s": 1.0}},  # how quick the disk is, other rows judge
         }
         setup = Setup(changes=changes, wrapper=clock.wrapper)
         async with (
