@@ -69,6 +69,7 @@ def collect(settings: Settings, http: LocalHttp) -> dict[str, object]:
     """Everything `status` shows, as data."""
     from controller.cli.errors import CliError
     from controller.cli.status_books import books_of
+    from controller.cli.status_rotation import rotation_of
     from controller.cli.wiring import open_fleet
 
     view = open_fleet(settings).last()
@@ -84,13 +85,17 @@ def collect(settings: Settings, http: LocalHttp) -> dict[str, object]:
     controller_up = http.get(url) is not None
     admin_url = f"http://{settings.gateway.host}:{settings.gateway.admin_port}"
     metrics = gateway_figures(http.get(f"{admin_url}/metrics"))
+    rotation = None if metrics is None else rotation_of(http.get_json(f"{admin_url}/v1/loads"))
     return {
         "at": datetime.fromtimestamp(now_s, UTC),
         "stale": not controller_up or age_s > STALE_AFTER_S,
         "age_s": round(age_s, 1),
         "controller_up": controller_up,
         "gateway_up": metrics is not None,
-        "pools": [pool_row(pool, settings, metrics) for pool in ordered(view, settings)],
+        "pools": [
+            {**pool_row(pool, settings, metrics), "rotation": None if rotation is None else rotation.get(pool.name, [])}
+            for pool in ordered(view, settings)
+        ],
         "providers": provider_rows(settings),
         **books_of(settings, now_s),
     }

@@ -6,6 +6,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, cast
 
+from controller.cli.status_rotation import rotation_words
+
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
@@ -102,7 +104,7 @@ def _notes(pools: Sequence[Row]) -> list[str]:
 
 
 def _pool_words(row: Row) -> list[str]:
-    """Why the pool is as it is: routing, scaling, pin, and replicas that are not simply ready."""
+    """Why the pool is as it is: routing, scaling, pin, replicas that are not simply ready or not fully in rotation."""
     words = [f"routing: {row['routing_reason']}"] if row["routing_reason"] else []
     words += [f"scaling: {row['scaling_reason']}"] if row["scaling_reason"] else []
     pin = cast("Pin | None", row["pin"])
@@ -114,6 +116,7 @@ def _pool_words(row: Row) -> list[str]:
     for replica in cast("Sequence[Replica]", row["replicas"]):
         said = replica_words(replica)
         lines += [f"    {replica.replica_id} {said}"] if said else []
+    lines += [f"    {rotation_words(one)}" for one in cast("Sequence[Row]", row["rotation"] or ())]
     return lines
 
 

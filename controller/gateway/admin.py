@@ -11,6 +11,7 @@ from controller.gateway.answers import JSON, Headers, send_whole
 from controller.gateway.app import Gateway
 from controller.gateway.loads import LiveLoad
 from controller.gateway.ports import Line
+from controller.routing.balance import RAMP_S
 from controller.telemetry.gateway_metrics import registry_of, render
 from controller.telemetry.provider_metrics import ProviderMetrics
 
@@ -67,12 +68,14 @@ def _live(load: LiveLoad, now_s: float) -> dict[str, object]:
     """A replica as this gateway knows it."""
     standing, fit = load.standing, load.fit
     return {
+        "pool": load.pool,
         "in_flight": load.in_flight,
         "load": load.at(now_s),
         "slowness": {"prefill": round(fit.prefill.factor, 3), "decode": round(fit.decode.factor, 3)},
         "warm_prefixes": len(load.warm),
         "ejected": standing.reason,
         "ejected_s": round(standing.wait_s(now_s), 3),
+        "ramp_ratio": None if standing.ramp_from_s is None else round(standing.ramp_ratio(now_s, RAMP_S), 3),
     }
 
 
