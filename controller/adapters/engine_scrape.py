@@ -1,4 +1,4 @@
-"""Reads vLLM's `/metrics`: running, waiting and KV cache of one engine."""
+"""Reads vLLM's `/metrics`: running, waiting, KV cache and token counts of one engine."""
 
 from __future__ import annotations
 
@@ -12,22 +12,27 @@ from controller.core.samples import EngineMetrics
 RUNNING = "vllm:num_requests_running"
 WAITING = "vllm:num_requests_waiting"
 KV_CACHE_USAGE = "vllm:kv_cache_usage_perc"  # 0..1, whatever the name says
+TOKENS = ("vllm:prompt_tokens_total", "vllm:generation_tokens_total")
+REQUESTS_MAX = 1_000_000  # an engine with more of them has long run out of memory, or lies
 
 
 def read_engine(text: str) -> EngineMetrics | None:
     """The figures, summed over the engine's data-parallel ranks (the fullest KV cache of them).
 
-    None when one lacks or is no number.
+    None when one lacks or cannot be true.
     """
-    found: dict[str, list[float]] = {RUNNING: [], WAITING: [], KV_CACHE_USAGE: []}
+    found: dict[str, list[float]] = {name: [] for name in (RUNNING, WAITING, KV_CACHE_USAGE, *TOKENS)}
     for sample in samples(text, found):
         found[sample.name].append(sample.value)
-    if not all(values and all(map(isfinite, values)) for values in found.values()):
+    limits = {RUNNING: REQUESTS_MAX, WAITING: REQUESTS_MAX, KV_CACHE_USAGE: 1.0}
+    if not all(found[name] and all(0.0 <= value <= limit for value in found[name]) for name, limit in limits.items()):
         return None
+    counted = [value for name in TOKENS for value in found[name]]
     return EngineMetrics(
         running=int(sum(found[RUNNING])),
         waiting=int(sum(found[WAITING])),
         kv_cache_usage_ratio=max(found[KV_CACHE_USAGE]),
+        tokens_total=sum(counted) if counted and all(map(isfinite, counted)) else None,
     )
 
 

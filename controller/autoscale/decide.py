@@ -42,8 +42,9 @@ def decide(
 ) -> tuple[ScaleDecision, ScaleState]:
     """Choose the replica count of one pool for this tick.
 
-    `replicas_now` are ready or warming. Without a sample the last decision stands. A fresh state takes every replica
-    there is as needed right now, so a restarted controller never shrinks anything before a whole cooldown.
+    `replicas_now` are ready or warming. Without a sample the last decision stands, and while some replicas say nothing
+    the pool does not shrink. A fresh state takes every replica there is as needed right now, so a restarted controller
+    never shrinks anything before a whole cooldown.
     """
     if state.needed_at_s is None:
         state = replace(state, needed_at_s=(now_s,) * replicas_now)
@@ -54,6 +55,8 @@ def decide(
         return _bounded(held, "no_data", state, policy)
     state = _watched(sample, state, now_s)
     need, reason = _need(sample, state, policy, replicas_now, now_s)
+    if sample.replicas_unknown > 0 and need < replicas_now:
+        need, reason = replicas_now, f"no word from {sample.replicas_unknown} of {sample.replicas_ready}"
     needed_at_s = _remembered(state.needed_at_s or (), min(need, policy.max_replicas), policy, now_s)
     state = replace(state, needed_at_s=needed_at_s)
     held = min(replicas_now, len(needed_at_s))

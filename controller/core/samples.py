@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 class PoolSample:
     """One pool at one instant. A blind tick has no sample at all (`None`), never zeros.
 
+    `replicas_unknown`: ready ones that said nothing to be believed, so that the sums are too small.
     `saturation_ratio`: worst of queue and KV cache over their limits; >= 1 means full.
     `demand_replicas`: work offered to the pool (served here + spilled away) in units of one replica at its SLO
     capacity, averaged over the observation window.
@@ -27,15 +28,17 @@ class PoolSample:
     spilled_per_s: float
     demand_replicas: float
     ttft_p95_s: float | None = None
+    replicas_unknown: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineMetrics:
-    """What one engine says of itself."""
+    """What one engine says of itself. `tokens_total`: read and made since it started; None when it does not say."""
 
     running: int
     waiting: int
     kv_cache_usage_ratio: float
+    tokens_total: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

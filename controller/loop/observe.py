@@ -69,6 +69,7 @@ def sample_of(
         spilled_per_s=demand.spilled_per_s,
         demand_replicas=_demand_replicas(pool, steps, known, demand),
         ttft_p95_s=demand.ttft_p95_s,
+        replicas_unknown=len(ready) - len(known),
     )
 
 

@@ -14,6 +14,7 @@ from controller.core.fleet import FleetView, Pin, PoolView, Replica, ReplicaStat
 from controller.core.pools import Pool
 from controller.core.samples import EngineMetrics, GatewayCounters, PoolSample
 from controller.loop.demand import DemandWindow
+from controller.loop.freshness import Standstill, standstill
 from controller.loop.observe import sample_of, with_metrics
 from controller.loop.plan import PoolPlan, PoolState, plan_pool, restored
 from controller.loop.ports import Clock, EngineFeed, FleetSink, GatewayFeed, Platform, SpecFeed
@@ -69,6 +70,7 @@ class ControlLoop:
         self.metrics = ControllerMetrics()
         self._states = {name: restored(self.view.pools.get(name)) for name in settings.pools}
         self._windows = {name: DemandWindow() for name in settings.pools}
+        self._standstills: dict[str, Mapping[str, Standstill]] = {}
 
     async def tick(self) -> FleetView:
         """Afterwards the fleet is one step closer to what it should be, and the view says so."""
@@ -147,6 +149,7 @@ class ControlLoop:
         counters: GatewayCounters | None,
         now_s: float,
     ) -> _Seen:
+        engines = self._believed(pool, engines, now_s)
         last = self.view.pools.get(pool.name)
         before = {one.replica_id: one for one in last.replicas} if last is not None else {}
         replicas = tuple(
@@ -161,6 +164,14 @@ class ControlLoop:
             engines=engines,
             sample=sample_of(pool, steps, replicas, engines, demand=demand, now_s=now_s),
         )
+
+    def _believed(self, pool: Pool, engines: Mapping[str, EngineMetrics], now_s: float) -> Mapping[str, EngineMetrics]:
+        """What is not an old story: an engine that claims work and makes no tokens is as good as silent."""
+        before = self._standstills.get(pool.name, {})
+        after = {name: standstill(metrics, before.get(name), now_s) for name, metrics in engines.items()}
+        self._standstills[pool.name] = {name: still for name, still in after.items() if still is not None}
+        stale = {name for name, still in self._standstills[pool.name].items() if still.is_stale(now_s)}
+        return {name: metrics for name, metrics in engines.items() if name not in stale}
 
     async def _act(self, pool: Pool, plan: PoolPlan, now_s: float) -> None:
         """Carries out the plan; what fails is tried again by the next tick that still wants it."""

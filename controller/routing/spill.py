@@ -117,6 +117,9 @@ def _from_spilling(
     if state.saturated_since_s is not None:
         ratio = min(1.0, max(overflow, state.ratio + RISE_RATIO_PER_S * elapsed_s))
         return _decide(state, RoutingMode.SPILLING, ratio, f"saturated: {sample.saturation_ratio:.2f}", now_s)
+    if sample.replicas_unknown > 0:
+        ratio = max(overflow, state.ratio)
+        return _decide(state, RoutingMode.SPILLING, ratio, f"no word from {sample.replicas_unknown} replicas", now_s)
     calm_since_s = state.calm_since_s
     if calm_since_s is not None and now_s - calm_since_s >= policy.min_dwell_s:
         overflow = 0.0  # calm for a whole dwell: the measurement outweighs the demand estimate

@@ -20,6 +20,7 @@ SPILL_RATIO = "spillway_pool_spill_ratio"
 SATURATION = "spillway_pool_saturation_ratio"
 DEMAND = "spillway_pool_demand_replicas"
 BLIND = "spillway_pool_blind"
+UNKNOWN = "spillway_pool_unknown_replicas"
 ACTIONS = "spillway_pool_actions_total"
 MODE_CHANGES = "spillway_pool_mode_changes_total"
 
@@ -91,6 +92,7 @@ class ControllerMetrics(Collector):
             (SATURATION, "1 is full", lambda view, _: view.saturation_ratio),
             (DEMAND, "Offered work in replicas", lambda _, sample: sample.demand_replicas if sample else None),
             (BLIND, "1 while nothing could be measured", lambda _, sample: float(sample is None)),
+            (UNKNOWN, "Ready, and silent or lying", lambda _, sample: sample.replicas_unknown if sample else None),
         )
         for metric, words, read in readers:
             family = GaugeMetricFamily(metric, words, labels=["pool"])

@@ -82,7 +82,8 @@ def scrape_gateway(url: str) -> GatewayCounters | None:
 
 def test_a_real_engine_is_read(engine_url: str) -> None:
     """Idle is zero because it says so; a request under way is seen as running."""
-    assert scrape_engine(engine_url) == EngineMetrics(running=0, waiting=0, kv_cache_usage_ratio=0.0)
+    idle = scrape_engine(engine_url)
+    assert idle == EngineMetrics(running=0, waiting=0, kv_cache_usage_ratio=0.0, tokens_total=0.0)
     body = {
         "model": "llama-3.1-8b-instruct",
         "prompt": "Hi " * 200,
@@ -101,6 +102,8 @@ def test_a_real_engine_is_read(engine_url: str) -> None:
     assert busy is not None
     assert (busy.running, busy.waiting) == (1, 0)
     assert 0.0 < busy.kv_cache_usage_ratio < 1.0
+    assert busy.tokens_total is not None
+    assert busy.tokens_total > 0
 
 
 def engine_text(running: str = "3", waiting: str = "1", kv: str = "0.25") -> str:
@@ -128,6 +131,9 @@ FIGURES = EngineMetrics(running=3, waiting=1, kv_cache_usage_ratio=0.25)
         pytest.param(engine_text(waiting="+Inf"), None, id="waiting is infinite"),
         pytest.param(engine_text(kv="NaN"), None, id="cache is NaN"),
         pytest.param(engine_text(kv="1e400"), None, id="cache overflows"),
+        pytest.param(engine_text(kv="1.5"), None, id="cache more than full"),
+        pytest.param(engine_text(running="-5"), None, id="running below none"),
+        pytest.param(engine_text(waiting="1e308"), None, id="waiting beyond any engine"),
         pytest.param(engine_text().replace(KV_CACHE_USAGE, "vllm:gpu_cache_usage_perc"), None, id="cache renamed"),
         pytest.param(engine_text().replace(RUNNING, "vllm:running"), None, id="running renamed"),
         pytest.param(engine_text().replace(f"{WAITING}{{", f"#{WAITING}{{"), None, id="waiting absent"),
@@ -136,6 +142,18 @@ FIGURES = EngineMetrics(running=3, waiting=1, kv_cache_usage_ratio=0.25)
 def test_an_engine_is_read_whole_or_not_at_all(text: str, expected: EngineMetrics | None) -> None:
     """All three figures as numbers, or nothing: an engine that renamed a metric is not one that is forever empty."""
     assert read_engine(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("counted", "tokens_total"),
+    [("vllm:prompt_tokens_total 7\nvllm:generation_tokens_total 5\n", 12.0), ("vllm:prompt_tokens_total NaN\n", None)],
+    ids=["both", "not a number"],
+)
+def test_token_counts_are_read_where_there_are_any(counted: str, tokens_total: float | None) -> None:
+    """Those of prompts and answers together; the other figures stand without them."""
+    read = read_engine(engine_text() + counted)
+    assert read is not None
+    assert (read.running, read.tokens_total) == (3, tokens_total)
 
 
 def test_data_parallel_ranks_add_up() -> None:

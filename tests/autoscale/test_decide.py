@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import ceil, nan
 
 import pytest
@@ -54,6 +55,18 @@ def test_bounds_are_said() -> None:
     assert step(9.0, ScaleState(), 0.0)[0].constraints == ("max_replicas 4",)
     assert step(0.0, ScaleState(needed_at_s=()), 0.0)[0].constraints == ("min_replicas 1",)
     assert step(1.0, ScaleState(), 0.0)[0].constraints == ()
+
+
+def test_no_shrink_while_a_replica_says_nothing() -> None:
+    """What is unknown counts as needed, also for the cooldown that begins when it speaks again; growth goes on."""
+    state = ScaleState(needed_at_s=())
+    silent = replace(sample(0.5, at_s=100.0, ready=3), replicas_unknown=1)
+    decision, state = decide(silent, state, POLICY, replicas_now=3, now_s=100.0)
+    assert (decision.replicas, decision.reason) == (3, "no word from 1 of 3")
+    assert step(0.5, state, 159.0, replicas_now=3)[0].replicas == 3
+    assert step(0.5, state, 160.0, replicas_now=3)[0].replicas == 1
+    grown = replace(sample(3.0, at_s=100.0, ready=3), replicas_unknown=1)
+    assert decide(grown, ScaleState(), POLICY, replicas_now=3, now_s=100.0)[0].replicas == 4
 
 
 def test_no_shrink_within_a_cooldown_of_the_last_need() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import nan
 
 import pytest
@@ -43,6 +44,19 @@ def pin(routing: RoutingMode | None, until_s: float = 100.0) -> Pin:
 def spilling(ratio: float = 0.5, since_s: float = 0.0, at_s: float = 0.0) -> SpillState:
     """A pool that spills."""
     return SpillState(mode=SPILLING, ratio=ratio, since_s=since_s, at_s=at_s)
+
+
+def test_nothing_returns_while_a_replica_says_nothing() -> None:
+    """The ratio stands, or rises with demand; once the replica speaks the ramp goes on."""
+    calm, short = (
+        replace(sample(saturation_ratio=0.3, demand_replicas=demand), replicas_unknown=1) for demand in (1, 4)
+    )
+    decisions, state = run([calm] * 30, state=spilling())
+    assert {(decision.mode, decision.ratio) for decision in decisions} == {(SPILLING, 0.5)}
+    assert decisions[0].reason == "no word from 1 replicas"
+    assert run([short], state=state)[0][0].ratio == 0.5
+    assert run([replace(short, demand_replicas=8.0)], state=state)[0][0].ratio == 0.75
+    assert run([CALM, CALM], state=state, start_s=30.0)[0][1].ratio < 0.5
 
 
 def test_one_saturated_scrape_is_not_a_burst() -> None:
