@@ -70,7 +70,7 @@ class ControlLoop:
         self.metrics = ControllerMetrics()
         self._states = {name: restored(self.view.pools.get(name)) for name in settings.pools}
         self._windows = {name: DemandWindow() for name in settings.pools}
-        self._standstills: dict[str, Mapping[str, Standstill]] = {}
+        self._standstills: dict[str, Mapping[str, Standstill | None]] = {}
 
     async def tick(self) -> FleetView:
         """Afterwards the fleet is one step closer to what it should be, and the view says so."""
@@ -149,7 +149,7 @@ class ControlLoop:
         counters: GatewayCounters | None,
         now_s: float,
     ) -> _Seen:
-        engines = self._believed(pool, engines, now_s)
+        engines = self._believed(pool, replicas, engines, now_s)
         last = self.view.pools.get(pool.name)
         before = {one.replica_id: one for one in last.replicas} if last is not None else {}
         replicas = tuple(
@@ -165,13 +165,18 @@ class ControlLoop:
             sample=sample_of(pool, steps, replicas, engines, demand=demand, now_s=now_s),
         )
 
-    def _believed(self, pool: Pool, engines: Mapping[str, EngineMetrics], now_s: float) -> Mapping[str, EngineMetrics]:
+    def _believed(
+        self, pool: Pool, replicas: tuple[Replica, ...], engines: Mapping[str, EngineMetrics], now_s: float
+    ) -> Mapping[str, EngineMetrics]:
         """What is not an old story: an engine that claims work and makes no tokens is as good as silent."""
-        before = self._standstills.get(pool.name, {})
-        after = {name: standstill(metrics, before.get(name), now_s) for name, metrics in engines.items()}
-        self._standstills[pool.name] = {name: still for name, still in after.items() if still is not None}
-        stale = {name for name, still in self._standstills[pool.name].items() if still.is_stale(now_s)}
-        return {name: metrics for name, metrics in engines.items() if name not in stale}
+        before, believed = self._standstills.get(pool.name, {}), {}
+        after = {one.replica_id: before.get(one.replica_id) for one in replicas}
+        for name, metrics in engines.items():
+            still = after[name] = standstill(metrics, after[name], now_s)
+            if still is None or not still.is_stale(now_s):
+                believed[name] = metrics
+        self._standstills[pool.name] = after
+        return believed
 
     async def _act(self, pool: Pool, plan: PoolPlan, now_s: float) -> None:
         """Carries out the plan; what fails is tried again by the next tick that still wants it."""

@@ -123,13 +123,7 @@ class GatewayProcess:
 
     async def page(self, path: str) -> str:
         """Body of a GET on the admin port."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.admin_port)
-        try:
-            writer.write(f"GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n".encode())
-            async with asyncio.timeout(10):
-                return (await reader.read()).decode().partition("\r\n\r\n")[2]
-        finally:
-            writer.close()
+        return await page(self.admin_port, path)
 
     async def metrics(self) -> dict[str, float]:
         """Every series by its name with labels."""
@@ -158,6 +152,17 @@ class GatewayProcess:
             self.process.kill()
             self.process.wait()
             raise
+
+
+async def page(port: int, path: str) -> str:
+    """Body of a GET on a port of this machine."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        writer.write(f"GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n".encode())
+        async with asyncio.timeout(10):
+            return (await reader.read()).decode().partition("\r\n\r\n")[2]
+    finally:
+        writer.close()
 
 
 def start(folder: Path, setup: Setup, provider_key: str) -> GatewayProcess:

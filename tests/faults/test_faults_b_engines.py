@@ -1,4 +1,4 @@
-"""Fault group B: own engines that die, hang, take no connection, are full, or lie about themselves."""
+"""Fault group B: own engines that die, hang, take no connection, or are full."""
 
 from __future__ import annotations
 
@@ -188,34 +188,5 @@ def test_b8_every_target_is_full(tmp_path: Path) -> None:
 
     async def _answered(here: World) -> bool:
         return (await here.ask(stream=False, model=POOL)).end == ANSWERED
-
-    play(scene())
-
-
-LIES: dict[str, bytes] = {
-    "absent": b"",
-    "NaN": b"vllm:num_requests_running NaN\nvllm:num_requests_waiting NaN\nvllm:kv_cache_usage_perc NaN\n",
-    "huge": b"vllm:num_requests_running 1e308\nvllm:num_requests_waiting 1e308\nvllm:kv_cache_usage_perc 1e308\n",
-    "negative": b"vllm:num_requests_running -5\nvllm:num_requests_waiting -5\nvllm:kv_cache_usage_perc -1\n",
-    "no metrics": b"<html>\xff\xfe</html>",
-    "renamed": b"engine_requests_running 5\n",
-}
-
-
-def test_b10_metrics_lie(tmp_path: Path) -> None:
-    """Whatever an engine says on its metrics page, requests are answered."""
-
-    async def scene() -> None:
-        async with world(tmp_path / "b10", engines=2) as here, row(here, "B10", "lying metrics") as line:
-            line.injected()
-            for data in LIES.values():
-                here.engines[0].pages["/metrics"] = lambda data=data: (200, data)
-                deadline_s = time.monotonic() + 1.5
-                while time.monotonic() < deadline_s:
-                    told = await here.ask_many(4, stream=False)
-                    assert {one.end for one in told} == {ANSWERED}
-                    await asyncio.sleep(0.05)
-            line.detected()
-            line.healed()
 
     play(scene())
