@@ -21,13 +21,13 @@ from aiohttp.connector import Connection
 from aiohttp.tracing import Trace
 
 from controller.adapters.egress_resolver import EgressResolver, NotAllowed
+from controller.adapters.name_lookup import NameLookup
 from controller.core.errors import EngineUnavailable, UpstreamTimeout
 
 MAX_UNARY_BYTES = 64 * 1024 * 1024
 BUFFER_BYTES = 64 * 1024  # the socket is paused at twice this, until the caller has taken some
 AT_ONCE_BYTES = 1024 * 1024  # a longer body is written in pieces
 IDLE_S = 30.0  # providers close idle connections after a minute or so
-DNS_TTL_S = 10  # an address that moved is found within this
 FINISH_S = 0.5  # how long an answer that was read to its end marker may take to end on the wire
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 _OURS = ("Accept", "Accept-Encoding")  # compressed streams arrive late and in lumps
@@ -119,14 +119,29 @@ class AiohttpResponse:
 
 
 class _Connector(aiohttp.TCPConnector):
-    """Gives out no idle connection on which something came that nobody had asked for: it would pass for an answer."""
+    """Gives out no idle connection on which something came that nobody had asked for: it would pass for an answer.
+
+    Nor one to an address that its name has left.
+    """
+
+    def __init__(self, names: NameLookup, resolver: EgressResolver, context: ssl.SSLContext) -> None:
+        self._names = names
+        super().__init__(  # `names` remembers, for longer than a cache may
+            limit=0, keepalive_timeout=IDLE_S, use_dns_cache=False, ssl=context, resolver=resolver
+        )
 
     async def _get(self, key: ConnectionKey, traces: list[Trace]) -> Connection | None:
         while True:
             connection = await super()._get(key, traces)
-            if connection is None or connection.protocol is None or not connection.protocol.should_close:
+            if connection is None or connection.protocol is None:
+                return connection
+            if not connection.protocol.should_close and self._still_leads(key, connection):
                 return connection
             connection.close()
+
+    def _still_leads(self, key: ConnectionKey, connection: Connection) -> bool:
+        peer = None if key.proxy or connection.transport is None else connection.transport.get_extra_info("peername")
+        return not peer or self._names.still_leads(key.host, peer[0])
 
 
 class AiohttpUpstream:
@@ -153,13 +168,8 @@ class AiohttpUpstream:
         context = ssl.create_default_context()
         if self._root is not None:
             context.load_verify_locations(cadata=self._root.decode())
-        connector = _Connector(
-            limit=0,
-            keepalive_timeout=IDLE_S,
-            ttl_dns_cache=DNS_TTL_S,
-            ssl=context,
-            resolver=EgressResolver(self._private_hosts | _LOOPBACK),
-        )
+        names = NameLookup()
+        connector = _Connector(names, EgressResolver(self._private_hosts | _LOOPBACK, names), context)
         return aiohttp.ClientSession(
             connector=connector,
             auto_decompress=False,

@@ -6,11 +6,11 @@ An address literal in the configuration is an operator's word and is not looked 
 
 from __future__ import annotations
 
-import asyncio
 import socket
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
+from controller.adapters.name_lookup import NameLookup
 from controller.core.egress import address_problem
 
 
@@ -21,28 +21,26 @@ class NotAllowed(Exception):
 class EgressResolver(AbstractResolver):
     """The system's resolver behind `core.egress`. `private_hosts`: names that may lead to private addresses."""
 
-    def __init__(self, private_hosts: frozenset[str]) -> None:
+    def __init__(self, private_hosts: frozenset[str], names: NameLookup | None = None) -> None:
         self._private_hosts = private_hosts
+        self._names = names or NameLookup()
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
         """Every address of the name that may be connected to; NotAllowed when it has none but others."""
-        loop = asyncio.get_running_loop()
-        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, family=family)
         allowed: list[ResolveResult] = []
         problem = "has no address"
-        for kind, _, protocol, _, address in found:
-            ip = str(address[0])
+        for kind, protocol, ip in await self._names.find(host):
             why = address_problem(ip, private_allowed=host in self._private_hosts)
             if why is not None:
                 problem = f"leads to {ip}, which {why}"
-                continue
-            allowed.append(
-                ResolveResult(
-                    hostname=host, host=ip, port=port, family=kind, proto=protocol, flags=socket.AI_NUMERICHOST
+            elif family in (socket.AF_UNSPEC, kind):
+                allowed.append(
+                    ResolveResult(
+                        hostname=host, host=ip, port=port, family=kind, proto=protocol, flags=socket.AI_NUMERICHOST
+                    )
                 )
-            )
         if not allowed:
             raise NotAllowed(f"{host} {problem}")
         return allowed

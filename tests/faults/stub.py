@@ -91,6 +91,8 @@ class Stub:
     calls: list[Served] = field(default_factory=list)
     marker: str = ""  # a canary in front of every answer
     port: int = 0
+    name_at: str = "127.0.0.1"  # under which callers find it
+    address: str = "127.0.0.1"  # at which it listens
     drains: bool = False  # goes on making tokens for a caller who left, as providers do
     refuses: bool = False  # takes no connection any more
     pages: Pages = field(default_factory=dict)
@@ -103,7 +105,7 @@ class Stub:
     @property
     def url(self) -> str:
         """Its address, without a path."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.name_at}:{self.port}"
 
     @property
     def open_calls(self) -> list[Served]:
@@ -139,7 +141,7 @@ class Stub:
         listener = socket.socket(proto=socket.IPPROTO_TCP)  # named, or asyncio lets small pieces wait for each other
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)  # `made_tokens` is what left
-        listener.bind(("127.0.0.1", self.port))
+        listener.bind((self.address, self.port))
         self._server = await asyncio.start_server(self._connection, sock=listener, limit=2**24, backlog=2048)
         self.port = self._server.sockets[0].getsockname()[1]
 

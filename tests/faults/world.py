@@ -151,15 +151,19 @@ async def world(
     providers: Mapping[str, str] | None = None,
     setup: Setup | None = None,
     front: Callable[[Sequence[Stub]], Sequence[str]] | None = None,
+    names: Mapping[str, str] | None = None,
 ) -> AsyncIterator[World]:
     """A warm gateway with so many engines and these providers (name -> dialect); afterwards nothing is left running.
 
-    `front` gives the addresses under which the gateway sees the engines, for those that stand behind a proxy.
+    `front` gives the addresses under which the gateway sees the engines, for those that stand behind a proxy; `names`
+    the names of providers' hosts, where they have one.
     """
     canaries = Canaries.fresh()
     dialects = dict(providers or {})
     made = [Stub(f"engine-{number}", answer(), marker=canaries.completion) for number in range(1, engines + 1)]
     outside = [Stub(name, answer(), marker=canaries.completion, drains=True) for name in dialects]
+    for stub in outside:
+        stub.name_at = (names or {}).get(stub.name, stub.name_at)
     async with running(*made, *outside), contextlib.AsyncExitStack() as stack:
         seen = [stub.url for stub in made] if front is None else list(front(made))
         full = replace(setup or Setup(), engines=seen, providers=gateway_process.of_stubs(outside, dialects))
