@@ -16,6 +16,7 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 import aiohttp
+import structlog
 from aiohttp.client_reqrep import ConnectionKey
 from aiohttp.connector import Connection
 from aiohttp.tracing import Trace
@@ -23,6 +24,8 @@ from aiohttp.tracing import Trace
 from controller.adapters.egress_resolver import EgressResolver, NotAllowed
 from controller.adapters.name_lookup import NameLookup
 from controller.core.errors import EngineUnavailable, UpstreamTimeout
+
+log = structlog.get_logger()
 
 MAX_UNARY_BYTES = 64 * 1024 * 1024
 BUFFER_BYTES = 64 * 1024  # the socket is paused at twice this, until the caller has taken some
@@ -45,6 +48,15 @@ class Call(Protocol):
     connect_timeout_s: float
 
 
+class NotTrusted(EngineUnavailable):
+    """No authority that is trusted for a server has signed its certificate, or it is not for that name or time."""
+
+    def __init__(self, host: str, port: int | None, error: Exception) -> None:
+        self.problem = error.verify_message if isinstance(error, ssl.SSLCertVerificationError) else str(error)
+        self.server = f"{host}:{port}"
+        super().__init__(f"the certificate of {self.server} is not trusted: {self.problem}")
+
+
 @contextmanager
 def _translated(connect_timeout_s: float) -> Generator[None, None, None]:
     try:
@@ -53,6 +65,8 @@ def _translated(connect_timeout_s: float) -> Generator[None, None, None]:
         raise UpstreamTimeout("connect", connect_timeout_s) from error
     except NotAllowed as error:
         raise EngineUnavailable(str(error)) from error
+    except aiohttp.ClientConnectorCertificateError as error:
+        raise NotTrusted(error.host, error.port, error.certificate_error) from error
     except (aiohttp.ClientError, ssl.SSLError, OSError, ValueError) as error:
         words = str(error) or type(error).__name__
         raise EngineUnavailable(f"connection broke: {words}") from error
@@ -144,17 +158,26 @@ class _Connector(aiohttp.TCPConnector):
         return not peer or self._names.still_leads(key.host, peer[0])
 
 
+def _context(ca_file: str | None = None) -> ssl.SSLContext:
+    """Trusts the system's authorities, or those of SSL_CERT_FILE, and the one in the file."""
+    context = ssl.create_default_context()
+    if ca_file is not None:
+        context.load_verify_locations(cafile=ca_file)
+    return context
+
+
 class AiohttpUpstream:
     """Calls to external providers. `private_hosts`: names that may lead to private addresses.
 
-    `root_certificate_pem`: one more authority to trust, besides the system's.
+    `ca_files`: by base URL, files with an authority to trust there besides the system's.
     """
 
     def __init__(
-        self, *, private_hosts: frozenset[str] = frozenset(), root_certificate_pem: bytes | None = None
+        self, *, private_hosts: frozenset[str] = frozenset(), ca_files: Mapping[str, str] | None = None
     ) -> None:
         self._private_hosts = private_hosts
-        self._root = root_certificate_pem
+        self._contexts = {url: _context(file) for url, file in (ca_files or {}).items()}
+        self._not_trusted: set[str] = set()  # base URLs, until they are again
         self._sessions: dict[bool, aiohttp.ClientSession] = {}
 
     def _session(self, base_url: str) -> aiohttp.ClientSession:
@@ -165,11 +188,8 @@ class AiohttpUpstream:
         return session
 
     def _build(self, *, is_local: bool) -> aiohttp.ClientSession:
-        context = ssl.create_default_context()
-        if self._root is not None:
-            context.load_verify_locations(cadata=self._root.decode())
         names = NameLookup()
-        connector = _Connector(names, EgressResolver(self._private_hosts | _LOOPBACK, names), context)
+        connector = _Connector(names, EgressResolver(self._private_hosts | _LOOPBACK, names), _context())
         return aiohttp.ClientSession(
             connector=connector,
             auto_decompress=False,
@@ -182,16 +202,15 @@ class AiohttpUpstream:
 
     async def open(self, call: Call) -> AiohttpResponse:
         """The response once its head is here (streams) or it is whole (unary)."""
-        timeout_s = call.connect_timeout_s
-        with _translated(timeout_s):
-            answer = await self._session(call.base_url).post(
-                call.base_url.rstrip("/") + call.path,
-                data=call.body if len(call.body) <= AT_ONCE_BYTES else io.BytesIO(call.body),
-                headers=[*call.headers, ("x-request-id", call.request_id)],
-                allow_redirects=False,
-                timeout=aiohttp.ClientTimeout(total=None, connect=timeout_s),
-            )
-        response = AiohttpResponse(answer, timeout_s)
+        try:
+            response = await self._open(call)
+        except NotTrusted as error:
+            if call.base_url not in self._not_trusted:
+                self._not_trusted.add(call.base_url)
+                log.error("provider_not_trusted", server=error.server, problem=error.problem)
+            raise
+        if self._not_trusted:
+            self._not_trusted.discard(call.base_url)
         if not call.stream:
             try:
                 await response.fill()
@@ -199,6 +218,19 @@ class AiohttpUpstream:
                 await response.close()
                 raise
         return response
+
+    async def _open(self, call: Call) -> AiohttpResponse:
+        timeout_s = call.connect_timeout_s
+        with _translated(timeout_s):
+            answer = await self._session(call.base_url).post(
+                call.base_url.rstrip("/") + call.path,
+                data=call.body if len(call.body) <= AT_ONCE_BYTES else io.BytesIO(call.body),
+                headers=[*call.headers, ("x-request-id", call.request_id)],
+                allow_redirects=False,
+                ssl=self._contexts.get(call.base_url, True),
+                timeout=aiohttp.ClientTimeout(total=None, connect=timeout_s),
+            )
+        return AiohttpResponse(answer, timeout_s)
 
     async def aclose(self) -> None:
         """Afterwards no idle connection is left."""

@@ -49,6 +49,7 @@ KeyFiles = Annotated[
         description="the absolute path of a file that holds a key and nothing else, or several with commas",
     ),
 ]
+File = Annotated[str, Field(pattern=r"^/[^\x00]+$", max_length=4000, description="the absolute path of a file")]
 Weights = Literal["bf16", "fp8", "int8", "awq", "gptq"]
 Milliseconds = Annotated[int, Field(strict=True, ge=0, le=600_000)]
 
@@ -167,6 +168,7 @@ class ProviderRow(Row):
     ttft_s: Annotated[float, Field(gt=0, le=60)] = 0.4
     tokens_per_s: Annotated[float, Field(gt=0, le=100_000)] = 100.0
     private_address: bool = False
+    ca_file: File | None = None
     refuses: frozenset[Feature] = frozenset()
     source: str = "planning"
     as_of: date = date(2026, 11, 1)
@@ -187,6 +189,7 @@ class ProviderRow(Row):
             ttft_s=self.ttft_s,
             tokens_per_s=self.tokens_per_s,
             private_address=self.private_address,
+            ca_file=self.ca_file,
             refuses=self.refuses,
         )
 

@@ -169,6 +169,11 @@ def private_hosts(settings: Settings) -> frozenset[str]:
     return frozenset(host for host in hosts if host is not None)
 
 
+def ca_files(settings: Settings) -> dict[str, str]:
+    """Files with the authorities of providers, by base URL."""
+    return {one.base_url: one.ca_file for one in settings.providers.values() if one.ca_file and not one.simulated}
+
+
 def engine_key(settings: Settings, environ: Mapping[str, str]) -> str:
     """What engines ask their callers for: `SPILLWAY_ENGINE_KEY`, else a secret of the state folder's own."""
     from controller.adapters.peppers import load_pepper
@@ -199,7 +204,7 @@ def build_gateway(settings: Settings, environ: Mapping[str, str] | None = None) 
         claims=claims,
         fleet=fleet,
         own=H1Upstream(),
-        external=AiohttpUpstream(private_hosts=private_hosts(settings)),
+        external=AiohttpUpstream(private_hosts=private_hosts(settings), ca_files=ca_files(settings)),
         provider_keys=provider_keys,
         usable_providers=usable_providers(settings, variables),
         engine_key=engine_key(settings, variables),

@@ -8,6 +8,7 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
+from controller.config.authorities import authority_problems
 from controller.config.build import gateway_of, pool_of, rules_of
 from controller.config.catalogues import check_models, merged_models, merged_providers
 from controller.config.chains import check_fallbacks, check_pool_circles, check_rules, lifetime_warnings, routed_keys
@@ -60,6 +61,7 @@ def _assemble(
     models, problems = merged_models(config, document)
     providers, provider_problems = merged_providers(config, document)
     problems += provider_problems
+    problems += authority_problems(providers, document)
     problems += check_models(models, providers, document)
     checked = check_pools(_pools(config, found.pool_places, environ), models, document)
     problems += checked.problems

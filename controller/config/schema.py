@@ -10,7 +10,17 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from controller.catalogue.rows import ArchitectureRow, KeyFiles, Milliseconds, Url, Usd, Variable, Variables, Weights
+from controller.catalogue.rows import (
+    ArchitectureRow,
+    File,
+    KeyFiles,
+    Milliseconds,
+    Url,
+    Usd,
+    Variable,
+    Variables,
+    Weights,
+)
 from controller.core.models import Capability, Dialect, Feature
 from controller.core.requests import Complexity, Phase, Priority
 
@@ -133,6 +143,7 @@ class ProviderPatch(Section):
     ttft_s: Annotated[float, Field(strict=True, gt=0, le=60)] | None = None
     tokens_per_s: Annotated[float, Field(strict=True, gt=0, le=100_000)] | None = None
     private_address: Annotated[bool, Field(strict=True)] | None = None
+    ca_file: File | None = None
     refuses: frozenset[Feature] | None = None
     source: str | None = None
     as_of: date | None = None

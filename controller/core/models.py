@@ -107,6 +107,7 @@ class Provider:
     tokens_per_s: float = 100.0
     simulated: bool = False
     private_address: bool = False  # its name may lead to an address that is not public
+    ca_file: str | None = None  # certificates of an authority that is trusted for this provider too
     refuses: frozenset[Feature] = frozenset()  # of all its models
 
 
