@@ -8,41 +8,53 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 
-from sqlalchemy import Connection, Dialect, bindparam, delete, select, tuple_, update
+from sqlalchemy import Connection, Delete, Dialect, Select, and_, bindparam, delete, or_, select, update
+from sqlalchemy.sql.dml import ReturningDelete
 
 from controller.adapters.database_tables import ledger, reservation, spend
-from controller.adapters.ledger_rows import Inserter, Row, entry_row, storable
+from controller.adapters.ledger_rows import entry_row, storable
+from controller.adapters.ledger_statements import ByKeys, Inserter, Parameters, Row, driver_text
 from controller.core.ledger import LedgerEntry, Reservation, Verdict
 from controller.core.requests import TargetKind
 from controller.routing.budget import LimitsOf, SpendRow, SpendSheet, periods
 
 Key = tuple[str, str]  # tenant and period
 
-_FIND = (
-    select(reservation.c.request_id, reservation.c.tenant, reservation.c.at_s, reservation.c.amount_nanousd)
-    .where(reservation.c.request_id.in_(bindparam("ids", expanding=True)))
-    .order_by(reservation.c.request_id)
-    .with_for_update()
-)
-_BOOKED = select(
-    ledger.c.request_id, ledger.c.tenant, ledger.c.at_s, ledger.c.target_kind, ledger.c.cost_nanousd,
-    ledger.c.outcome_unknown,
-).where(ledger.c.request_id.in_(bindparam("ids", expanding=True)))  # fmt: skip
-_SUMS = (
-    select(spend)
-    .where(tuple_(spend.c.tenant, spend.c.period).in_(bindparam("keys", expanding=True)))
-    .order_by(spend.c.tenant, spend.c.period)
-    .with_for_update()
-)
-_FORGET = delete(reservation).where(reservation.c.request_id.in_(bindparam("ids", expanding=True)))
-_UNBOOK = delete(ledger).where(ledger.c.request_id.in_(bindparam("ids", expanding=True)))
-_SET_SUMS = (
+_SPENT = (
     update(spend)
     .where(spend.c.tenant == bindparam("of_tenant"), spend.c.period == bindparam("of_period"))
     .values(spent_nanousd=bindparam("spent"), reserved_nanousd=bindparam("reserved"))
-)
+)  # its parameters in the order of its text: spent, reserved, tenant, period
 _HELD_COLUMNS = tuple(column.name for column in reservation.columns)
+_HOLDER_AT = _HELD_COLUMNS.index("holder")
+_wished: attrgetter[Row] = attrgetter(*(name for name in _HELD_COLUMNS if name != "holder"))
+
+
+def _forget(ids: Sequence[Parameters]) -> ReturningDelete[tuple[str, str, float, int]]:
+    return (
+        delete(reservation)
+        .where(reservation.c.request_id.in_([name for (name,) in ids]))
+        .returning(reservation.c.request_id, reservation.c.tenant, reservation.c.at_s, reservation.c.amount_nanousd)
+    )
+
+
+def _find_booked(ids: Sequence[Parameters]) -> Select[tuple[str, str, float, str, int, bool]]:
+    return select(
+        ledger.c.request_id, ledger.c.tenant, ledger.c.at_s, ledger.c.target_kind, ledger.c.cost_nanousd,
+        ledger.c.outcome_unknown,
+    ).where(ledger.c.request_id.in_([name for (name,) in ids]))  # fmt: skip
+
+
+def _unbook(ids: Sequence[Parameters]) -> Delete:
+    return delete(ledger).where(ledger.c.request_id.in_([name for (name,) in ids]))
+
+
+def _lock_sums(keys: Sequence[Parameters]) -> Select[tuple[str, str, int, int]]:
+    named = (and_(spend.c.tenant == tenant, spend.c.period == period) for tenant, period in keys)
+    columns = (spend.c.tenant, spend.c.period, spend.c.spent_nanousd, spend.c.reserved_nanousd)
+    return select(*columns).where(or_(*named)).order_by(spend.c.tenant, spend.c.period).with_for_update()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +84,11 @@ class _Booked:
 
 @dataclass(slots=True)
 class _Group:
-    """What the transaction has read, and what it will write."""
+    """What the transaction has read, and what it will write. Reservations that it read are deleted already."""
 
     sheet: SpendSheet
     held: dict[str, _Held]
     booked: dict[str, _Booked]
-    stored: frozenset[str]  # reservations that are in the database
-    forgotten: set[str] = field(default_factory=set)
     reserved: dict[str, Reservation] = field(default_factory=dict)
     entries: dict[str, LedgerEntry] = field(default_factory=dict)
     unbooked: set[str] = field(default_factory=set)
@@ -93,6 +103,11 @@ class MoneyDesk:
         self._entries = Inserter(ledger, dialect)
         self._reservations = Inserter(reservation, dialect)
         self._sums = Inserter(spend, dialect)
+        self._forget = ByKeys(dialect, _forget)
+        self._find_booked = ByKeys(dialect, _find_booked)
+        self._unbook = ByKeys(dialect, _unbook)
+        self._lock_sums = ByKeys(dialect, _lock_sums, width=2)
+        self._set_sums = driver_text(_SPENT, dialect)
         self._known: set[Key] = set()  # sums whose rows are there
         self.held: set[str] = set()  # requests with a reservation of ours
 
@@ -124,27 +139,33 @@ class MoneyDesk:
             for operation in operations
             if careful or not isinstance(operation, Reservation) or operation.request_id in self.held
         }
-        held = {}
-        if wanted:
-            for row in connection.execute(_FIND, {"ids": sorted(wanted)}):
-                held[row.request_id] = _Held(row.tenant, row.at_s, row.amount_nanousd)
+        held = {
+            name: _Held(tenant, at_s, amount_nanousd)
+            for name, tenant, at_s, amount_nanousd in self._forget.run(connection, _keys(wanted))
+        }
         posted = {operation.request_id for operation in operations if isinstance(operation, LedgerEntry)}
-        booked = _booked(connection, posted - held.keys())
+        booked = self._read_booked(connection, posted - held.keys())
         places = [(found.tenant, found.at_s) for found in held.values()]
         places += [(found.tenant, found.at_s) for found in booked.values()]
         places += [(op.tenant, op.at_s) for op in operations if not isinstance(op, Void)]
         keys = {(tenant, period) for tenant, at_s in places for period in periods(at_s)}
-        sheet = SpendSheet(self._lock_sums(connection, keys))
-        return _Group(sheet=sheet, held=held, booked=booked, stored=frozenset(held))
+        return _Group(sheet=SpendSheet(self._read_sums(connection, keys)), held=held, booked=booked)
 
-    def _lock_sums(self, connection: Connection, keys: set[Key]) -> dict[Key, SpendRow]:
+    def _read_booked(self, connection: Connection, ids: set[str]) -> dict[str, _Booked]:
+        external = TargetKind.EXTERNAL.value
+        return {
+            name: _Booked(tenant, at_s, cost_nanousd if kind == external else 0, bool(outcome_unknown))
+            for name, tenant, at_s, kind, cost_nanousd, outcome_unknown in self._find_booked.run(connection, _keys(ids))
+        }
+
+    def _read_sums(self, connection: Connection, keys: set[Key]) -> dict[Key, SpendRow]:
         missing = keys - self._known
         found: dict[Key, SpendRow] = {}
         while keys:
             if missing:
                 self._sums.insert(connection, [(*key, 0, 0) for key in sorted(missing)])
-            for row in connection.execute(_SUMS, {"keys": sorted(keys)}):
-                found[row.tenant, row.period] = SpendRow(row.spent_nanousd, row.reserved_nanousd)
+            for tenant, period, spent_nanousd, reserved_nanousd in self._lock_sums.run(connection, sorted(keys)):
+                found[tenant, period] = SpendRow(spent_nanousd, reserved_nanousd)
             missing = keys - found.keys()  # somebody deleted it: that is no reason to forget what is spent from now on
             if not missing:
                 break
@@ -156,8 +177,6 @@ class MoneyDesk:
         if before is not None:
             group.sheet.release(before.tenant, before.at_s, before.amount_nanousd)
             group.reserved.pop(operation.request_id, None)
-            if operation.request_id in group.stored:
-                group.forgotten.add(operation.request_id)
         if isinstance(operation, Void):
             return None
         if isinstance(operation, LedgerEntry):
@@ -173,35 +192,26 @@ class MoneyDesk:
         return verdict
 
     def _write(self, connection: Connection, group: _Group, *, careful: bool) -> None:
-        if group.forgotten:
-            connection.execute(_FORGET, {"ids": sorted(group.forgotten)})
         held = [self._held_row(wish) for wish in group.reserved.values()]
         entries = [entry_row(entry) for entry in group.entries.values()]
         if careful:
             held, entries = storable(held), storable(entries)
         self._reservations.insert(connection, held)
-        if group.unbooked:
-            connection.execute(_UNBOOK, {"ids": sorted(group.unbooked)})
+        self._unbook.run(connection, _keys(group.unbooked))
         self._entries.insert(connection, entries)
-        changed = group.sheet.changed()
+        changed = [
+            (row.spent_nanousd, row.reserved_nanousd, tenant, period) for tenant, period, row in group.sheet.changed()
+        ]
         if changed:
-            connection.execute(_SET_SUMS, [_sums(*line) for line in changed])
+            connection.exec_driver_sql(self._set_sums, changed)
 
     def _held_row(self, wish: Reservation) -> Row:
-        return tuple(self._holder if name == "holder" else getattr(wish, name) for name in _HELD_COLUMNS)
+        values = _wished(wish)
+        return (*values[:_HOLDER_AT], self._holder, *values[_HOLDER_AT:])
 
 
-def _booked(connection: Connection, ids: Iterable[str]) -> dict[str, _Booked]:
-    wanted = sorted(ids)
-    if not wanted:
-        return {}
-    return {
-        row.request_id: _Booked(
-            row.tenant, row.at_s, row.cost_nanousd if row.target_kind == TargetKind.EXTERNAL.value else 0,
-            row.outcome_unknown,
-        )
-        for row in connection.execute(_BOOKED, {"ids": wanted})
-    }  # fmt: skip
+def _keys(ids: Iterable[str]) -> list[Row]:
+    return [(name,) for name in sorted(ids)]
 
 
 def _post(group: _Group, entry: LedgerEntry) -> None:
@@ -217,12 +227,3 @@ def _post(group: _Group, entry: LedgerEntry) -> None:
         group.sheet.spend(entry.tenant, entry.at_s, bought_nanousd)
     group.booked[entry.request_id] = _Booked(entry.tenant, entry.at_s, bought_nanousd, entry.outcome_unknown)
     group.entries[entry.request_id] = entry
-
-
-def _sums(tenant: str, period: str, row: SpendRow) -> dict[str, object]:
-    return {
-        "of_tenant": tenant,
-        "of_period": period,
-        "spent": row.spent_nanousd,
-        "reserved": row.reserved_nanousd,
-    }

@@ -1,60 +1,22 @@
-"""Ledger entries as rows and back, and statements that insert many of them at once."""
+"""Ledger entries as rows and back."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
-from itertools import chain
+from collections.abc import Iterable, Mapping
 
 import orjson
-from sqlalchemy import Connection, Dialect, RowMapping, Table
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import RowMapping
 
 from controller.adapters.database_tables import ledger
+from controller.adapters.ledger_statements import Row
 from controller.core.ledger import AttemptRecord, LedgerEntry, Reservation
 from controller.core.money import Usage
 from controller.core.requests import TargetKind
-
-Row = tuple[object, ...]
-
-_positional: Callable[[], Dialect] = partial(postgresql.psycopg.dialect, paramstyle="format")
 
 UNKNOWN_STATUS = 500
 UNKNOWN_WORDS = "outcome unknown: billed as estimated"
 _MOST = 2**62  # what numbers are cut to that a database cannot hold
 _COLUMNS = tuple(column.name for column in ledger.columns)
-
-# Rows per statement: a statement lets go of the interpreter's lock once, however many rows it has, so fewer of them
-# disturb the event loop less; few sizes, so that the database compiles each once.
-_STATEMENT_ROWS = (64, 8, 1)
-
-
-class Inserter:
-    """Inserts rows of one table, ignoring those that are there already."""
-
-    def __init__(self, table: Table, dialect: Dialect) -> None:
-        names = [column.name for column in table.columns]
-        if dialect.name == "sqlite":
-            single = str(
-                sqlite.insert(table)
-                .on_conflict_do_nothing()
-                .compile(dialect=sqlite.dialect(paramstyle="qmark"), column_keys=names)
-            )
-        else:
-            single = str(
-                postgresql.insert(table).on_conflict_do_nothing().compile(dialect=_positional(), column_keys=names)
-            )
-        head, _, rest = single.partition(" VALUES ")
-        values, _, tail = rest.partition(" ON CONFLICT ")
-        self._sql = {size: f"{head} VALUES {', '.join([values] * size)} ON CONFLICT {tail}" for size in _STATEMENT_ROWS}
-
-    def insert(self, connection: Connection, rows: Sequence[Row]) -> None:
-        """Afterwards each row is there, this one or an older one of the same key."""
-        done = 0
-        while done < len(rows):
-            size = next(size for size in _STATEMENT_ROWS if size <= len(rows) - done)
-            connection.exec_driver_sql(self._sql[size], tuple(chain.from_iterable(rows[done : done + size])))
-            done += size
 
 
 def _attempt_row(attempt: AttemptRecord) -> dict[str, object]:

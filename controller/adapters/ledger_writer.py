@@ -22,7 +22,8 @@ from controller.adapters.database_tables import ledger
 from controller.adapters.ledger_journal import Journal, Kept
 from controller.adapters.ledger_money import MoneyDesk, Operation, Void
 from controller.adapters.ledger_recovery import SEEN_INTERVAL_S, SWEEP_ROWS, Recovery
-from controller.adapters.ledger_rows import Inserter, entry_row, storable, unknown_entry
+from controller.adapters.ledger_rows import entry_row, storable, unknown_entry
+from controller.adapters.ledger_statements import Inserter
 from controller.adapters.ledger_wishes import Wish, tell
 from controller.core.ledger import LedgerEntry, Verdict
 
