@@ -3,8 +3,8 @@
 A reservation is a row of the database, committed before `reserve` says GRANTED; sums of what is spent and reserved are
 rows too, changed in the same transaction, so spent + reserved stays within every limit however many processes share the
 database, and whichever of them is killed. `post` and `void` are memory only: a thread commits them in groups. When the
-database does not answer, nothing is bought (reserve says UNAVAILABLE within 50 ms), own pools go on, and rows wait in
-memory, then in a journal. Readers (the CLI) use `ledger_reader`.
+database does not answer, nothing is bought (reserve says UNAVAILABLE after 50 ms, not counting what its own process
+computes), own pools go on, and rows wait in memory, then in a journal. Readers (the CLI) use `ledger_reader`.
 """
 
 from __future__ import annotations
@@ -71,19 +71,15 @@ class LedgerStore:
         writer = self._writer
         if writer.failing or writer.is_full:
             return Verdict.UNAVAILABLE
-        loop = asyncio.get_running_loop()
-        waiting = Wish(wish, loop.create_future())
+        waiting = Wish(wish, asyncio.get_running_loop().create_future())
         writer.ask(waiting)
-        timer = loop.call_later(self._reserve_wait_s, waiting.refuse)
         try:
-            return await waiting.future
+            return await waiting.verdict(self._reserve_wait_s)
         except asyncio.CancelledError:
             future = waiting.future
             if future.done() and not future.cancelled() and future.result() is Verdict.GRANTED:
                 self.void(wish.request_id)  # told in the very moment in which the caller left
             raise
-        finally:
-            timer.cancel()
 
     def void(self, request_id: str) -> None:
         """The purchase did not happen: what was set aside will be free again. Unknown ids are fine."""
