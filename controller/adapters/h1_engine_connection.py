@@ -42,6 +42,7 @@ class EngineConnection(asyncio.Protocol):
         self.failure = ""
         self.keep_alive = True
         self.answered = False
+        self.swept = False  # found idle by a sweep, and not used since
         self._paused = False
         self._waiter: asyncio.Future[None] | None = None
         self.sink: Callable[[bytes], bool] | None = None  # takes pieces as they come, until it says False
@@ -178,6 +179,11 @@ class EngineConnection(asyncio.Protocol):
         self.failure = self.failure or reason
         if self.transport is not None and not self.lost:
             self.transport.abort()
+
+    def close(self) -> None:
+        """Afterwards the idle socket is on its way out."""
+        if self.transport is not None:
+            self.transport.close()
 
     def finish(self) -> None:
         """The caller has what it wanted: keep the socket if the answer ends now or very soon, else close it."""

@@ -15,6 +15,7 @@ from controller.adapters.h1_engine_connection import EngineConnection
 from controller.core.errors import EngineUnavailable, EngineUnreachable, UpstreamTimeout
 
 HEADS_KEPT = 1024
+IDLE_SWEEP_S = 2.0  # a socket goes at the second sweep that finds it idle: before the engine, as vLLM closes after 5 s
 
 
 class Call(Protocol):
@@ -99,6 +100,7 @@ class H1Upstream:
         self._idle: dict[str, list[EngineConnection]] = {}
         self._targets: dict[str, tuple[str, int, str, bytes]] = {}
         self._heads: dict[tuple[object, ...], bytes] = {}
+        self._sweeper: asyncio.TimerHandle | None = None
 
     def _target(self, base_url: str) -> tuple[str, int, str, bytes]:
         found = self._targets.get(base_url)
@@ -131,7 +133,19 @@ class H1Upstream:
             raise UpstreamTimeout("connect", timeout_s) from error
         except OSError as error:
             raise EngineUnreachable(f"no connection to {host}:{port}: {error.strerror or error}") from error
+        if self._sweeper is None:
+            self._sweeper = loop.call_later(IDLE_SWEEP_S, self._sweep)
         return connection
+
+    def _sweep(self) -> None:
+        """Afterwards no socket is kept that was idle at the last sweep too: those of a crowd go once it has left."""
+        for idle in self._idle.values():
+            for connection in [one for one in idle if one.swept]:
+                idle.remove(connection)
+                connection.close()
+            for connection in idle:
+                connection.swept = True
+        self._sweeper = asyncio.get_running_loop().call_later(IDLE_SWEEP_S, self._sweep)
 
     async def open(self, call: Call) -> H1Response:
         """The response once its head is here (streams) or it is whole (unary)."""
@@ -167,8 +181,10 @@ class H1Upstream:
 
     async def aclose(self) -> None:
         """Afterwards no idle connection is left."""
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+            self._sweeper = None
         for idle in self._idle.values():
             for connection in list(idle):
-                if connection.transport is not None:
-                    connection.transport.close()
+                connection.close()
             idle.clear()

@@ -16,6 +16,7 @@ from statistics import median
 
 import uvloop
 
+from controller.adapters.h1_upstream import IDLE_SWEEP_S
 from tests.bench import targets
 from tests.bench.figures import Row
 from tests.bench.load import Client, Counts, closed_loop, get
@@ -28,6 +29,7 @@ STREAM_EVENTS = 8
 GAP_S = 0.005
 WARM_UP_RATIO = 0.2  # of the requests
 SAMPLE_EVERY_S = 0.5
+QUIET_S = 2 * IDLE_SWEEP_S + 1.0  # then no idle connection is part of the baseline
 BASELINE_DEADLINE_S = 30.0
 TASKS = re.compile(rb"^spillway_tasks(?:\{[^}]*\})? ([0-9.e+]+)$", re.MULTILINE)
 ROWS = (
@@ -89,7 +91,7 @@ async def _soaked(target: Target, requests: int) -> dict[str, float]:
     request = chat_request(target, "What is the capital of France?")
     connections = UNARY_CONNECTIONS + STREAM_CONNECTIONS
     await closed_loop(target.port, request, connections=connections, duration_s=2.0)
-    await asyncio.sleep(2.0)
+    await asyncio.sleep(QUIET_S)
     files, tasks = target.open_files(), await _tasks(target)
     counts, points, took_s = await _load(target, requests)
     if counts.first_error:

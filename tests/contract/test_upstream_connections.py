@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from controller.adapters import aiohttp_upstream, h1_engine_connection
+from controller.adapters import aiohttp_upstream, h1_engine_connection, h1_upstream
 from controller.adapters.h1_upstream import H1Upstream
 from controller.core.errors import EngineUnavailable, UpstreamTimeout
 from controller.gateway.ports import Upstream, UpstreamResponse
@@ -287,6 +287,32 @@ def test_answers_that_are_too_large(kind: Kind, monkeypatch: pytest.MonkeyPatch)
     body = b"HTTP/1.1 200 OK\r\ncontent-length: 200000\r\n\r\n" + b"x" * 200_000
     head = b"HTTP/1.1 200 OK\r\nx: " + b"x" * 1_000_000 + b"\r\n\r\n"
     exchange(kind, talk, once(body, Peer.close), once(head, Peer.close))
+
+
+def test_connections_that_stay_idle(kind: Kind, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are closed; our own client uses the newest again and again, so that those of a crowd go once it has left."""
+    monkeypatch.setattr(h1_upstream, "IDLE_SWEEP_S", 0.1)
+    monkeypatch.setattr(aiohttp_upstream, "IDLE_S", 0.2)
+    gone: list[int] = []
+
+    async def slow(peer: Peer) -> None:
+        try:
+            while True:
+                await peer.request()
+                await asyncio.sleep(0.02)
+                await peer.send(OK)
+        finally:
+            gone.append(peer.number)
+
+    async def talk(upstream: Upstream, server: Scripted) -> None:
+        await asyncio.gather(*(asked(upstream, server) for _ in range(5)))
+        while isinstance(upstream, H1Upstream) and len(gone) < 4:
+            assert await asked(upstream, server) == b"ok"
+        assert len(server.peers) == 5
+        while len(gone) < 5:
+            await asyncio.sleep(0.02)
+
+    exchange(kind, talk, slow)
 
 
 def test_closing_the_client(kind: Kind) -> None:
