@@ -35,12 +35,13 @@ class Admin:
             b"/metrics": lambda: (200, _METRICS, render(self._registry)),
             b"/v1/loads": self._loads,
         }
+        self._unknown = b"not found; see %b\n" % b" ".join(self._routes)
 
     async def __call__(self, line: Line) -> None:
         """One request."""
         route = self._routes.get(line.path)
         if route is None or line.method != b"GET":
-            status, kind, body = 404, _TEXT, b"not found; see /healthz /readyz /metrics /v1/loads\n"
+            status, kind, body = 404, _TEXT, self._unknown
         else:
             status, kind, body = route()
         headers: Headers = [kind]
