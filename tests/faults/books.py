@@ -52,6 +52,13 @@ def read(database: Path) -> dict[str, LedgerRow]:
     return found
 
 
+def reserved_nanousd(database: Path) -> int:
+    """What is set aside for purchases under way, over all tenants and periods."""
+    with contextlib.closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=5)) as connection:
+        (found,) = connection.execute("select coalesce(sum(reserved_nanousd), 0) from spend").fetchone()
+    return int(found)
+
+
 async def when_written(database: Path, request_ids: Iterable[str]) -> dict[str, LedgerRow]:
     """The rows, once all these ids are there or two seconds have passed."""
     wanted = set(request_ids)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults import books
 from tests.faults.caller import LEFT, Leave
 from tests.faults.play import play
 from tests.faults.rows import row
@@ -43,6 +44,7 @@ def test_a1_callers_leave_before_the_first_token(model: str, tmp_path: Path) -> 
                         max([line.figures.get("upstream_saw_s", 0.0), *left[-1:]]), 3
                     )
                     await eventually(lambda: _is_free(here), within_s=FREED_S)
+            await eventually(lambda: not books.reserved_nanousd(here.gateway.database), within_s=2.0, every_s=0.05)
             line.healed()
 
     async def _is_free(here: World) -> bool:

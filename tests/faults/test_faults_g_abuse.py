@@ -13,6 +13,7 @@ from tests.faults.caller import ANSWERED, REFUSED
 from tests.faults.play import play
 from tests.faults.raw_socket import exchange, statuses
 from tests.faults.rows import row
+from tests.faults.stub_scripts import refuse
 from tests.faults.world import World, world
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(120)]
@@ -58,6 +59,13 @@ def test_g1_paths_and_hosts(tmp_path: Path) -> None:
                 without_key = f"POST /v1/chat/completions HTTP/1.1\r\nhost: {host}\r\ncontent-length: 0\r\n"
                 said, _ = await exchange(here.gateway.port, without_key.encode() + b"connection: close\r\n\r\n")
                 assert statuses(said)[0] in (400, 401, 421), host
+            for name in ("x_api_key", "Authorization_"):  # readers of the environment's kind take _ for -
+                said, _ = await exchange(
+                    here.gateway.port,
+                    f"POST /v1/messages HTTP/1.1\r\nhost: x\r\n{name}: {here.gateway.key}\r\n"
+                    "content-length: 0\r\nconnection: close\r\n\r\n".encode(),
+                )
+                assert statuses(said)[0] in (400, 401), f"{name}: {said[:80]!r}"
             assert len(here.calls) == before
             line.detected()
             line.healed()
@@ -207,6 +215,12 @@ def test_g5_headers_and_names(tmp_path: Path) -> None:
                 assert told.status == (400 if len(model) > 1_000 else 404), f"{model[:20]!r}: {told.status}"
                 assert "x-evil" not in told.headers
                 assert len(told.body) < 2_000
+            for stream in (True, False):
+                here.providers[0].queue = [refuse(400, "bad\r\nx-evil: 1\r\n\r\ndata: evil\n\n")]
+                told = await here.ask(stream=stream, model="stub-openai")
+                assert told.status == 400
+                assert "x-evil" not in told.headers
+                assert "evil" in json.loads(told.body)["error"]["message"], "one JSON document, and nothing beside it"
             line.detected()
             line.healed()
 
