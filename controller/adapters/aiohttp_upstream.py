@@ -1,8 +1,9 @@
-"""HTTPS client for external providers: TLS, proxies and DNS are a library's business (aiohttp).
+"""HTTPS client for external providers: TLS is a library's business (aiohttp).
 
-The same contract as `h1_upstream`: `gateway.ports.Upstream`. Redirects are not followed, since they would carry a
-provider's key elsewhere, and nothing is retried here, since `routing.attempts` decides that. A call that is cancelled
-ends at the provider at once, before its head too. Deadlines on the answer are the caller's.
+The same contract as `h1_upstream`: `gateway.ports.Upstream`. Redirects are not followed, nor are proxies of the
+environment asked: either would carry a provider's key where no `EgressResolver` looks. Nothing is retried here, since
+`routing.attempts` decides that. A call that is cancelled ends at the provider at once, before its head too. Deadlines
+on the answer are the caller's.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ import ssl
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from typing import Protocol
-from urllib.parse import urlsplit
 
 import aiohttp
 import structlog
@@ -178,16 +178,9 @@ class AiohttpUpstream:
         self._private_hosts = private_hosts
         self._contexts = {url: _context(file) for url, file in (ca_files or {}).items()}
         self._not_trusted: set[str] = set()  # base URLs, until they are again
-        self._sessions: dict[bool, aiohttp.ClientSession] = {}
+        self._session: aiohttp.ClientSession | None = None
 
-    def _session(self, base_url: str) -> aiohttp.ClientSession:
-        is_local = urlsplit(base_url).hostname in _LOOPBACK  # a proxy cannot reach the stand-in provider
-        session = self._sessions.get(is_local)
-        if session is None:
-            session = self._sessions[is_local] = self._build(is_local=is_local)
-        return session
-
-    def _build(self, *, is_local: bool) -> aiohttp.ClientSession:
+    def _build(self) -> aiohttp.ClientSession:
         names = NameLookup()
         connector = _Connector(names, EgressResolver(self._private_hosts | _LOOPBACK, names), _context())
         return aiohttp.ClientSession(
@@ -197,7 +190,7 @@ class AiohttpUpstream:
             headers={"User-Agent": "spillway"},
             read_bufsize=BUFFER_BYTES,
             skip_auto_headers=_OURS,
-            trust_env=not is_local,
+            trust_env=False,  # a proxy, or a password of .netrc, that nobody configured here: neither is obeyed
         )
 
     async def open(self, call: Call) -> AiohttpResponse:
@@ -220,9 +213,11 @@ class AiohttpUpstream:
         return response
 
     async def _open(self, call: Call) -> AiohttpResponse:
-        timeout_s = call.connect_timeout_s
+        timeout_s, session = call.connect_timeout_s, self._session
+        if session is None:
+            session = self._session = self._build()
         with _translated(timeout_s):
-            answer = await self._session(call.base_url).post(
+            answer = await session.post(
                 call.base_url.rstrip("/") + call.path,
                 data=call.body if len(call.body) <= AT_ONCE_BYTES else io.BytesIO(call.body),
                 headers=[*call.headers, ("x-request-id", call.request_id)],
@@ -234,6 +229,6 @@ class AiohttpUpstream:
 
     async def aclose(self) -> None:
         """Afterwards no idle connection is left."""
-        sessions, self._sessions = list(self._sessions.values()), {}
-        for session in sessions:
+        session, self._session = self._session, None
+        if session is not None:
             await session.close()
