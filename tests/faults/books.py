@@ -8,6 +8,9 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import psycopg
 
 from tests.faults.caller import ANSWERED, Told
 from tests.faults.gateway_process import PRICE_IN_NANOUSD, PRICE_OUT_NANOUSD
@@ -39,33 +42,37 @@ class LedgerRow:
     error: str | None
 
 
-def read(database: Path) -> dict[str, LedgerRow]:
+def select(place: Path | str, statement: str) -> list[tuple[Any, ...]]:
+    """What a statement finds in the books: SQLite's file, or the URL of PostgreSQL."""
+    if isinstance(place, str):
+        with psycopg.connect(place, connect_timeout=5) as server:
+            return server.execute(statement.encode()).fetchall()
+    with contextlib.closing(sqlite3.connect(f"file:{place}?mode=ro", uri=True, timeout=5)) as connection:
+        return connection.execute(statement).fetchall()
+
+
+def read(place: Path | str) -> dict[str, LedgerRow]:
     """All rows by request id."""
     names = COLUMNS.split(", ")
-    with contextlib.closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=5)) as connection:
-        rows = [
-            LedgerRow(**dict(zip(names, row, strict=True)))
-            for row in connection.execute(f"select {COLUMNS} from ledger")
-        ]
+    rows = [LedgerRow(**dict(zip(names, row, strict=True))) for row in select(place, f"select {COLUMNS} from ledger")]
     found = {row.request_id: row for row in rows}
     assert len(found) == len(rows), "a request id stands twice in the ledger"
     return found
 
 
-def reserved_nanousd(database: Path) -> int:
+def reserved_nanousd(place: Path | str) -> int:
     """What is set aside for purchases under way, over all tenants and periods."""
-    with contextlib.closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=5)) as connection:
-        (found,) = connection.execute("select coalesce(sum(reserved_nanousd), 0) from spend").fetchone()
+    ((found,),) = select(place, "select coalesce(sum(reserved_nanousd), 0) from spend")
     return int(found)
 
 
-async def when_written(database: Path, request_ids: Iterable[str]) -> dict[str, LedgerRow]:
+async def when_written(place: Path | str, request_ids: Iterable[str]) -> dict[str, LedgerRow]:
     """The rows, once all these ids are there or two seconds have passed."""
     wanted = set(request_ids)
     loop = asyncio.get_running_loop()
     deadline_s = loop.time() + WRITTEN_WITHIN_S
     while True:
-        rows = read(database)
+        rows = read(place)
         if wanted <= rows.keys() or loop.time() > deadline_s:
             return rows
         await asyncio.sleep(0.05)

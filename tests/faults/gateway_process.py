@@ -14,7 +14,8 @@ from pathlib import Path
 
 import psutil
 
-from controller.cli.wiring import open_keys, settings_from
+from controller.adapters.key_store import KeyTable
+from controller.config.schema import DATABASE_VARIABLE
 from tests.e2e.stack import free_ports
 from tests.faults.stub import Stub
 
@@ -113,8 +114,13 @@ class GatewayProcess:
 
     @property
     def database(self) -> Path:
-        """The ledger."""
+        """The ledger, of a gateway without PostgreSQL."""
         return self.state_dir / "spillway.db"
+
+    @property
+    def books(self) -> Path | str:
+        """The ledger: SQLite's file, or the URL of PostgreSQL."""
+        return self.environ.get(DATABASE_VARIABLE) or self.database
 
     def resources(self) -> tuple[int, int]:
         """(open file descriptors, resident bytes)."""
@@ -178,11 +184,12 @@ def start(folder: Path, setup: Setup, provider_key: str) -> GatewayProcess:
         "TOGETHER_API_KEY",
         "AI_PHASE",
         "SPILLWAY_FAILPOINT",
+        DATABASE_VARIABLE,
     )
     environ = {name: value for name, value in os.environ.items() if name not in hidden}
     environ |= {key_variable(name): provider_key for name in setup.providers}
     environ |= setup.environ
-    keys = open_keys(settings_from(file, state_dir, environ=environ))
+    keys = KeyTable(environ.get(DATABASE_VARIABLE) or state_dir / "spillway.db", state_dir / "pepper")
     key, _ = keys.create("stubs", "faults", now_s=time.time())
     keys.close()
     command = [sys.executable, "-m", "controller.cli.main", "gateway", "-c", str(file), "--state-dir", str(state_dir)]

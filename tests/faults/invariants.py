@@ -105,6 +105,8 @@ async def check_canaries(world: World) -> str:
     }
     places = {path.name: path.read_bytes() for path in _files(world)}
     places["metrics"] = (await world.gateway.page("/metrics")).encode()
+    if isinstance(world.gateway.books, str):
+        places["ledger"] = repr(books.select(world.gateway.books, "select * from ledger")).encode()
     places["loads"] = (await world.gateway.page("/v1/loads")).encode()
     for told in world.told:
         if told.status != 200 and told.body:

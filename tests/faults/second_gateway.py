@@ -6,12 +6,11 @@ import asyncio
 import contextlib
 import signal
 import socket
-import sqlite3
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
-from tests.faults import gateway_process
+from tests.faults import books, gateway_process
 from tests.faults.gateway_process import GatewayProcess, merged
 from tests.faults.world import World, eventually
 
@@ -57,17 +56,13 @@ def takes_connections(gateway: GatewayProcess) -> bool:
     return True
 
 
-def purses(database: Path) -> tuple[int, int, int, int]:
+def purses(place: Path | str) -> tuple[int, int, int, int]:
     """(spent and reserved by the sums of days, what the rows of purchases cost, reservations left)."""
-    with contextlib.closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=5)) as connection:
-        ((spent, reserved),) = connection.execute(
-            "select coalesce(sum(spent_nanousd), 0), coalesce(sum(reserved_nanousd), 0) from spend"
-            " where length(period) = 10"
-        )
-        ((cost,),) = connection.execute(
-            "select coalesce(sum(cost_nanousd), 0) from ledger where target_kind = 'external'"
-        )
-        ((left,),) = connection.execute("select count(*) from reservation")
+    sums = "coalesce(sum(spent_nanousd), 0), coalesce(sum(reserved_nanousd), 0)"
+    ((spent, reserved),) = books.select(place, f"select {sums} from spend where length(period) = 10")
+    bought = "select coalesce(sum(cost_nanousd), 0) from ledger where target_kind = 'external'"
+    ((cost,),) = books.select(place, bought)
+    ((left,),) = books.select(place, "select count(*) from reservation")
     return spent, reserved, cost, left
 
 
@@ -75,7 +70,7 @@ async def money_is_settled(here: World, within_s: float) -> float:
     """Seconds until nothing is set aside any more and the sums are those of the rows."""
 
     def settled() -> bool:
-        spent, reserved, cost, left = purses(here.gateway.database)
+        spent, reserved, cost, left = purses(here.gateway.books)
         return (reserved, left) == (0, 0) and spent == cost
 
     return await eventually(settled, within_s=within_s, every_s=0.1)

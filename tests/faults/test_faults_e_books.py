@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import sqlite3
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -64,49 +63,6 @@ def test_e2_a_thousand_on_a_budget_for_ten(tmp_path: Path) -> None:
             assert {one.error["code"] for one in refused} <= {"insufficient_quota", "no_target_available"}
             provider.script = answer()
             assert (await here.ask(stream=False, model=BOUGHT)).end == ANSWERED
-            line.healed()
-
-    play(scene())
-
-
-@contextlib.contextmanager
-def _locked(database: Path) -> Iterator[None]:
-    connection = sqlite3.connect(database, isolation_level=None, timeout=5)
-    connection.execute("BEGIN EXCLUSIVE")
-    try:
-        yield
-    finally:
-        connection.execute("ROLLBACK")
-        connection.close()
-
-
-def test_e4_the_database_is_locked(tmp_path: Path) -> None:
-    """Nobody waits for it, own pools go on, purchases are refused, and no row is lost."""
-
-    async def scene() -> None:
-        async with (
-            world(tmp_path / "e4", engines=1, providers=OUTSIDE) as here,
-            row(here, "E4", "SQLite locked for 5 s") as line,
-        ):
-            with _locked(here.gateway.database):
-                line.injected()
-                until_s = time.monotonic() + 5.0
-                own, bought = [], []
-                while time.monotonic() < until_s:
-                    own += await here.ask_many(3, stream=False)
-                    bought.append(await here.ask(stream=False, model=BOUGHT))
-                    await asyncio.sleep(0.1)
-                assert {one.end for one in own} == {ANSWERED}
-                assert {one.end for one in bought} == {REFUSED}
-                line.figures["slowest_refusal_s"] = round(max(one.took_s for one in bought), 3)
-                line.detected()
-
-            async def buys_again() -> bool:
-                return (await here.ask(stream=False, model=BOUGHT)).end == ANSWERED
-
-            line.figures["back_s"] = round(await eventually(buys_again, within_s=5.0, every_s=0.1), 1)
-            rows = await here.ledger()
-            assert all(one.request_id in rows for one in own)
             line.healed()
 
     play(scene())

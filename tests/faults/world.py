@@ -110,7 +110,7 @@ class World:
     async def ledger(self) -> dict[str, books.LedgerRow]:
         """The ledger, once what callers were told is in it."""
         ids = [one.request_id for one in self.told if one.request_id and "x-spillway-target" in one.headers]
-        return await books.when_written(self.gateway.database, ids)
+        return await books.when_written(self.gateway.books, ids)
 
     async def gauge(self, name: str) -> float:
         """Sum over all series of one metric."""
