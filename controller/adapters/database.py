@@ -33,10 +33,16 @@ class SchemaTooNew(SpillwayError):
     """The database was written by a newer version; nothing was touched."""
 
 
-def open_database(place: Path | str, *, busy_timeout_ms: int = BUSY_TIMEOUT_MS) -> Engine:
+class DatabaseUnavailable(SpillwayError):
+    """The database did not answer in time."""
+
+
+def open_database(
+    place: Path | str, *, busy_timeout_ms: int = BUSY_TIMEOUT_MS, patience_s: float = OPEN_TIMEOUT_S
+) -> Engine:
     """An engine on a SQLite file (a path; it exists afterwards, 0600) or on a URL; every table is there.
 
-    `busy_timeout_ms` is how long a statement waits for a lock of SQLite.
+    `busy_timeout_ms` is how long a statement waits for a lock of SQLite. DatabaseUnavailable after `patience_s`.
     """
     url = _url(place)
     if url.get_backend_name() == "sqlite":
@@ -49,7 +55,7 @@ def open_database(place: Path | str, *, busy_timeout_ms: int = BUSY_TIMEOUT_MS) 
     else:
         engine = create_engine(url, connect_args=_POSTGRESQL)
     try:
-        _bring_up_to_date(engine)
+        _bring_up_to_date(engine, patience_s)
     except BaseException:
         engine.dispose()
         raise
@@ -76,6 +82,9 @@ def _url(place: Path | str) -> URL:
 _POSTGRESQL: dict[str, object] = {
     "connect_timeout": 2,
     "tcp_user_timeout": 5000,
+    "keepalives_idle": 5,  # a machine that is gone after it took a statement is noticed too
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
     "application_name": "spillway",
     "prepare_threshold": None,
 }
@@ -104,9 +113,9 @@ def _create_file(path: Path) -> None:
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
 
 
-def _bring_up_to_date(engine: Engine) -> None:
+def _bring_up_to_date(engine: Engine, patience_s: float) -> None:
     """Afterwards the tables are those of today; SchemaTooNew when they are those of tomorrow."""
-    deadline_s = time.monotonic() + OPEN_TIMEOUT_S
+    deadline_s = time.monotonic() + patience_s
     while True:  # several processes may open a new file at once, and the switch to WAL does not wait for a lock
         try:
             with engine.connect() as connection:
@@ -114,12 +123,18 @@ def _bring_up_to_date(engine: Engine) -> None:
             if version != SCHEMA_VERSION:
                 with writing(engine).begin() as connection:
                     _migrate(connection)
-        except OperationalError:
+        except OperationalError as error:
             if time.monotonic() > deadline_s:
-                raise
+                raise _unavailable(engine.url, error) from error
             time.sleep(0.05)
         else:
             return
+
+
+def _unavailable(url: URL, error: OperationalError) -> DatabaseUnavailable:
+    """Where it was looked for and what it said, without the password."""
+    said = str(error.orig).partition("\n")[0]
+    return DatabaseUnavailable(f"the database {url.render_as_string(hide_password=True)} does not answer: {said}")
 
 
 def _version(connection: Connection) -> int:

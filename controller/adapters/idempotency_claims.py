@@ -15,7 +15,7 @@ from typing import TypeVar
 from sqlalchemy import Connection, Engine, delete, select, text, update
 from sqlalchemy.exc import SQLAlchemyError
 
-from controller.adapters.database import open_database, writing
+from controller.adapters.database import DatabaseUnavailable, open_database, writing
 from controller.adapters.database_tables import idempotency_key
 from controller.core.idempotency import Claim, ClaimsUnavailable
 
@@ -85,7 +85,7 @@ class IdempotencyClaims:
                 self._opened = open_database(self._place, busy_timeout_ms=BUSY_TIMEOUT_MS)
             with writing(self._opened).begin() as connection:
                 return work(connection)
-        except SQLAlchemyError as error:
+        except (SQLAlchemyError, DatabaseUnavailable) as error:
             raise ClaimsUnavailable(type(error).__name__) from error
 
     def _clear(self, connection: Connection, now_s: float) -> None:

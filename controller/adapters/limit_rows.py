@@ -15,7 +15,7 @@ import structlog
 from sqlalchemy import Connection, Engine, delete, select, text, update
 from sqlalchemy.exc import SQLAlchemyError
 
-from controller.adapters.database import open_database, writing
+from controller.adapters.database import DatabaseUnavailable, open_database, writing
 from controller.adapters.database_tables import rate_minute
 from controller.core.rate_limits import Amounts, LimitMove, LimitRow, LimitsUnavailable
 from controller.routing.rate_limit import granted
@@ -48,7 +48,7 @@ class LimitRows:
         try:
             with writing(self._engine()).begin() as connection:
                 rows = {index: _moved(connection, moves[index]) for index in order}
-        except SQLAlchemyError as error:
+        except (SQLAlchemyError, DatabaseUnavailable) as error:
             raise LimitsUnavailable(type(error).__name__) from error
         self._clear(max((move.minute for move in moves), default=0))
         return [rows[index] for index in range(len(moves))]

@@ -20,12 +20,13 @@ def gateway(
 ) -> None:
     """Serve the OpenAI API until SIGTERM or Ctrl-C, then let open answers finish."""
     from controller.cli.errors import CliError
-    from controller.cli.wiring import build_gateway, settings_from
+    from controller.cli.wiring import await_database, build_gateway, settings_from
     from controller.gateway.server import serve
     from controller.telemetry.logs import configure_logs
 
     settings = settings_from(config, state_dir)
     configure_logs(process="gateway")
+    await_database(settings)
     try:
         serve(build_gateway(settings), settings)
     except OSError as error:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -23,6 +25,10 @@ if TYPE_CHECKING:
     from controller.config.settings import Settings
     from controller.gateway.server import Service
     from controller.loop.tick import ControlLoop
+
+
+DATABASE_RETRY_S = 1.0
+TRIES_PER_WARNING = 10
 
 
 def settings_from(
@@ -124,6 +130,29 @@ def database_place(settings: Settings) -> Path | str:
     """Where the database is: the URL that the environment gave, else the file in the state folder."""
     variable = settings.database_url_env
     return settings.state_dir / "spillway.db" if variable is None else os.environ[variable]
+
+
+def await_database(settings: Settings) -> None:
+    """Returns once PostgreSQL answers, and says in the log why that takes long: without keys nobody can be let in.
+
+    A file is there at once or never, so nobody waits for SQLite.
+    """
+    import structlog
+
+    from controller.adapters.database import DatabaseUnavailable, open_database
+
+    place = database_place(settings)
+    for tries in count():
+        if isinstance(place, Path):
+            return
+        try:
+            open_database(place, patience_s=0.0).dispose()
+        except DatabaseUnavailable as error:
+            if tries % TRIES_PER_WARNING == 0:
+                structlog.get_logger().warning("waiting_for_database", reason=str(error))
+            time.sleep(DATABASE_RETRY_S)
+        else:
+            return
 
 
 def open_ledger(settings: Settings) -> LedgerStore:

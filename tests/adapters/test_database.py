@@ -13,7 +13,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import insert, inspect, select
 
 from controller.adapters import migrations
-from controller.adapters.database import SCHEMA_VERSION, SchemaTooNew, open_database, writing
+from controller.adapters.database import SCHEMA_VERSION, DatabaseUnavailable, SchemaTooNew, open_database, writing
 from controller.adapters.database_tables import api_key, ledger, metadata, spend
 
 VERSION_1 = Path(__file__).with_name("schema_1.sql")
@@ -108,3 +108,13 @@ def test_the_file_is_for_its_owner_alone(tmp_path: Path) -> None:
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar_one() == "wal"
         assert connection.exec_driver_sql("PRAGMA synchronous").scalar_one() == 2
     engine.dispose()
+
+
+def test_a_server_that_is_not_there_is_named(tmp_path: Path) -> None:
+    """One line with the place and the reason, and without the password."""
+    with pytest.raises(DatabaseUnavailable) as told:
+        open_database(f"postgresql://user:hidden@/books?host={tmp_path}", patience_s=0.0)
+    (line,) = str(told.value).splitlines()
+    assert line.startswith("the database postgresql+psycopg://user:***@/books?host=")
+    assert "does not answer: " in line
+    assert "hidden" not in line
