@@ -31,15 +31,21 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     _openssl(folder, "req", *key, "-subj", "/CN=localhost", "-out", "server.csr")
     (folder / "names").write_text("subjectAltName=DNS:localhost\n")
     signed_by = ["-CA", "authority.pem", "-CAkey", "authority.key", "-CAcreateserial"]
-    ends = ["-days", "1", "-extfile", "names", "-out", "server.pem"]
-    _openssl(folder, "x509", "-req", "-in", "server.csr", *signed_by, *ends)
+    for name, days in (("server", "1"), ("expired", "-1")):
+        ends = ["-days", days, "-extfile", "names", "-out", f"{name}.pem"]
+        _openssl(folder, "x509", "-req", "-in", "server.csr", *signed_by, *ends)
     return folder
+
+
+def _context(folder: Path, name: str = "server") -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / f"{name}.pem", folder / "server.key")
+    return context
 
 
 def test_who_vouches_for_whom(certificates: Path) -> None:
     """Its authority lets a provider be called; without it, or with another, the words say what is wrong, once a log."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificates / "server.pem", certificates / "server.key")
+    context = _context(certificates)
     heard: list[bytes] = []
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -67,3 +73,30 @@ def test_who_vouches_for_whom(certificates: Path) -> None:
 
     asyncio.run(main())
     assert len(heard) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "host", "why"),
+    [("expired", "localhost", "has expired"), ("server", "127.0.0.1", "IP address mismatch")],
+    ids=["expired", "another name"],
+)
+def test_what_an_authority_does_not_cover(certificates: Path, name: str, host: str, why: str) -> None:
+    """A certificate that has expired or is for another name is not trusted, whoever signed it, and nothing is said."""
+    heard: list[bytes] = []
+
+    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.append(await reader.read(10))
+        writer.close()
+
+    async def main() -> None:
+        server = await asyncio.start_server(listen, "127.0.0.1", 0, ssl=_context(certificates, name))
+        url = f"https://{host}:{server.sockets[0].getsockname()[1]}"
+        files = {url: str(certificates / "authority.pem")}
+        upstream = AiohttpUpstream(private_hosts=frozenset({"localhost"}), ca_files=files)
+        with pytest.raises(NotTrusted, match=why):
+            await upstream.open(call(url, connect_timeout_s=5.0))
+        await upstream.aclose()
+        server.close()
+
+    asyncio.run(main())
+    assert b"".join(heard) == b""
