@@ -32,14 +32,13 @@ class NotTranslatable(Exception):
 class Decoded:
     """A checked request, in chat words whatever the caller's. `wants_usage`: the caller gets the usage of a stream.
 
-    `body`: the caller's bytes when they are `document` itself, else empty. `native`: the caller's own document in
-    Anthropic's words, for Anthropic targets; `native_only`: what of it no other dialect can carry; `asked`: the same in
-    words that no target speaks, parts of which answers repeat; `dropped`: fields chat targets do not get.
+    `native`: the caller's own document in Anthropic's words, for Anthropic targets; `native_only`: what of it no other
+    dialect can carry; `asked`: the same in words that no target speaks, parts of which answers repeat; `dropped`:
+    fields chat targets do not get.
     """
 
     operation: Operation
     document: Document
-    body: bytes
     facts: RequestFacts
     wants_usage: bool
     n: int
@@ -189,7 +188,7 @@ def _word(headers: HeaderMap, header_name: bytes, document: Document, name: str)
 
 def decode(operation: Operation, headers: HeaderMap, body: bytes, tenant: str, caps: Caps) -> Decoded:
     """A request in OpenAI's words, checked, with its facts."""
-    return with_facts(operation, parse(body, caps), headers, tenant, caps, body=body)
+    return with_facts(operation, parse(body, caps), headers, tenant, caps)
 
 
 def with_facts(
@@ -199,7 +198,6 @@ def with_facts(
     tenant: str,
     caps: Caps,
     *,
-    body: bytes = b"",
     native: Document | None = None,
     native_only: str | None = None,
     dropped: tuple[str, ...] = (),
@@ -248,7 +246,6 @@ def with_facts(
     return Decoded(
         operation=operation,
         document=document,
-        body=body,
         facts=facts,
         wants_usage=wants_usage or native is not None,
         n=n,

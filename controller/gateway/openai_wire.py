@@ -42,7 +42,7 @@ def request_body(
     temperature: float | None,
     refuses: frozenset[Feature] = frozenset(),
 ) -> bytes:
-    """The body for this model; the caller's own bytes when nothing has to change."""
+    """The body for this model: never the caller's own bytes, in which a name may stand twice and mean two things."""
     document = decoded.document
     if decoded.native_only is not None:
         raise NotTranslatable(decoded.native_only)
@@ -60,8 +60,8 @@ def request_body(
         changes["stream_options"] = {**(document.get("stream_options") or {}), "include_usage": True}
     if temperature is not None and document.get("temperature") is None:
         changes["temperature"] = temperature
-    if not changes and decoded.body and document.keys() <= allowed:
-        return decoded.body
+    if not changes and document.keys() <= allowed:
+        return orjson.dumps(document)
     kept = {name: value for name, value in document.items() if name in allowed}
     kept.update(changes)
     return orjson.dumps(kept)

@@ -29,6 +29,7 @@ class Served:
     path: str
     headers: dict[str, str]
     body: dict[str, object]
+    raw: bytes
     began_s: float
     connection: int
     made_tokens: int = 0  # what the upstream would bill
@@ -199,6 +200,7 @@ class Stub:
             path=path,
             headers=headers,
             body=json.loads(body) if body else {},
+            raw=body,
             began_s=time.monotonic(),
             connection=number,
         )

@@ -59,6 +59,9 @@ def test_a7_hostile_bodies(tmp_path: Path) -> None:
             endless = await _post(here, b"4000000\r\n" + b"x" * 20_000_000, transfer_encoding="chunked")
             assert endless.status == 413
             assert len(here.calls) == before, "a hostile body reached an engine"
+            twice = b'{"n":1000000000,"model":"llama-8b","messages":[{"role":"user","content":"x"}],"n":1}'
+            assert (await _post(here, twice)).status == 200
+            assert here.calls[-1].raw.count(b'"n"') == 1, "the engine may take the other"
             line.detected()
             for _ in range(300):
                 told = await _post(here, _spoiled(line.random))
