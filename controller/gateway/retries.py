@@ -44,8 +44,8 @@ class Retries:
             exchange.retries += 1
             return self._counted(TAKEN)
         if pool is None or depth >= self._budget.most(active):
-            return not self._counted(REFUSED)
-        return self._counted(WAITED) if await self._waits(exchange, guard, pool) else not self._counted(REFUSED)
+            return self._counted(REFUSED)
+        return self._counted(WAITED if await self._waits(exchange, guard, pool) else REFUSED)
 
     async def _waits(self, exchange: Exchange, guard: Guard, pool: Pool) -> bool:
         """False when its time is up before a retry came free."""
@@ -88,5 +88,6 @@ class Retries:
                     return
 
     def _counted(self, budget: str) -> bool:
+        """Whether that means another try."""
         self._metrics.retries[budget] = self._metrics.retries.get(budget, 0) + 1
-        return True
+        return budget != REFUSED
