@@ -13,40 +13,26 @@ from typer.testing import CliRunner, Result
 
 from controller.cli import ledger
 from controller.cli.errors import EXIT_USAGE, CliError
-from controller.core.ledger import LedgerEntry
 from controller.core.money import Usage
 from controller.core.requests import TargetKind
+from tests.adapters.ledger_values import ENTRY as SAMPLE
 from tests.adapters.ledger_values import open_store, unlimited
 
 AT_S = 1_790_000_000.0
 
-ENTRY = LedgerEntry(
+ENTRY = replace(
+    SAMPLE,
     request_id="req-1",
     at_s=AT_S,
-    tenant="acme",
-    key_id="k1",
-    operation="chat",
-    requested_model="auto",
     task=None,
     complexity="simple",
-    status=200,
-    target_kind=TargetKind.EXTERNAL,
-    target="openai",
-    model_key="gpt-4o-mini",
-    model_id="gpt-4o-mini-2024-07-18",
-    replica_id=None,
     usage=Usage(input_tokens=100, output_tokens=20, cached_input_tokens=60),
     cost_nanousd=1_234,
-    spilled=True,
     reason="pool full, with a comma",
-    chain=("llama-8b", "openai"),
     attempts=(),
     predicted_ttft_s=None,
-    ttft_s=0.3,
-    e2e_s=0.4,
-    error=None,
-    simulated=True,
     stream=False,
+    gpu_s=None,
 )
 
 

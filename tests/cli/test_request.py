@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,48 +12,35 @@ from typer.testing import CliRunner, Result
 
 from controller.cli import request
 from controller.cli.errors import CliError
-from controller.core.ledger import AttemptRecord, LedgerEntry
-from controller.core.money import Usage
 from controller.core.requests import TargetKind
+from tests.adapters.ledger_values import ENTRY as SAMPLE
 from tests.adapters.ledger_values import open_store, unlimited
 
-ENTRY = LedgerEntry(
+FAILED, ANSWERED = SAMPLE.attempts
+ENTRY = replace(
+    SAMPLE,
     request_id="req-1",
-    at_s=1_790_000_000.0,
-    tenant="acme",
-    key_id="k1",
-    operation="chat",
-    requested_model="auto",
-    task="code",
-    complexity="medium",
-    status=200,
     target_kind=TargetKind.OWN,
     target="llama-8b",
     model_key="llama-8b-self",
-    model_id="meta-llama/Llama-3.1-8B-Instruct",
     replica_id="llama-8b-2",
-    usage=Usage(input_tokens=100, output_tokens=20, cached_input_tokens=60, estimated=True),
+    usage=replace(SAMPLE.usage, estimated=True),
     cost_nanousd=1_234_000,
     spilled=False,
     reason="rule medium [own first]",
-    chain=("llama-8b", "openai"),
     attempts=(
-        AttemptRecord(
-            target="llama-8b", kind=TargetKind.OWN, model_key="llama-8b-self", replica_id="llama-8b-1",
-            outcome="no connection", status=None, started_after_s=0.001, took_s=0.002,
-        ),
-        AttemptRecord(
-            target="llama-8b", kind=TargetKind.OWN, model_key="llama-8b-self", replica_id="llama-8b-2",
-            outcome="answered", status=200, started_after_s=0.004, took_s=1.5,
+        FAILED,
+        replace(
+            ANSWERED,
+            target="llama-8b",
+            kind=TargetKind.OWN,
+            model_key="llama-8b-self",
+            replica_id="llama-8b-2",
+            took_s=1.5,
         ),
     ),
-    predicted_ttft_s=0.25,
-    ttft_s=0.31,
     e2e_s=1.5,
-    error=None,
-    simulated=True,
-    stream=True,
-)  # fmt: skip
+)
 
 
 def _run(state_dir: Path, *arguments: str) -> Result:
