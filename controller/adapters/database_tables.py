@@ -17,8 +17,21 @@ from sqlalchemy import (
     false,
     text,
 )
+from sqlalchemy.schema import SchemaItem
 
 metadata = MetaData()
+
+
+def _asked() -> list[SchemaItem]:
+    """Who asked what, and when: of a reservation as of the row that settles it."""
+    return [
+        Column("at_s", Float, nullable=False),
+        Column("tenant", Text, nullable=False),
+        Column("key_id", Text, nullable=False),
+        Column("operation", Text, nullable=False),
+        Column("requested_model", Text, nullable=False),
+    ]
+
 
 api_key = Table(
     "api_key",
@@ -38,11 +51,7 @@ ledger = Table(
     "ledger",
     metadata,
     Column("request_id", Text, primary_key=True),
-    Column("at_s", Float, nullable=False),
-    Column("tenant", Text, nullable=False),
-    Column("key_id", Text, nullable=False),
-    Column("operation", Text, nullable=False),
-    Column("requested_model", Text, nullable=False),
+    *_asked(),
     Column("task", Text),
     Column("complexity", Text, nullable=False),
     Column("status", Integer, nullable=False),
@@ -89,11 +98,7 @@ reservation = Table(  # money set aside for purchases whose outcome is not known
     Column("expires_at_s", Float, nullable=False),
     Column("amount_nanousd", BigInteger, nullable=False),
     Column("estimate_nanousd", BigInteger, nullable=False),  # billed when the outcome stays unknown
-    Column("at_s", Float, nullable=False),
-    Column("tenant", Text, nullable=False),
-    Column("key_id", Text, nullable=False),
-    Column("operation", Text, nullable=False),
-    Column("requested_model", Text, nullable=False),
+    *_asked(),
     Column("complexity", Text, nullable=False),
     Column("target", Text, nullable=False),
     Column("model_key", Text, nullable=False),
