@@ -20,8 +20,10 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from controller.core.errors import SpillwayError
+from controller.core.secret import Secret
 
 SCHEMA_VERSION = 6  # the newest file of migrations/versions
+Place = Path | Secret | str  # a file of SQLite, or a URL: with a password, a secret one
 BUSY_TIMEOUT_MS = 5000
 OPEN_TIMEOUT_S = 10.0
 LOCK_POLL_S = 0.001
@@ -38,7 +40,7 @@ class DatabaseUnavailable(SpillwayError):
 
 
 def open_database(
-    place: Path | str, *, busy_timeout_ms: int = BUSY_TIMEOUT_MS, patience_s: float = OPEN_TIMEOUT_S
+    place: Place, *, busy_timeout_ms: int = BUSY_TIMEOUT_MS, patience_s: float = OPEN_TIMEOUT_S
 ) -> Engine:
     """An engine on a SQLite file (a path; it exists afterwards, 0600) or on a URL; every table is there.
 
@@ -71,10 +73,10 @@ def writing(engine: Engine) -> Engine:
     return engine.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"})
 
 
-def _url(place: Path | str) -> URL:
+def _url(place: Place) -> URL:
     if isinstance(place, Path):
         return URL.create("sqlite", database=str(place))
-    url = make_url(place)
+    url = make_url(place.reveal() if isinstance(place, Secret) else place)
     return url if url.get_backend_name() == "sqlite" else url.set(drivername="postgresql+psycopg")
 
 

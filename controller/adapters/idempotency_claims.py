@@ -9,13 +9,12 @@ import asyncio
 import secrets
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import TypeVar
 
 from sqlalchemy import Connection, Engine, delete, select, text, update
 from sqlalchemy.exc import SQLAlchemyError
 
-from controller.adapters.database import DatabaseUnavailable, open_database, writing
+from controller.adapters.database import DatabaseUnavailable, Place, open_database, writing
 from controller.adapters.database_tables import idempotency_key
 from controller.core.idempotency import Claim, ClaimsUnavailable
 
@@ -36,7 +35,7 @@ Result = TypeVar("Result")
 class IdempotencyClaims:
     """Satisfies `gateway.ports.IdempotencyClaims`: one thread, one transaction per call; opened when first needed."""
 
-    def __init__(self, place: Path | str) -> None:
+    def __init__(self, place: Place) -> None:
         self._place = place
         self._holder = secrets.token_hex(16)
         self._opened: Engine | None = None

@@ -17,7 +17,7 @@ import structlog
 from sqlalchemy import Connection, Row, func, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
-from controller.adapters.database import open_database, writing
+from controller.adapters.database import Place, open_database, writing
 from controller.adapters.database_tables import api_key
 from controller.adapters.peppers import Peppers
 from controller.core.keys import SECRET_CHARS, KeyRecord, key_digest, key_matches, key_text, split_key
@@ -44,7 +44,7 @@ def _record(row: Row[tuple[object, ...]]) -> KeyRecord:
 class KeyTable:
     """The table of keys. Short synchronous calls: for the CLI and for threads, never for the event loop."""
 
-    def __init__(self, place: Path | str, pepper_path: Path) -> None:
+    def __init__(self, place: Place, pepper_path: Path) -> None:
         self.peppers = Peppers(pepper_path)
         self._engine = open_database(place)
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 from sqlalchemy import Engine, select
 
-from controller.adapters.database import open_database
+from controller.adapters.database import Place, open_database
 from controller.adapters.database_tables import ledger, rate_minute, spend
 from controller.adapters.ledger_export import ExportRows
 from controller.adapters.ledger_rows import row_entry
@@ -84,6 +83,6 @@ class LedgerReader:
         self._engine.dispose()
 
 
-def open_reader(place: Path | str) -> LedgerReader:
+def open_reader(place: Place) -> LedgerReader:
     """A reader on the database; it may be in use by gateways."""
     return LedgerReader(open_database(place))

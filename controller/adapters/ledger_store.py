@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from controller.adapters.database import open_database
+from controller.adapters.database import Place, open_database
 from controller.adapters.ledger_journal import Journal
 from controller.adapters.ledger_money import MoneyDesk, Void
 from controller.adapters.ledger_reader import LedgerReader
@@ -32,7 +32,7 @@ class LedgerStore:
 
     def __init__(
         self,
-        place: Path | str,
+        place: Place,
         limits_of: LimitsOf,
         *,
         journal_folder: Path,

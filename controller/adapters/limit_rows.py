@@ -9,13 +9,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import structlog
 from sqlalchemy import Connection, Engine, delete, select, text, update
 from sqlalchemy.exc import SQLAlchemyError
 
-from controller.adapters.database import DatabaseUnavailable, open_database, writing
+from controller.adapters.database import DatabaseUnavailable, Place, open_database, writing
 from controller.adapters.database_tables import rate_minute
 from controller.core.rate_limits import Amounts, LimitMove, LimitRow, LimitsUnavailable
 from controller.routing.rate_limit import granted
@@ -32,7 +31,7 @@ _MAKE = text(
 class LimitRows:
     """Satisfies `gateway.ports.LimitRows`: one thread, one transaction per call. Opened when it is first needed."""
 
-    def __init__(self, place: Path | str) -> None:
+    def __init__(self, place: Place) -> None:
         self._place = place
         self._opened: Engine | None = None
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="limit-rows")

@@ -32,6 +32,7 @@ from controller.adapters.replica_records import (
 from controller.config.settings import Settings
 from controller.core.fleet import Replica, ReplicaState
 from controller.core.pools import Pool
+from controller.core.secret import Secret
 
 log = structlog.get_logger()
 
@@ -55,7 +56,7 @@ class LocalProcesses:
         engine: Engine = "sim",
         python: str = sys.executable,
         environ: Mapping[str, str] | None = None,
-        engine_key: str | None = None,
+        engine_key: Secret | None = None,
     ) -> None:
         if engine == "vllm":
             check_model_dirs(settings)
@@ -146,7 +147,7 @@ class LocalProcesses:
     def _engine_environ(self) -> dict[str, str]:
         """No secret of ours but the key that callers of the engine must show."""
         kept = {name: value for name, value in self._environ.items() if not name.endswith(SECRET_SUFFIXES)}
-        return kept if self._engine_key is None else {**kept, ENGINE_KEY: self._engine_key}
+        return kept if self._engine_key is None else {**kept, ENGINE_KEY: self._engine_key.reveal()}
 
     def _find(self, replica_id: str) -> ReplicaRecord | None:
         return next((record for record in self._records.load() if record.replica_id == replica_id), None)

@@ -7,12 +7,13 @@ file is used within `REFRESH_S` seconds, without a restart. A file that cannot b
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import structlog
 
 from controller.core.models import Provider
+from controller.core.secret import Secret
 
 log = structlog.get_logger()
 
@@ -20,7 +21,11 @@ REFRESH_S = 10.0
 KEY_BYTES = 4096
 
 
-class ProviderKeys(Mapping[str, tuple[str, ...]]):
+def _said(environ: Mapping[str, str], names: Iterable[str]) -> Iterator[str]:
+    return filter(None, (environ.get(name) for name in names))
+
+
+class ProviderKeys(Mapping[str, tuple[Secret, ...]]):
     """The keys by name of the provider, first those of variables."""
 
     def __init__(
@@ -28,17 +33,17 @@ class ProviderKeys(Mapping[str, tuple[str, ...]]):
     ) -> None:
         self._refresh_s = refresh_s
         self._fixed = {
-            name: tuple(filter(None, (environ.get(key) for key in (provider.api_key_env, *provider.more_key_envs))))
+            name: tuple(Secret(key) for key in _said(environ, (provider.api_key_env, *provider.more_key_envs)))
             for name, provider in providers.items()
         }
         self._files = {name: provider.api_key_files for name, provider in providers.items() if provider.api_key_files}
-        self._held: dict[str, str] = {}  # by path
-        self._keys: dict[str, tuple[str, ...]] = dict(self._fixed)
+        self._held: dict[str, Secret] = {}  # by path
+        self._keys: dict[str, tuple[Secret, ...]] = dict(self._fixed)
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self.refresh()
 
-    def __getitem__(self, provider: str) -> tuple[str, ...]:
+    def __getitem__(self, provider: str) -> tuple[Secret, ...]:
         """Its keys."""
         return self._keys[provider]
 
@@ -55,7 +60,7 @@ class ProviderKeys(Mapping[str, tuple[str, ...]]):
         for name, paths in self._files.items():
             for path in paths:
                 self._read(name, path)
-            held = (self._held.get(path, "") for path in paths)
+            held = (self._held.get(path) for path in paths)
             keys = tuple(dict.fromkeys((*self._fixed[name], *filter(None, held))))
             if keys != self._keys[name]:
                 self._keys[name] = keys
@@ -69,7 +74,7 @@ class ProviderKeys(Mapping[str, tuple[str, ...]]):
             log.warning("provider_key_unreadable", provider=name, path=path, error=type(error).__name__)
             return
         if key and key.isprintable() and " " not in key:
-            self._held[path] = key
+            self._held[path] = Secret(key)
         else:  # a file in the middle of being written, or one that holds something else: nothing of it is told
             log.warning("provider_key_unreadable", provider=name, path=path, error="not a key alone")
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from controller.adapters.setting_files import SettingFiles
     from controller.adapters.spec_files import SpecFiles
     from controller.config.settings import Settings
+    from controller.core.secret import Secret
     from controller.gateway.server import Service
     from controller.loop.tick import ControlLoop
 
@@ -126,10 +127,12 @@ def open_key_snapshot(settings: Settings) -> KeySnapshot:
     return snapshot
 
 
-def database_place(settings: Settings) -> Path | str:
+def database_place(settings: Settings) -> Path | Secret:
     """Where the database is: the URL that the environment gave, else the file in the state folder."""
+    from controller.core.secret import Secret
+
     variable = settings.database_url_env
-    return settings.state_dir / "spillway.db" if variable is None else os.environ[variable]
+    return settings.state_dir / "spillway.db" if variable is None else Secret(os.environ[variable])
 
 
 def await_database(settings: Settings) -> None:
@@ -203,11 +206,12 @@ def ca_files(settings: Settings) -> dict[str, str]:
     return {one.base_url: one.ca_file for one in settings.providers.values() if one.ca_file and not one.simulated}
 
 
-def engine_key(settings: Settings, environ: Mapping[str, str]) -> str:
+def engine_key(settings: Settings, environ: Mapping[str, str]) -> Secret:
     """What engines ask their callers for: `SPILLWAY_ENGINE_KEY`, else a secret of the state folder's own."""
     from controller.adapters.peppers import load_pepper
+    from controller.core.secret import Secret
 
-    return environ.get("SPILLWAY_ENGINE_KEY") or load_pepper(settings.state_dir / "engine.key").hex()
+    return Secret(environ.get("SPILLWAY_ENGINE_KEY") or load_pepper(settings.state_dir / "engine.key").hex())
 
 
 def build_gateway(settings: Settings, environ: Mapping[str, str] | None = None) -> Service:

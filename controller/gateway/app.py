@@ -14,6 +14,7 @@ import structlog
 
 from controller.config.settings import Settings
 from controller.core.errors import RequestError, UpstreamTimeout
+from controller.core.secret import Secret
 from controller.core.tenants import policy_of
 from controller.gateway.admission import Admission
 from controller.gateway.answers import JSON, send_error, send_whole
@@ -71,8 +72,8 @@ class Gateway:
         fleet: FleetFeed,
         own: Upstream,
         external: Upstream,
-        provider_keys: Mapping[str, Sequence[str]],
-        engine_key: str | None = None,
+        provider_keys: Mapping[str, Sequence[Secret]],
+        engine_key: Secret | None = None,
         usable_providers: frozenset[str],
         clock: Clock,
     ) -> None:

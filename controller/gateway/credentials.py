@@ -14,6 +14,7 @@ import structlog
 
 from controller.core.errors import UpstreamError, UpstreamRejected
 from controller.core.models import Provider
+from controller.core.secret import Secret
 from controller.gateway.breakers import is_connection
 from controller.gateway.destinations import SIMULATED
 from controller.gateway.exchange import Skip
@@ -52,7 +53,7 @@ class Credential:
 
     __slots__ = ("account", "life", "name", "secret")
 
-    def __init__(self, name: str, secret: str, account: Account) -> None:
+    def __init__(self, name: str, secret: Secret, account: Account) -> None:
         self.name = name
         self.secret = secret
         self.account = account
@@ -152,20 +153,27 @@ def _tidy(state: BreakerState, now_s: float) -> BreakerState:
 class Credentials:
     """All of them. `keys` is read anew for each call, so that keys change while the gateway runs."""
 
-    def __init__(self, keys: Mapping[str, Sequence[str]]) -> None:
+    def __init__(self, keys: Mapping[str, Sequence[Secret]]) -> None:
         self._keys = keys
-        self._seen: dict[str, Sequence[str]] = {}  # by provider
+        self._seen: dict[str, Sequence[Secret]] = {}  # by provider
+        self._stand_ins: dict[str, Sequence[Secret]] = {}
         self._known: dict[str, tuple[Credential, ...]] = {}
 
     def of(self, provider: Provider, now_s: float) -> tuple[Credential, ...]:
         """Those of a provider."""
-        stand_in = (f"{SIMULATED} {provider.name}",)  # no real key goes to it, and no two providers are one there
-        secrets = stand_in if provider.simulated else self._keys.get(provider.name, ())
+        secrets = self._stand_in(provider) if provider.simulated else self._keys.get(provider.name, ())
         if self._seen.get(provider.name) != secrets:
             self._adopt(provider, secrets, now_s)
         return self._known.get(provider.name, ())
 
-    def _adopt(self, provider: Provider, secrets: Sequence[str], now_s: float) -> None:
+    def _stand_in(self, provider: Provider) -> Sequence[Secret]:
+        """No real key goes to it, and no two providers are one there."""
+        found = self._stand_ins.get(provider.name)
+        if found is None:
+            found = self._stand_ins[provider.name] = (Secret(f"{SIMULATED} {provider.name}"),)
+        return found
+
+    def _adopt(self, provider: Provider, secrets: Sequence[Secret], now_s: float) -> None:
         """New keys begin anew; those that stay, here or at another provider, keep what is known of them."""
         known = {credential.secret: credential for found in self._known.values() for credential in found}
         shared: Account | None = None

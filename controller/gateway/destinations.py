@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from controller.core.errors import EngineUnavailable
 from controller.core.models import Dialect, Feature, Model
 from controller.core.money import Price, Usage, cost_nanousd
 from controller.core.requests import Operation, Target
+from controller.core.secret import Secret
 from controller.gateway import anthropic_wire, openai_wire
 from controller.gateway.answers import Headers, header_text
 from controller.gateway.anthropic_stream import AnthropicStream, message_of
@@ -56,7 +57,7 @@ class Destination:
     upstream: Upstream
     base_url: str | None  # None: that of the replica
     path: str
-    headers: tuple[tuple[str, str], ...]
+    headers: tuple[tuple[str, str], ...] = field(repr=False)  # of own engines with their key
     is_own: bool
     is_anthropic: bool
     simulated: bool
@@ -66,9 +67,9 @@ class Destination:
     refuses: frozenset[Feature] = frozenset()
     media_hosts: frozenset[str] = frozenset()  # that own engines may fetch from
 
-    def headers_with(self, secret: str) -> tuple[tuple[str, str], ...]:
+    def headers_with(self, secret: Secret) -> tuple[tuple[str, str], ...]:
         """With a provider's key, which goes to that provider's configured address and nowhere else."""
-        key = SIMULATED if self.simulated else secret
+        key = SIMULATED if self.simulated else secret.reveal()
         named = ("x-api-key", key) if self.is_anthropic else ("authorization", f"Bearer {key}")
         return (*self.headers, named)
 
@@ -161,7 +162,7 @@ class Destinations:
         own: Upstream,
         external: Upstream,
         metrics: GatewayMetrics,
-        engine_key: str | None = None,
+        engine_key: Secret | None = None,
         media_hosts: frozenset[str] = frozenset(),
     ) -> None:
         self._engine_key = engine_key
@@ -206,6 +207,6 @@ class Destinations:
     def _fixed_headers(self, target: Target) -> tuple[tuple[str, str], ...]:
         """What all calls there carry: the engines' key for own ones; a provider's is added to each call."""
         if target.provider is None:
-            return () if self._engine_key is None else (("authorization", f"Bearer {self._engine_key}"),)
+            return () if self._engine_key is None else (("authorization", f"Bearer {self._engine_key.reveal()}"),)
         is_anthropic = target.provider.dialect is Dialect.ANTHROPIC
         return (("anthropic-version", anthropic_wire.VERSION),) if is_anthropic else ()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from controller.core.fleet import FleetView
@@ -68,9 +68,9 @@ class UpstreamCall:
 
     base_url: str
     path: str
-    headers: tuple[tuple[str, str], ...]
+    headers: tuple[tuple[str, str], ...] = field(repr=False)  # a key is among them
     request_id: str
-    body: bytes
+    body: bytes = field(repr=False)
     stream: bool
     connect_timeout_s: float
 

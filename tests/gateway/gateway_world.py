@@ -12,6 +12,7 @@ import orjson
 
 from controller.config.load import load_settings
 from controller.config.settings import Settings
+from controller.core.secret import Secret
 from controller.gateway.app import Gateway
 from controller.gateway.ports import UpstreamCall
 from tests.gateway.gateway_builders import (
@@ -198,9 +199,9 @@ class World:
     limits: MemoryLimits = field(default_factory=MemoryLimits)
     claims: MemoryClaims = field(default_factory=MemoryClaims)
     feed: SetFleet = field(default_factory=lambda: SetFleet(fleet(replica("r1"))))
-    engine_key: str | None = None
-    provider_keys: Mapping[str, Sequence[str]] = field(
-        default_factory=lambda: {name: (f"sk-{name}",) for name in SETTINGS.providers}
+    engine_key: Secret | None = None
+    provider_keys: Mapping[str, Sequence[Secret]] = field(
+        default_factory=lambda: {name: (Secret(f"sk-{name}"),) for name in SETTINGS.providers}
     )
     gateway: Gateway = field(init=False)
 

@@ -12,6 +12,7 @@ from controller.core.errors import UpstreamRejected
 from controller.core.fleet import FleetView, PoolView, RoutingMode
 from controller.core.money import Usage
 from controller.core.requests import Priority, Target
+from controller.core.secret import Secret
 from controller.gateway.admission import Admission, Admitted
 from controller.gateway.credentials import Credentials
 from controller.gateway.exchange import Exchange, Late, Skip
@@ -32,7 +33,7 @@ class Door:
 
     def __init__(self) -> None:
         self.world, self.ledger = World(replica("r1")), MemoryLedger()
-        self.credentials = Credentials({"openai": ("sk-secret",)})
+        self.credentials = Credentials({"openai": (Secret("sk-secret"),)})
         self.rooms = Rooms(GatewayMetrics(), self.world.clock, longest=10, ttft_timeout_s=60.0)
         self.admission = Admission(
             self.world.pools,
@@ -149,7 +150,7 @@ def test_a_place_at_a_provider() -> None:
     assert isinstance(place, Admitted)
     assert (place.base_url, place.replica) == (OPENAI.base_url, None)
     assert place.credential is not None
-    assert (place.credential.name, place.credential.secret) == ("openai", "sk-secret")
+    assert (place.credential.name, place.credential.secret.reveal()) == ("openai", "sk-secret")
     wish = door.ledger.wishes[0]
     assert door.ledger.reserved["req-1"] == wish.amount_nanousd > wish.estimate_nanousd > 0
     assert (wish.tenant, wish.target, wish.model_key, wish.spilled) == ("acme", "openai", BOUGHT.model.key, True)

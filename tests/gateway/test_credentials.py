@@ -9,6 +9,7 @@ import pytest
 
 from controller.core.errors import EngineUnavailable, UpstreamError, UpstreamRejected, UpstreamTimeout
 from controller.core.models import Provider
+from controller.core.secret import Secret
 from controller.gateway.credentials import Credential, Credentials
 from controller.gateway.exchange import Skip
 from controller.telemetry.provider_metrics import KeyState
@@ -26,11 +27,16 @@ def rejected(status: int, retry_after_s: float | None = None) -> UpstreamRejecte
     return UpstreamRejected(status, b"", retry_after_s)
 
 
+def told(*texts: str) -> tuple[Secret, ...]:
+    """Keys of these texts."""
+    return tuple(Secret(text) for text in texts)
+
+
 class Keys:
     """The keys of one provider, and calls with them."""
 
     def __init__(self, *secrets: str, provider: Provider = OPENAI) -> None:
-        self.live: dict[str, Sequence[str]] = {provider.name: secrets or ("a",)}
+        self.live: dict[str, Sequence[Secret]] = {provider.name: told(*(secrets or ("a",)))}
         self.provider = provider
         self.credentials = Credentials(self.live)
 
@@ -41,7 +47,7 @@ class Keys:
     def used(self, now_s: float = NOW_S) -> str | None:
         """Its secret; None when all rest."""
         found = self.pick(now_s)
-        return None if isinstance(found, Skip) else found.secret
+        return None if isinstance(found, Skip) else found.secret.reveal()
 
     def call(self, outcome: UpstreamError | None = None, now_s: float = NOW_S) -> Credential:
         """One call from start to end."""
@@ -74,7 +80,7 @@ HOLDS = {
 def test_a_key_rests_and_the_others_go_on(error: UpstreamError, wait_s: float) -> None:
     """No call with it inside that time; none at all is lost, as the other key takes them."""
     keys = Keys("a", "b")
-    assert keys.call(error).secret == "a"
+    assert keys.call(error).secret.reveal() == "a"
     for later_s in (0.0, wait_s * 0.5, wait_s * 0.99):
         if wait_s:
             assert keys.used(NOW_S + later_s) == "b"
@@ -95,7 +101,7 @@ def test_keys_that_share_a_quota_rest_together() -> None:
 def test_one_key_under_two_names() -> None:
     """What one provider's name learns of it, the other knows."""
     other = named("openai-eu")
-    credentials = Credentials({"openai": ("a",), "openai-eu": ("a", "b")})
+    credentials = Credentials({"openai": told("a"), "openai-eu": told("a", "b")})
     first = credentials.pick(OPENAI, 0, NOW_S)
     assert isinstance(first, Credential)
     first.started(0, NOW_S)
@@ -103,7 +109,7 @@ def test_one_key_under_two_names() -> None:
     first.failed(rejected(429, 20.0), NOW_S, NOW_S)
     second = credentials.pick(other, 0, NOW_S)
     assert isinstance(second, Credential)
-    assert second.secret == "b"
+    assert second.secret.reveal() == "b"
 
 
 def test_a_dead_key_is_tried_quietly() -> None:
@@ -148,9 +154,9 @@ def test_a_key_that_changes() -> None:
     keys.call(rejected(401))
     keys.call(rejected(429, 50.0))
     assert keys.used() is None
-    keys.live["openai"] = ("new", "b")
+    keys.live["openai"] = told("new", "b")
     assert keys.used() == "new"
-    keys.live["openai"] = ("b",)
+    keys.live["openai"] = told("b")
     assert keys.used() is None
     keys.live["openai"] = ()
     skip = keys.pick()
@@ -233,7 +239,7 @@ def test_the_key_with_the_fewest_calls_goes_next() -> None:
         found = keys.pick()
         assert isinstance(found, Credential)
         found.started(0, NOW_S)
-        used.append(found.secret)
+        used.append(found.secret.reveal())
     assert used == ["a", "b"] * 3
 
 
@@ -262,5 +268,5 @@ def test_the_state_of_keys() -> None:
     keys.call(rejected(429, 20.0))
     assert states(NOW_S) == {"good": 1, "resting": 1, "refused": 1}
     assert states(NOW_S + 60.0) == {"good": 2, "refused": 1}
-    assert keys.call(None, NOW_S + 60.0).secret == "a"
+    assert keys.call(None, NOW_S + 60.0).secret.reveal() == "a"
     assert states(NOW_S + 60.0) == {"good": 3}

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from controller.core.money import Price, Usage, cost_nanousd
 from controller.core.requests import Operation, Target
+from controller.core.secret import Secret
 from controller.gateway.destinations import Destination, Destinations, TokenPrice
 from controller.gateway.dialects.openai_caller import OPENAI_CALLER
 from controller.telemetry.gateway_metrics import GatewayMetrics
@@ -44,12 +45,12 @@ def test_providers_get_their_own_key_in_their_own_way() -> None:
     """And nobody else's; both go by the client for providers."""
     openai, anthropic = of(BOUGHT), of(CLAUDE_TARGET)
     assert (openai.base_url, openai.path) == ("http://openai.test/v1", "/chat/completions")
-    assert dict(openai.headers_with("sk-openai")) == {
+    assert dict(openai.headers_with(Secret("sk-openai"))) == {
         "content-type": "application/json",
         "authorization": "Bearer sk-openai",
     }
     assert (anthropic.base_url, anthropic.path) == ("http://anthropic.test/v1", "/messages")
-    assert dict(anthropic.headers_with("sk-ant")) == {
+    assert dict(anthropic.headers_with(Secret("sk-ant"))) == {
         "content-type": "application/json",
         "x-api-key": "sk-ant",
         "anthropic-version": "2023-06-01",
@@ -61,7 +62,7 @@ def test_the_stand_in_gets_no_real_key() -> None:
     """A simulated provider is labelled, and never learns a secret."""
     found = of(replace(BOUGHT, provider=named("openai", simulated=True)))
     assert found.simulated
-    assert dict(found.headers_with("sk-secret"))["authorization"] == "Bearer simulated"
+    assert dict(found.headers_with(Secret("sk-secret")))["authorization"] == "Bearer simulated"
 
 
 def test_the_dialect_of_the_target() -> None:

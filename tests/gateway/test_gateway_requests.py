@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 from controller.config.settings import Caps
 from controller.core.errors import EngineUnavailable, UpstreamTimeout
 from controller.core.requests import TargetKind
+from controller.core.secret import Secret
 from tests.gateway.gateway_builders import SetFleet, fleet
 from tests.gateway.gateway_world import (
     BEARER,
@@ -243,7 +244,7 @@ def test_a_body_over_the_cap() -> None:
 
 def test_another_key_of_the_provider() -> None:
     """A key that is refused is called once, the next one answers the same request; from then on only that one."""
-    world = World(provider_keys={"openai": ("sk-dead", "sk-good")})
+    world = World(provider_keys={"openai": (Secret("sk-dead"), Secret("sk-good"))})
     refusal = Answer(pieces=[b'{"error":{"message":"no","code":"invalid_api_key"}}'], status=401)
     world.external.script = [refusal, whole(), whole()]
     heard = world.heard({"model": "gpt-4o"})
@@ -260,7 +261,7 @@ def test_another_key_of_the_provider() -> None:
 
 def test_one_key_alone_is_not_tried_twice() -> None:
     """The caller hears of it; the next request does not call at all."""
-    world = World(provider_keys={"openai": ("sk-dead",)})
+    world = World(provider_keys={"openai": (Secret("sk-dead"),)})
     world.external.script = [Answer(pieces=[b"{}"], status=401)]
     assert world.heard({"model": "gpt-4o"}).status == 502
     assert world.heard({"model": "gpt-4o"}).status == 429

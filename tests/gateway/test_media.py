@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
+from controller.core.secret import Secret
 from controller.gateway.decode import NotTranslatable
 from controller.gateway.media import check_parts
 from tests.gateway.gateway_world import SETTINGS, World, whole
@@ -97,7 +98,7 @@ def test_a_part_without_a_proper_type(kind: object) -> None:
 
 def test_own_engines_are_shown_their_key() -> None:
     """And providers never see it."""
-    world = World(engine_key="k-engine")
+    world = World(engine_key=Secret("k-engine"))
     world.own.script = [whole()]
     world.heard({})
     assert ("authorization", "Bearer k-engine") in world.own.calls[0].headers

@@ -5,6 +5,7 @@ from __future__ import annotations
 from heapq import heappop, heappush
 
 from controller.core.errors import EngineUnavailable, UpstreamRejected
+from controller.core.secret import Secret
 from controller.gateway.credentials import Credential, Credentials
 from controller.gateway.exchange import Skip
 from tests.gateway.gateway_builders import OPENAI
@@ -17,7 +18,7 @@ DOWN_S, BACK_S, END_S = 60.0, 360.0, 420.0
 
 def played() -> tuple[list[float], list[float]]:
     """(when calls went out, when they were answered), with one try at each request's arrival."""
-    credentials = Credentials({"openai": ("a",)})
+    credentials = Credentials({"openai": (Secret("a"),)})
     under_way: list[tuple[float, int, Credential, bool]] = []
     sent, answered, running = list[float](), list[float](), 0
     for number in range(int(END_S * OFFERED_PER_S)):
