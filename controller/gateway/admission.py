@@ -134,7 +134,10 @@ class Admission:
         there are `others`.
         """
         profile = exchange.profile
-        found = self._pools.find(pool, profile.input_tokens_estimate, tried, now_s, prefixes=profile.prefixes)
+        by_s = exchange.first_token_by_s
+        found = self._pools.find(
+            pool, profile.input_tokens_estimate, tried, now_s, prefixes=profile.prefixes, by_s=by_s
+        )
         if isinstance(found, Skip):
             return found
         room = self._rooms.of(pool)
@@ -142,20 +145,12 @@ class Admission:
         if predicted_s > limit_s and not others:
             limit_s = max(limit_s, ALONE_MARGIN * self._alone_s(pool, found))
         overtakes = not called and room.line.depth and room.line.ahead(RANKS[profile.priority])
-        # Under a standing load no request waits inside the engine, where nobody can take it back: predictions may err.
-        is_full = found.in_flight >= pool.engine.max_num_seqs and room.line.pressed(now_s)
+        # Who has nowhere else to go waits here rather than inside the engine, where nobody can take it back: a line
+        # that is seen is kept short, and predictions err. Under a standing load nobody waits there.
+        pressed = room.line.pressed(now_s)
+        is_full = found.in_flight >= pool.engine.max_num_seqs and (pressed or not others)
         if predicted_s > limit_s or overtakes or is_full:
-            slo_s = pool.slo.ttft_p95_s
-            words = f"first token predicted in {predicted_s:.3g} s, SLO {slo_s:g} s"
-            return Late(
-                target=pool.name,
-                code="saturated",
-                reason=f"saturated: {words}" if predicted_s > limit_s else "saturated: others wait for a place already",
-                retry_after_s=max(0.0, predicted_s - slo_s),
-                late_by_s=0.0 if is_full else predicted_s - limit_s,
-                gap_s=predicted_s / (found.in_flight + 1),
-            )
-        by_s = exchange.first_token_by_s
+            return _late(pool, found, limit_s, is_full=is_full, pressed=pressed)
         if by_s is not None and now_s + predicted_s > by_s:
             return _too_late(pool.name, predicted_s, by_s - now_s)
         replica = found.replica
@@ -215,6 +210,24 @@ class Admission:
             failpoints.hit("gateway.reserved")
         other_keys = len(self._credentials.of(provider, now_s)) > 1
         return Admitted(base_url=provider.base_url, credential=credential, other_keys=other_keys)
+
+
+def _late(pool: Pool, found: Candidate, limit_s: float, *, is_full: bool, pressed: bool) -> Late:
+    """Why it has to wait. In a full engine for a slot: `wait_s` is that part of the prediction."""
+    predicted_s, slo_s = found.predicted_ttft_s, pool.slo.ttft_p95_s
+    words = f"first token predicted in {predicted_s:.3g} s, SLO {slo_s:g} s"
+    slot_s = 0.0
+    if is_full and not pressed and found.wait_s < inf:
+        slot_s = predicted_s * found.wait_s / max(1e-9, found.wait_s + found.prefill_s)
+    return Late(
+        target=pool.name,
+        code="saturated",
+        reason=f"saturated: {words}" if predicted_s > limit_s else "saturated: others wait for a place already",
+        retry_after_s=max(0.0, predicted_s - slo_s),
+        late_by_s=slot_s if is_full else predicted_s - limit_s,
+        gap_s=predicted_s / (found.in_flight + 1),
+        then_s=min(limit_s, predicted_s - slot_s),
+    )
 
 
 def _too_late(target: str, predicted_s: float, left_s: float) -> Skip:

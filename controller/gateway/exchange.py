@@ -29,10 +29,14 @@ class Skip:
 
 @record
 class Late(Skip):
-    """A pool whose first token would come too late. `late_by_s`: until it would not; `gap_s`: between two places."""
+    """A pool whose first token would come too late. `late_by_s`: until it would not; `gap_s`: between two places.
+
+    `then_s`: the TTFT of who is given a place.
+    """
 
     late_by_s: float
     gap_s: float
+    then_s: float
 
 
 @dataclass(slots=True, kw_only=True)

@@ -20,6 +20,7 @@ from controller.routing.ejection import PROBED, Conduct, Reason, outliers
 from controller.routing.fit import AnswerLengths
 from controller.routing.predict import NOMINAL, EngineTiming
 from controller.routing.prefix import Prefix
+from controller.routing.remeasure import Sight, due, may_go
 from controller.telemetry.replica_metrics import ReplicaMetrics
 
 QUEUE_SLOS = 10.0  # a pool whose first token is further away than this many SLOs is full: refusing is kinder
@@ -30,12 +31,14 @@ TIDY_S = 1.0  # how often corrections fade and replicas are compared
 CONVERSATION_PREFIXES = 3  # system prompt or first question, an answer, the next question
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class _PoolNow:
-    """The part of a view that requests need, worked out once per view."""
+    """The part of a view that requests need, worked out once per view; and which replica is to be measured again."""
 
     ready: tuple[tuple[Replica, LiveLoad], ...]
     warming: tuple[Replica, ...]
+    asked: int = 0  # requests since the last measurement
+    due: str | None = None
 
 
 def _fixed(pool: Pool) -> tuple[Replica, ...]:
@@ -83,13 +86,15 @@ class OwnPools:
 
     def _adopt(self, view: FleetView) -> None:
         self._view = view
-        self._now = {}
+        former, self._now = self._now, dict[str, _PoolNow]()
         known: list[str] = []
         for name, pool in self._pools.items():
             published = view.pools.get(name)
             replicas = published.replicas if published is not None else _fixed(pool)
             known.extend(replica.replica_id for replica in replicas)
+            before = former.get(name)
             self._now[name] = _PoolNow(
+                asked=0 if before is None else before.asked,
                 ready=tuple(
                     (replica, self._load(pool, replica)) for replica in replicas if replica.state is ReplicaState.READY
                 ),
@@ -117,18 +122,48 @@ class OwnPools:
         return load
 
     def find(
-        self, pool: Pool, input_tokens: int, tried: frozenset[str], now_s: float, *, prefixes: tuple[Prefix, ...] = ()
+        self,
+        pool: Pool,
+        input_tokens: int,
+        tried: frozenset[str],
+        now_s: float,
+        *,
+        prefixes: tuple[Prefix, ...] = (),
+        by_s: float | None = None,
     ) -> Candidate | Skip:
-        """The replica that will answer first among those that may be called, or why there is none."""
+        """The replica that will answer first among those that may be called, or why there is none.
+
+        Now and then it is another one, to measure it again, if that is in time for a first token by `by_s`.
+        """
         self.view()
         self.tidy(now_s)
         now = self._now[pool.name]
+        candidates = self._candidates(now, input_tokens, tried, now_s, prefixes)
+        if len(candidates) < 2:
+            return candidates[0] if candidates else self._absent(pool.name, now, tried, now_s)
+        place = self.conversations.place_of(prefixes, now_s) if len(prefixes) >= CONVERSATION_PREFIXES else None
+        now.asked += 1
+        if now.due is not None and place is None and not tried:
+            sent = self._sent_to_measure(pool, now, candidates, None if by_s is None else by_s - now_s)
+            if sent is not None:
+                return sent
+        return pick(
+            candidates,
+            home=prefixes[0][0] if prefixes else 0,
+            stay=None if place is None else place.replica_id,
+            fine_s=pool.slo.ttft_p95_s,
+        )
+
+    def _candidates(
+        self, now: _PoolNow, input_tokens: int, tried: frozenset[str], now_s: float, prefixes: tuple[Prefix, ...]
+    ) -> list[Candidate]:
+        """Those that may be called; a slow or faulty replica is better than none."""
         candidates: list[Candidate] = []
         troubled = self._breakers.are_troubled
-        for any_that_lives in (False, True):  # a slow or faulty replica is better than none
+        for any_that_lives in (False, True):
             for replica, load in now.ready:
                 standing, name = load.standing, replica.replica_id
-                out = standing.reason is not None and not standing.may_call(now_s)
+                out = standing.reason is not None and not _may_call(load, now_s)
                 if out and (not any_that_lives or standing.reason in PROBED):
                     continue
                 if name in tried or (troubled and not self._breakers.allows(name, now_s)):
@@ -138,7 +173,7 @@ class OwnPools:
                 tokens = input_tokens
                 if prefixes:
                     tokens = max(1, input_tokens - load.warm.tokens_of(prefixes))
-                wait_s, prefill_s = load.timing.parts(load, input_tokens, tokens, load.lengths.remaining_tokens)
+                wait_s, prefill_s = load.timing.parts(load, input_tokens, tokens, load.lengths.mean_tokens)
                 ramp_ratio = 1.0 if standing.ramp_from_s is None else standing.ramp_ratio(now_s, RAMP_S)
                 predicted_s = load.fit.ttft_s(wait_s, prefill_s)
                 candidates.append(
@@ -146,15 +181,20 @@ class OwnPools:
                 )
             if candidates:
                 break
-        if len(candidates) < 2:
-            return candidates[0] if candidates else self._absent(pool.name, now, tried, now_s)
-        place = self.conversations.place_of(prefixes, now_s) if len(prefixes) >= CONVERSATION_PREFIXES else None
-        return pick(
-            candidates,
-            home=prefixes[0][0] if prefixes else 0,
-            stay=None if place is None else place.replica_id,
-            fine_s=pool.slo.ttft_p95_s,
-        )
+        return candidates
+
+    def _sent_to_measure(
+        self, pool: Pool, now: _PoolNow, candidates: list[Candidate], left_s: float | None
+    ) -> Candidate | None:
+        """The replica that is due, where this request is one that may go there."""
+        for candidate in candidates:
+            if candidate.replica.replica_id == now.due and may_go(
+                candidate.predicted_ttft_s, pool.slo.ttft_p95_s, left_s
+            ):
+                self._loads.of(candidate.replica.replica_id).fit.doubt()
+                now.due, now.asked = None, 0
+                return candidate
+        return None
 
     def place_of(self, profile: RequestProfile) -> Place | None:
         """Where the conversation that this request continues was answered last; None when it is a new one."""
@@ -196,6 +236,8 @@ class OwnPools:
                 conducts = [_conduct(load) for _, load in now.ready]
                 for index, reason in outliers(conducts):
                     self.eject(now.ready[index][1], reason, now_s)
+                index_due = due([_sight(load) for _, load in now.ready], now.asked, now_s)
+                now.due = None if index_due is None else now.ready[index_due][0].replica_id
 
     def _absent(self, name: str, now: _PoolNow, tried: frozenset[str], now_s: float) -> Skip:
         resting = [(replica.replica_id, load) for replica, load in now.ready if replica.replica_id not in tried]
@@ -223,6 +265,15 @@ def queue_limit_s(pool: Pool, ttft_timeout_s: float) -> float:
     return min(ttft_timeout_s, max(QUEUE_MIN_S, QUEUE_SLOS * pool.slo.ttft_p95_s))
 
 
+def _may_call(load: LiveLoad, now_s: float) -> bool:
+    """Whether a call may go to one that is out; one that is back by this is not judged by what was seen before."""
+    standing = load.standing
+    allowed = standing.may_call(now_s)
+    if standing.reason is None:
+        load.fit.doubt()
+    return allowed
+
+
 def _conduct(load: LiveLoad) -> Conduct:
     standing, fit = load.standing, load.fit
     return Conduct(
@@ -233,4 +284,14 @@ def _conduct(load: LiveLoad) -> Conduct:
         prefill_seen=fit.prefill.seen_lately,
         decode_slowness=fit.decode.factor,
         decode_seen=fit.decode.seen_lately,
+    )
+
+
+def _sight(load: LiveLoad) -> Sight:
+    fit = load.fit
+    return Sight(
+        is_out=load.standing.reason is not None,
+        in_flight=load.in_flight,
+        slowness=fit.prefill.factor,
+        seen_at_s=max(fit.prefill.seen_at_s, fit.decode.seen_at_s),
     )

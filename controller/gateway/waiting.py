@@ -148,7 +148,7 @@ class Room:
                 return skip
             return self._room_for(rank, skip.retry_after_s or 1.0)
         wait_s = self.line.wait_s(rank, late_by_s=skip.late_by_s, gap_s=skip.gap_s)
-        engine_s = self.line.late_after_s(now_s)  # a place is given when a first token is this near
+        engine_s = skip.then_s
         patience_s = queue_limit_s(self.pool, self._ttft_timeout_s) - engine_s
         left = left_s(exchange, now_s)
         if left is not None and wait_s > left - engine_s:

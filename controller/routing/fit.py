@@ -68,6 +68,10 @@ class Correction:
             self._set(self._log * kept)
             self._weight = min(self._weight, TABLE_WEIGHT)
 
+    def doubt(self) -> None:
+        """What was seen is old: the next value counts in full, and there is none of late."""
+        self._weight, self._run, self._streak, self.seen_lately = 0.0, 0, 0, 0.0
+
     def _set(self, value: float) -> None:
         self._log = max(-LIMIT, min(LIMIT, value))
         self.factor = exp(self._log)
@@ -107,6 +111,12 @@ class EngineFit:
         else:
             self.saw_ttft(wait_s, prefill_s, max(0.1 * e2e_s, e2e_s - rest_s), now_s)
 
+    def doubt(self) -> None:
+        """What is known of the replica is old, and a request goes there to see."""
+        self.prefill.doubt()
+        self.decode.doubt()
+        self.wait.doubt()
+
     def fade(self, elapsed_s: float, now_s: float) -> None:
         """Time has passed."""
         self.prefill.fade(elapsed_s, now_s)
@@ -133,6 +143,11 @@ class AnswerLengths:
         self._square += gain * (output_tokens * output_tokens - self._square)
         # The mean rest of an interval that somebody looks into at random: half of E[L^2] / E[L].
         self.remaining_tokens = max(1.0, self._square / (2.0 * max(1.0, self._mean)))
+
+    @property
+    def mean_tokens(self) -> float:
+        """Of an answer: in a full engine one of n ends each time an n-th of it is written."""
+        return self._mean
 
     @property
     def long_tokens(self) -> float:

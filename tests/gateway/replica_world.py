@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from random import Random
 
 from controller.core.errors import EngineUnreachable
+from controller.core.pools import Slo
 from controller.gateway.ports import UpstreamCall
 from tests.gateway.gateway_builders import SetFleet, fleet, replica
 from tests.gateway.gateway_world import COMPLETION, DONE, EVENT, LAST, SETTINGS, USAGE, Heard, World
@@ -95,11 +96,14 @@ class Engines:
 class Replicas:
     """A gateway and its engines a, b, c, ..."""
 
-    def __init__(self, count: int = 4, *, ready_at_s: float = 1e9) -> None:
+    def __init__(self, count: int = 4, *, ready_at_s: float = 1e9, slo: Slo | None = None) -> None:
         self.engines = {name: Engine() for name in "abcdefgh"[:count]}
         upstream = Engines({f"http://{name}:8000": engine for name, engine in self.engines.items()})
         self.feed = SetFleet(fleet(*[replica(name, ready_at_s=ready_at_s) for name in self.engines]))
-        no_spill = {name: replace(pool, spill=replace(pool.spill, to=())) for name, pool in SETTINGS.pools.items()}
+        no_spill = {
+            name: replace(pool, spill=replace(pool.spill, to=()), slo=slo or pool.slo)
+            for name, pool in SETTINGS.pools.items()
+        }
         settings = replace(SETTINGS, pools=no_spill, fallbacks={})
         self.world = World(settings, own=upstream, feed=self.feed)  # type: ignore[arg-type]  # another script
         self.gateway = self.world.gateway

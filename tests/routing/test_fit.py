@@ -56,6 +56,19 @@ def test_without_news_it_fades() -> None:
     assert correction.factor == 1.0
 
 
+def test_in_doubt_the_next_value_counts_in_full() -> None:
+    """However much was seen before: of first tokens, of writing and of waits."""
+    fit = EngineFit()
+    for second in range(40):
+        fit.saw_ttft(0.0, 0.1, 1.0, float(second))
+    fit.doubt()
+    assert fit.prefill.factor == pytest.approx(10.0, rel=0.1)
+    fit.saw_ttft(0.0, 0.1, 0.1, 50.0)
+    assert fit.prefill.factor == pytest.approx(1.0)
+    fit.decode.observe(0.1, 0.3, 50.0)
+    assert fit.decode.factor == pytest.approx(3.0)
+
+
 @given(st.lists(st.tuples(st.floats(1e-9, 1e9), st.floats(1e-9, 1e9)), max_size=40))
 def test_it_stays_within_bounds(values: list[tuple[float, float]]) -> None:
     """Whatever is seen, the factor is between 1/64 and 64."""
