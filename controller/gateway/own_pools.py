@@ -173,7 +173,7 @@ class OwnPools:
                 tokens = input_tokens
                 if prefixes:
                     tokens = max(1, input_tokens - load.warm.tokens_of(prefixes))
-                wait_s, prefill_s = load.timing.parts(load, input_tokens, tokens, load.lengths.mean_tokens)
+                wait_s, prefill_s = load.timing.parts(load, input_tokens, tokens, load.lengths.remaining_tokens)
                 ramp_ratio = 1.0 if standing.ramp_from_s is None else standing.ramp_ratio(now_s, RAMP_S)
                 predicted_s = load.fit.ttft_s(wait_s, prefill_s)
                 candidates.append(

@@ -145,11 +145,6 @@ class AnswerLengths:
         self.remaining_tokens = max(1.0, self._square / (2.0 * max(1.0, self._mean)))
 
     @property
-    def mean_tokens(self) -> float:
-        """Of an answer: in a full engine one of n ends each time an n-th of it is written."""
-        return self._mean
-
-    @property
     def long_tokens(self) -> float:
         """A length that hardly any answer passes; infinite until enough have been seen."""
         if self._weight < LENGTHS_SEEN:
