@@ -101,7 +101,7 @@ def _show_tables(settings: Settings) -> None:
         ["KEY", "VALUE"],
         [
             ["phase", settings.phase.value],
-            ["gateway", f"http://{gateway.host}:{gateway.port}/v1 (admin {gateway.admin_port})"],
+            ["gateway", f"http://{gateway.host}:{gateway.port}/v1 (admin {gateway.admin_host}:{gateway.admin_port})"],
             ["controller", f"http://{controller.host}:{controller.port}, a tick every {controller.tick_s:g} s"],
             ["state_dir", str(settings.state_dir)],
             ["database", database_words(settings)],

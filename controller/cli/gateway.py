@@ -30,9 +30,9 @@ def gateway(
     try:
         serve(build_gateway(settings), settings)
     except OSError as error:
-        ports = f"{settings.gateway.port} and {settings.gateway.admin_port}"
+        where = settings.gateway
         raise CliError(
-            f"the gateway cannot listen on {settings.gateway.host}, ports {ports}",
+            f"the gateway cannot listen on {where.host}:{where.port} and {where.admin_host}:{where.admin_port}",
             error.strerror or str(error),
             "stop what listens there, or set gateway.port and gateway.admin_port in spillway.yaml",
         ) from error

@@ -83,7 +83,7 @@ def collect(settings: Settings, http: LocalHttp) -> dict[str, object]:
     url = f"http://{settings.controller.host}:{settings.controller.port}/healthz"
     age_s = max(0.0, now_s - view.published_at_s)
     controller_up = http.get(url) is not None
-    admin_url = f"http://{settings.gateway.host}:{settings.gateway.admin_port}"
+    admin_url = f"http://{settings.gateway.admin_host}:{settings.gateway.admin_port}"
     metrics = gateway_figures(http.get(f"{admin_url}/metrics"))
     rotation = None if metrics is None else rotation_of(http.get_json(f"{admin_url}/v1/loads"))
     return {

@@ -90,7 +90,7 @@ class Supervisor:
     @property
     def admin_url(self) -> str:
         """Health and metrics of the gateway."""
-        return f"http://{self._settings.gateway.host}:{self._settings.gateway.admin_port}"
+        return f"http://{self._settings.gateway.admin_host}:{self._settings.gateway.admin_port}"
 
     @property
     def controller_url(self) -> str:

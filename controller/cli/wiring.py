@@ -263,7 +263,7 @@ def build_controller(settings: Settings, engine: str, environ: Mapping[str, str]
     from controller.loop.tick import ControlLoop
 
     timeout_s = settings.controller.scrape_timeout_s
-    admin_url = f"http://{settings.gateway.host}:{settings.gateway.admin_port}"
+    admin_url = f"http://{settings.gateway.admin_host}:{settings.gateway.admin_port}"
     return ControlLoop(
         settings,
         platform=LocalProcesses(

@@ -40,6 +40,7 @@ def gateway_of(section: GatewaySection) -> GatewaySettings:
     return GatewaySettings(
         host=section.host,
         port=section.port,
+        admin_host=section.admin_host,
         admin_port=section.admin_port,
         drain_lead_s=section.drain_lead_s,
         drain_s=section.drain_s,

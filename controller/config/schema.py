@@ -87,6 +87,7 @@ class GatewaySection(Section):
 
     host: Annotated[str, Field(min_length=1, max_length=255)] = "127.0.0.1"
     port: Port = 8080
+    admin_host: Annotated[str, Field(min_length=1, max_length=255)] = "127.0.0.1"
     admin_port: Port = 8081
     drain_lead_s: Annotated[float, Field(strict=True, ge=0, le=300)] = 0.0
     drain_s: Annotated[float, Field(strict=True, ge=0, le=3600)] = 30.0

@@ -47,6 +47,7 @@ class GatewaySettings:
 
     host: str = "127.0.0.1"
     port: int = 8080
+    admin_host: str = "127.0.0.1"  # its own: opening the data plane does not open this
     admin_port: int = 8081
     drain_lead_s: float = 0.0  # unready already, new requests still taken
     drain_s: float = 30.0  # after it

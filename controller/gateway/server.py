@@ -161,7 +161,7 @@ def serve(service: Service, settings: Settings) -> None:
     """Answer requests until told to stop; OSError when a port is taken."""
     listeners = (
         listen(settings.gateway.host, settings.gateway.port),
-        listen(settings.gateway.host, settings.gateway.admin_port),
+        listen(settings.gateway.admin_host, settings.gateway.admin_port),
     )
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -85,7 +85,8 @@ def test_validate_tells_each_problem_on_a_line(folder: Path) -> None:
         f"error: {file}:1: phase: is none of the allowed values; did you mean phase3? (got phase4);"
         " allowed: one of phase1, phase2, phase2.5, phase3",
         f"error: {file}:3: gateway.prot: unknown key; did you mean port? (got 9000);"
-        " allowed: one of host, port, admin_port, drain_lead_s, drain_s, media_hosts, resume, caps, timeouts",
+        " allowed: one of host, port, admin_host, admin_port, drain_lead_s, drain_s, media_hosts, resume, caps,"
+        " timeouts",
     ]
     assert counts.startswith("error: 2 errors")
     assert fix.endswith("spillway config schema")
@@ -190,7 +191,7 @@ def test_lifetimes_are_judged_on_the_day_asked_for(folder: Path) -> None:
     "cells",
     [
         ("phase", "phase3"),
-        ("gateway", "http://127.0.0.1:9000/v1 (admin 8081)"),
+        ("gateway", "http://127.0.0.1:9000/v1 (admin 127.0.0.1:8081)"),
         ("controller", "http://127.0.0.1:8082, a tick every 1 s"),
         ("state_dir", ".spillway"),
         ("budgets", "acme 1.50 USD/day, * 20 USD/day, zoo no limit per day, zoo 9 USD/month"),
