@@ -109,6 +109,8 @@ class Calls:
         finally:
             call.destination.metrics.in_flight -= 1
             self._leave(call)
+            if call.ticket is not None:
+                call.ticket.relay = None  # they would hold each other until the garbage collector passes
             if place.credential is not None:
                 place.credential.ended()
         self._judge(call, error)
@@ -183,13 +185,9 @@ class Calls:
             if response.status != 200:
                 await refuse_errors(response, self._clock.unix_s())
             first = await until_content(response, stream)
+            resume = None if source is None else lambda error: self._resume(call, source, error)
             relay = StreamRelay(
-                response,
-                stream,
-                call.guard,
-                call.line,
-                lambda error: _error_events(call, stream, error),
-                resume=None if source is None else lambda error: self._resume(call, source, error),
+                response, stream, call.guard, call.line, lambda error: _error_events(call, stream, error), resume=resume
             )
             if call.ticket is not None:
                 call.ticket.first_token(self._now_s(), relay)

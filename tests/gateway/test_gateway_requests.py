@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import re
 
 import orjson
@@ -13,6 +14,8 @@ from controller.config.settings import Caps
 from controller.core.errors import EngineUnavailable, UpstreamTimeout
 from controller.core.requests import TargetKind
 from controller.core.secret import Secret
+from controller.gateway.exchange import Exchange
+from controller.gateway.relay import StreamRelay
 from tests.gateway.gateway_builders import SetFleet, fleet
 from tests.gateway.gateway_world import (
     BEARER,
@@ -266,3 +269,22 @@ def test_one_key_alone_is_not_tried_twice() -> None:
     assert world.heard({"model": "gpt-4o"}).status == 502
     assert world.heard({"model": "gpt-4o"}).status == 429
     assert len(world.external.calls) == 1
+
+
+def _held() -> int:
+    return sum(isinstance(one, Exchange | StreamRelay) for one in gc.get_objects())
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["unary", "stream"])
+def test_what_a_request_held_goes_with_it(streamed: bool) -> None:
+    """No ring is left for the garbage collector, whose rare passes would let the memory creep up."""
+    world = World()
+    world.own.script = [stream(EVENT + LAST, USAGE, DONE)] if streamed else [whole()]
+    gc.collect()
+    before = _held()
+    gc.disable()
+    try:
+        assert world.heard({"stream": streamed}).status == 200
+        assert _held() == before
+    finally:
+        gc.enable()
