@@ -71,6 +71,7 @@ class Mock(asyncio.Protocol):
         self._buffer = b""
         self._left = 0
         self._timer: asyncio.TimerHandle | None = None
+        self._due_s = 0.0
 
     def data_received(self, data: bytes) -> None:
         """Answer every whole request."""
@@ -100,13 +101,16 @@ class Mock(asyncio.Protocol):
         Mock.open_streams += 1
         self._transport.write(STREAM_HEAD + _token())
         first_gap_s = Mock.gap_s * (0.5 + random.random())  # so that streams begun together do not tick together
-        self._timer = asyncio.get_running_loop().call_later(first_gap_s, self._tick)
+        loop = asyncio.get_running_loop()
+        self._due_s = loop.time() + first_gap_s
+        self._timer = loop.call_at(self._due_s, self._tick)
 
     def _tick(self) -> None:
         self._left -= 1
         if self._left > 0:
             self._transport.write(_token())
-            self._timer = asyncio.get_running_loop().call_later(Mock.gap_s, self._tick)
+            self._due_s += Mock.gap_s  # not from now on: streams that once ticked late together would do so for ever
+            self._timer = asyncio.get_running_loop().call_at(self._due_s, self._tick)
             return
         self._timer = None
         Mock.open_streams -= 1
