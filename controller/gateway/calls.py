@@ -162,7 +162,7 @@ class Calls:
         response = await destination.upstream.open(call.request)
         try:
             if response.status != 200:
-                await refuse_errors(response, self._clock.unix_s())
+                await refuse_errors(response, self._clock.unix_s(), call.request.headers)
             body, usage = destination.read_unary(
                 await read_whole(response), exchange.decoded, exchange.caller, int(exchange.at_s)
             )
@@ -183,7 +183,7 @@ class Calls:
         relay: StreamRelay | None = None
         try:
             if response.status != 200:
-                await refuse_errors(response, self._clock.unix_s())
+                await refuse_errors(response, self._clock.unix_s(), call.request.headers)
             first = await until_content(response, stream)
             resume = None if source is None else lambda error: self._resume(call, source, error)
             relay = StreamRelay(

@@ -7,7 +7,7 @@ broken stream ends in an explicit error event.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from email.utils import parsedate_to_datetime
 
 from controller.core.errors import (
@@ -25,6 +25,7 @@ from controller.gateway.ports import Line, UpstreamResponse
 
 ERROR_BODY_BYTES = 64 * 1024
 KEPT_ERROR_BYTES = 4096
+_WITH_KEYS = frozenset({"authorization", "x-api-key"})
 
 
 def retry_after_s(response: UpstreamResponse, now_unix_s: float) -> float | None:
@@ -60,10 +61,15 @@ async def read_whole(response: UpstreamResponse, limit_bytes: int | None = None)
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
-async def refuse_errors(response: UpstreamResponse, now_unix_s: float) -> None:
-    """UpstreamRejected unless it answered 200."""
+async def refuse_errors(response: UpstreamResponse, now_unix_s: float, sent: Sequence[tuple[str, str]] = ()) -> None:
+    """UpstreamRejected unless it answered 200. `sent`: the headers of the call; a key among them that comes back with
+    the words of the error is not told on.
+    """
     if response.status != 200:
         body = await read_whole(response, ERROR_BODY_BYTES)
+        for name, value in sent:
+            if name in _WITH_KEYS:
+                body = body.replace(value.removeprefix("Bearer ").encode(), b"***")
         raise UpstreamRejected(response.status, body[:KEPT_ERROR_BYTES], retry_after_s(response, now_unix_s))
 
 

@@ -109,3 +109,11 @@ def test_failures_before_the_first_byte(answer: Answer, error: type[UpstreamErro
     """Each is one that lets the gateway go elsewhere."""
     with pytest.raises(error):
         begun(answer)
+
+
+def test_a_key_that_comes_back_is_not_told_on() -> None:
+    """An upstream that repeats what it was sent tells nobody the operator's key."""
+    answer = Answer(pieces=[b'{"error": "got sk-canary, Bearer sk-', b'canary"}'], status=400)
+    with pytest.raises(UpstreamRejected) as caught:
+        asyncio.run(refuse_errors(answer, NOW_S, (("authorization", "Bearer sk-canary"), ("x", "got"))))
+    assert caught.value.body == b'{"error": "got ***, Bearer ***"}'
