@@ -32,13 +32,15 @@ async def mock(folder: Path, *, core: int, gap_s: float = GAP_S) -> AsyncIterato
         yield Target(name="direct", port=port, model="bench", headers={})
 
 
-def _make_key(config: Path, state_dir: Path) -> str:
+def make_key(config: Path, state_dir: Path) -> str:
+    """A new key of the tenant `bench`."""
     command = [sys.executable, "-m", "controller.cli.main", "keys", "create", "bench", "--tenant", "bench"]
     options = ["--config", str(config), "--state-dir", str(state_dir)]
     return subprocess.run([*command, *options], check=True, capture_output=True, text=True, cwd=ROOT).stdout.strip()
 
 
-def _publish_fleet(state_dir: Path, upstream_port: int, count: int) -> None:
+def publish_fleet(state_dir: Path, upstream_port: int, count: int) -> None:
+    """Afterwards the pool has so many ready replicas at this port."""
     now_s = time.time()
     replicas = tuple(
         Replica(
@@ -64,8 +66,8 @@ def prepare(
         "              max_num_batched_tokens: 262144},\n"
         "     slo: {ttft_p95_s: 600, tpot_p95_s: 1}, replicas: {min: 1, max: 4}, spill: {to: []}}\n"
     )
-    _publish_fleet(state_dir, upstream_port, replicas)
-    return _make_key(config, state_dir)
+    publish_fleet(state_dir, upstream_port, replicas)
+    return make_key(config, state_dir)
 
 
 @contextlib.asynccontextmanager
