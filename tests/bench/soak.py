@@ -66,7 +66,7 @@ async def _load(target: Target, requests: int) -> tuple[Counts, list[tuple[float
             lambda asked=request: Client(asked, counts, stop), "127.0.0.1", target.port
         )
         clients.append(client)
-    while counts.answers + counts.errors < requests:
+    while counts.answers + counts.errors < requests and not all(client.done.done() for client in clients):
         await asyncio.sleep(SAMPLE_EVERY_S)
         points.append((float(counts.answers), target.rss_mb()))
         counts.latencies_s.clear()
