@@ -50,8 +50,11 @@ class IdempotencyClaims:
             row = {"key": key, "digest": digest, "holder": self._holder, "nonce": nonce, "unfinished": False}
             if connection.execute(_CLAIM, {**row, "now_s": now_s, "expires_at_s": expires_at_s}).rowcount:
                 return Claim.GRANTED
-            theirs = select(idempotency_key.c.digest).where(idempotency_key.c.key == key)
-            return Claim.TAKEN if connection.execute(theirs).scalar_one() == digest else Claim.REUSED
+            theirs = select(idempotency_key.c.digest, idempotency_key.c.finished).where(idempotency_key.c.key == key)
+            other, finished = connection.execute(theirs).one()
+            if other != digest:
+                return Claim.REUSED
+            return Claim.ANSWERED if finished else Claim.TAKEN
 
         return await self._run(claimed)
 

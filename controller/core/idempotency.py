@@ -11,7 +11,8 @@ class Claim(Enum):
     """What became of the wish to answer a request under a key."""
 
     GRANTED = "granted"
-    TAKEN = "taken"  # the same request is being answered elsewhere, or was
+    TAKEN = "taken"  # the same request is being answered elsewhere
+    ANSWERED = "answered"  # it was, there or here, and nobody answers it again
     REUSED = "reused"  # another request has this key
 
 

@@ -56,11 +56,26 @@ def _reused() -> RequestError:
 
 def _in_progress() -> RequestError:
     return RequestError(
-        "the request with this `Idempotency-Key` is being answered by another gateway, or its answer is not kept here",
+        "the request with this `Idempotency-Key` is being answered by another gateway, or is too long to be heard late",
         status=409,
         code="idempotency_in_progress",
         retry_after_s=1.0,
     )
+
+
+def _answered() -> RequestError:
+    return RequestError(
+        "the request with this `Idempotency-Key` was answered, and its answer is not kept here; ask the gateway that"
+        " answered it, or take a new key",
+        status=409,
+        code="idempotency_answered",
+        param="idempotency-key",
+        should_retry=False,
+    )
+
+
+_REFUSALS = {Claim.TAKEN: _in_progress, Claim.ANSWERED: _answered, Claim.REUSED: _reused}
+_COUNTED = {Claim.TAKEN: "in_progress", Claim.ANSWERED: "answered", Claim.REUSED: "reused"}
 
 
 class IdempotentAnswers:
@@ -85,7 +100,7 @@ class IdempotentAnswers:
         self._kept: OrderedDict[Name, tuple[float, Recording]] = OrderedDict()  # by their ends
         self._kept_bytes = 0
         self._tasks: set[asyncio.Task[None]] = set()
-        self._heard = heard  # by what became of each: first, replayed, reused, in_progress
+        self._heard = heard  # by what became of each: first, replayed, reused, in_progress, answered
 
     async def serve(self, request: Repeatable, line: Line) -> None:
         """Afterwards the caller has heard the answer, its first or a repetition; CallerLeft, or RequestError."""
@@ -162,8 +177,8 @@ class IdempotentAnswers:
             return None
         if claim is Claim.GRANTED:
             return None
-        self._count("reused" if claim is Claim.REUSED else "in_progress")
-        return _reused() if claim is Claim.REUSED else _in_progress()
+        self._count(_COUNTED[claim])
+        return _REFUSALS[claim]()
 
     async def _settle(self, key: bytes, nonce: bytes, *, kept: bool) -> None:
         try:

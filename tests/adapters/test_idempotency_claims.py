@@ -52,7 +52,7 @@ def test_an_answered_key_is_taken_for_all(two: tuple[IdempotencyClaims, Idempote
         assert await _claim(one, b"1") is Claim.GRANTED
         await one.finish(KEY, b"1", expires_at_s=NOW_S + 1_000.0)
         for claims in two:
-            assert await _claim(claims, b"2", now_s=NOW_S + 999.0) is Claim.TAKEN
+            assert await _claim(claims, b"2", now_s=NOW_S + 999.0) is Claim.ANSWERED
         assert await _claim(other, b"3", now_s=NOW_S + 1_000.0) is Claim.GRANTED
 
     asyncio.run(run())

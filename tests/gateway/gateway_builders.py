@@ -280,7 +280,7 @@ class MemoryClaims:
         await self._answer()
         held = self.rows.get(key)
         if held is not None and held[3] > now_s:
-            return Claim.TAKEN if held[0] == digest else Claim.REUSED
+            return Claim.REUSED if held[0] != digest else Claim.ANSWERED if held[2] else Claim.TAKEN
         self.rows[key] = digest, nonce, False, expires_at_s
         return Claim.GRANTED
 

@@ -55,7 +55,7 @@ def test_bodies_are_bounded_here_too(options: dict[str, Any], status: int) -> No
 
 @pytest.mark.parametrize("same", [True, False], ids=["same request", "another request"])
 def test_a_second_gateway_does_not_pay_twice(same: bool) -> None:
-    """While one answers, and after it, the other refuses: come back, or take another key."""
+    """While one answers the other says to come back, after it not to; and of another request to take another key."""
     claims = MemoryClaims()
     one, two = World(claims=claims), World(claims=claims)
     one.own.script = [whole(head_after_s=5.0)]
@@ -67,10 +67,11 @@ def test_a_second_gateway_does_not_pay_twice(same: bool) -> None:
 
     first, during, after = jumping(run())
     assert first.status == 200
-    for refused in (during, after):
-        assert refused.status == (409 if same else 422)
-        assert refused.error["code"] == ("idempotency_in_progress" if same else "idempotency_key_reused")
-        assert ("retry-after" in refused.headers) is same
+    assert [refused.status for refused in (during, after)] == ([409] * 2 if same else [422] * 2)
+    codes = ["idempotency_in_progress", "idempotency_answered"] if same else ["idempotency_key_reused"] * 2
+    assert [refused.error["code"] for refused in (during, after)] == codes
+    assert ("retry-after" in during.headers, "retry-after" in after.headers) == (same, False)
+    assert after.headers["x-should-retry"] == "false"
     assert two.own.calls == []
     assert two.ledger.posted == []
 
@@ -101,7 +102,7 @@ def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     last, middle, oldest = jumping(run())
     assert REPLAY in last.headers
     assert REPLAY in middle.headers
-    assert oldest.error["code"] == "idempotency_in_progress"
+    assert oldest.error["code"] == "idempotency_answered"
     assert len(world.own.calls) == 3
 
 
@@ -119,6 +120,5 @@ def test_a_long_answer_is_heard_and_not_kept(monkeypatch: pytest.MonkeyPatch) ->
     first, joined, refused_later = jumping(run())
     assert first.ended
     assert first.body.count(b'"Hi"') == 40
-    for refused in (joined, refused_later):
-        assert refused.error["code"] == "idempotency_in_progress"
+    assert [one.error["code"] for one in (joined, refused_later)] == ["idempotency_in_progress", "idempotency_answered"]
     assert len(world.own.calls) == 1
