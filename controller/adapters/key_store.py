@@ -139,9 +139,9 @@ class KeySnapshot:
         """The first of the installation."""
         return self._keys.peppers.first
 
-    def pepper_of(self, record: KeyRecord | None) -> bytes:
-        """What the digest of the key is keyed with; any for one that is not known."""
-        return self.pepper if record is None else self._keys.peppers.of(record.pepper_id)
+    def pepper_of(self, record: KeyRecord) -> bytes:
+        """What the digest of the key is keyed with."""
+        return self._keys.peppers.of(record.pepper_id)
 
     def lookup(self, public_id: str) -> KeyRecord | None:
         """The record, revoked or not, or None when there is no such key."""

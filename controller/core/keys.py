@@ -55,11 +55,9 @@ def is_mistyped(key: str) -> bool:
     return with_digits and key[-CHECK_CHARS:] != _check_digits(key[:-CHECK_CHARS])
 
 
-def key_matches(record: KeyRecord | None, pepper: bytes, secret: str) -> bool:
-    """Whether the secret belongs to a live key; takes the same time for unknown, wrong and revoked ones."""
-    expected = record.digest if record is not None else bytes(32)
-    same = hmac.compare_digest(expected, key_digest(pepper, secret))
-    return same and record is not None and record.revoked_at_s is None
+def key_matches(record: KeyRecord, pepper: bytes, secret: str) -> bool:
+    """Whether the secret belongs to a live key; takes the same time for wrong and revoked ones."""
+    return hmac.compare_digest(record.digest, key_digest(pepper, secret)) and record.revoked_at_s is None
 
 
 def _parts(key: str) -> tuple[str, str] | None:

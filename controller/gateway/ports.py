@@ -146,8 +146,8 @@ class KeyStore(Protocol):
         """Grows with every key that is made or revoked."""
         ...
 
-    def pepper_of(self, record: KeyRecord | None) -> bytes:
-        """What the digest of the key is keyed with; any for one that is not known."""
+    def pepper_of(self, record: KeyRecord) -> bytes:
+        """What the digest of the key is keyed with."""
         ...
 
     def lookup(self, public_id: str) -> KeyRecord | None:

@@ -36,7 +36,9 @@ def test_a_new_key_matches_and_is_not_stored(keys: KeyTable, tmp_path: Path) -> 
     public_id, secret = split_key(text) or ("", "")
     assert public_id == record.public_id
     assert len(bytes.fromhex(secret)) == 32
-    assert key_matches(keys.find(public_id), keys.peppers.first, secret)
+    found = keys.find(public_id)
+    assert found is not None
+    assert key_matches(found, keys.peppers.first, secret)
     assert [keys.is_good(text), keys.is_good(text[:-1] + "x"), keys.is_good("")] == [True, False, False]
     for file in tmp_path.iterdir():
         assert secret.encode() not in file.read_bytes()
@@ -75,6 +77,7 @@ def test_a_revocation_by_another_process_reaches_the_gateway_in_time(keys: KeyTa
 
     def revoked() -> bool:
         seen = snapshot.lookup(record.public_id)
+        assert seen is not None
         return seen is not None and seen.revoked_at_s is not None
 
     _wait_until(revoked, deadline_s=2.0)
@@ -137,8 +140,9 @@ def test_a_new_pepper_is_for_new_keys(keys: KeyTable, tmp_path: Path) -> None:
     assert keys.is_good(new)
     for text, record in ((old, old_record), (new, new_record)):
         seen = snapshot.lookup(record.public_id)
+        assert seen is not None
         assert key_matches(seen, snapshot.pepper_of(seen), (split_key(text) or ("", ""))[1])
-    assert snapshot.pepper_of(new_record) != snapshot.pepper_of(old_record) == snapshot.pepper_of(None)
+    assert snapshot.pepper_of(new_record) != snapshot.pepper_of(old_record) == snapshot.pepper
     snapshot.close()
 
 

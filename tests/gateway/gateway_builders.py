@@ -100,7 +100,7 @@ class MemoryKeys:
     pepper: bytes = PEPPER
     revision: int = 1
 
-    def pepper_of(self, record: KeyRecord | None) -> bytes:
+    def pepper_of(self, record: KeyRecord) -> bytes:
         """There is only one."""
         return self.pepper
 
