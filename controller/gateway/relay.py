@@ -133,12 +133,17 @@ class StreamRelay:
         stream = self._stream
         tail = await self._to_the_end()
         while stream.error is not None and self._resume is not None:
-            response = await self._resume(stream.error)
+            self._guard.settle()  # the dead engine's silence is over
+            try:
+                response = await self._resume(stream.error)
+            except asyncio.CancelledError as cancelled:
+                stream.error, response = self._expired(cancelled), None
             if response is None:
                 break
             await self._response.close()
             self._response = response
             stream.error = None
+            self._guard.progress()
             tail = await self._to_the_end()
         if stream.error is not None:
             tail = self._error_event(stream.error)
@@ -157,17 +162,22 @@ class StreamRelay:
         except UpstreamError as error:
             tail, self._stream.error = b"", error
         except asyncio.CancelledError as cancelled:
-            why = self._guard.translate()
-            if isinstance(why, RequestError):
-                self._line.write(self._error_event(why), more=False)
-            if not isinstance(why, UpstreamTimeout):
-                raise why if why is not None else cancelled from None
+            why = self._expired(cancelled)
             if self.sending:  # the caller has not taken a byte for that long: nobody is there to be told
                 raise CallerLeft from why
             tail, self._stream.error = b"", why
         if self._guard.left:  # whatever came after the upstream was hung up on is no fault of it
             raise CallerLeft
         return tail
+
+    def _expired(self, cancelled: asyncio.CancelledError) -> UpstreamTimeout:
+        """The timeout behind a cancellation; anything else behind it goes on, and is told to a caller who is there."""
+        why = self._guard.translate()
+        if isinstance(why, RequestError):
+            self._line.write(self._error_event(why), more=False)
+        if not isinstance(why, UpstreamTimeout):
+            raise why if why is not None else cancelled from None
+        return why
 
     async def _events(self) -> bytes:
         """Relays until the stream's end; returns what to send last."""

@@ -54,7 +54,7 @@ def world(*script: Answer | Exception, replicas: int = 2) -> World:
     return made
 
 
-def dying(*pieces: bytes) -> Answer:
+def dying(*pieces: bytes | float) -> Answer:
     """A stream that is cut."""
     return stream(FIRST, *(pieces or (said("The ", [1]), said("end", [2]))), GONE)
 
@@ -156,6 +156,21 @@ def test_where_it_would_not_be_exact(
     assert DONE not in heard.body
     assert not made.own.script
     assert set(made.gateway.loads.in_flight().values()) <= {0}
+
+
+@pytest.mark.parametrize(("slow_s", "resumed"), [(40.0, True), (2000.0, False)], ids=["slow", "for ever"])
+def test_the_next_engine_takes_its_time(slow_s: float, resumed: bool) -> None:
+    """The silence of the dead engine is not held against it; one that never answers ends in an error event."""
+    cut = dying(said("The ", [1]), said("end", [2]), 40.0)
+    slow = replace(detokenized("The end"), head_after_s=slow_s)
+    made = world(cut, slow, stream(went_on(".", [3], "stop"), DONE))
+    heard = made.heard(GREEDY)
+    if resumed:
+        assert (text_of(heard), heard.body.endswith(DONE)) == ("The end.", True)
+    else:
+        assert b'data: {"error"' in heard.body
+        assert DONE not in heard.body
+    assert len(made.ledger.posted) == 1
 
 
 def test_off_by_default() -> None:
