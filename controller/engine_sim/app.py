@@ -37,7 +37,7 @@ class EngineApp:
     def __init__(
         self, model: Model, engine: Engine, faults: Faults, book: UsageBook, api_key: str | None = None
     ) -> None:
-        self._bearer = None if api_key is None else f"Bearer {api_key}"
+        self._bearer = None if api_key is None else f"Bearer {api_key}".encode()
         self._model = model
         self._engine = engine
         self._faults = faults
@@ -76,7 +76,8 @@ class EngineApp:
             await self._answer(exchange, handler)
 
     def _knows(self, exchange: Exchange) -> bool:
-        return hmac.compare_digest(exchange.header(b"authorization") or "", self._bearer or "")
+        told = (exchange.header(b"authorization") or "").encode("latin-1")  # the bytes as they came
+        return hmac.compare_digest(told, self._bearer or b"")
 
     async def _answer(self, exchange: Exchange, handler: Handler) -> None:
         try:

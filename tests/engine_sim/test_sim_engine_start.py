@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -128,3 +129,14 @@ def test_a_model_of_a_configuration_file_can_be_served(tmp_path: Path) -> None:
     ended = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
     assert ended.returncode == 2
     assert "pools" in ended.stderr
+
+
+def test_a_key_that_is_none_is_refused() -> None:
+    """Whatever its bytes: 401, as for vLLM, which asks for its key below /v1 only."""
+    port = free_port()
+    command = [sys.executable, "-m", "controller.engine_sim", "--port", str(port), *ENGINE]
+    with running(command, port, env={**os.environ, "VLLM_API_KEY": "kéy"}) as server:
+        for key, status in ((b"k\xe9y", 401), (b"\xff\xfe", 401), (b"key", 401), ("kéy".encode(), 200)):
+            with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+                connection.sendall(b"GET /v1/models HTTP/1.1\r\nhost: x\r\nauthorization: Bearer %b\r\n\r\n" % key)
+                assert connection.recv(65536).startswith(b"HTTP/1.1 %d " % status), key
