@@ -254,7 +254,7 @@ class Gateway:
                 send_error(line, error, exchange.caller, exchange.header_id, extra)
         except CallerLeft:
             self._meter.left(exchange)
-        except Exception:
+        except Exception:  # a defect ends its request, not the process
             log.exception("request_failed", request_id=request_id)
             exchange.status, exchange.error = 500, "internal error"
             if not exchange.started:

@@ -59,7 +59,7 @@ class Pace:
             async with asyncio.timeout(TICK_DEADLINE_S):
                 await self.loop.tick()
             done, self.last_done_s = True, time.monotonic()
-        except Exception:
+        except Exception:  # a defect ends its tick, not the loop
             log.exception("tick_failed")
         self.loop.metrics.ticked(time.monotonic() - started_s, done=done)
 

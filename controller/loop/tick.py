@@ -101,7 +101,7 @@ class ControlLoop:
             plan, view = self._decide(pool, seen, counters, word, now_s)
             self._note(view, seen.sample)
             await self._act(pool, plan, now_s)
-        except Exception:
+        except Exception:  # a defect ends its pool's part of the tick, not the tick
             self.metrics.acted(pool.name, "turn_failed")
             log.exception("pool_failed", pool=pool.name)
             return self.view.pools.get(pool.name)

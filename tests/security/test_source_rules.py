@@ -20,10 +20,20 @@ TASK_STARTERS = {
     "controller/web/h1_accept.py",
     "controller/web/h1_connection.py",
 }
+# Around a tick or a request, which a defect ends and nothing else; each says so on its line.
+LAST_CATCHES = {
+    "controller/engine_sim/app.py",
+    "controller/engine_sim/provider_app.py",
+    "controller/gateway/app.py",
+    "controller/loop/serve.py",
+    "controller/loop/tick.py",
+}
+CATCH, WITHOUT_REASON = "try: x()\nexcept {}\n    pass", "catches everything without a reason"
 ALLOWED = {
     ("controller/adapters/database.py", "composed SQL"),  # PRAGMA takes no bind parameters; the names are constants
     ("controller/catalogue/load.py", "yaml.load"),  # with a safe loader only
     *((path, "task outside a group") for path in TASK_STARTERS),
+    *((path, "catches everything") for path in LAST_CATCHES),
 }
 
 
@@ -49,6 +59,12 @@ def _call_faults(call: ast.Call) -> Iterator[str]:
             yield f"{keyword.arg}={value!r}"
 
 
+def _catch_faults(handler: ast.ExceptHandler, lines: list[str]) -> Iterator[str]:
+    caught = {"BaseException"} if handler.type is None else set(ast.unparse(handler.type).strip("()").split(", "))
+    if caught & {"Exception", "BaseException"} and not isinstance(handler.body[-1], ast.Raise):
+        yield "catches everything" if "  # " in lines[handler.lineno - 1] else "catches everything without a reason"
+
+
 def _gateway_faults(node: ast.AST) -> Iterator[str]:
     if isinstance(node, ast.Attribute) and ast.unparse(node) == "request.url":
         yield "request.url"
@@ -67,6 +83,8 @@ def _faults(path: str, source: str) -> set[str]:
             found.update(f"import {alias.name}" for alias in node.names if alias.name.split(".")[0] in LOADERS)
         if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in LOADERS:
             found.add(f"import {node.module}")
+        if isinstance(node, ast.ExceptHandler):
+            found.update(_catch_faults(node, source.splitlines()))
         if path.startswith("controller/gateway/"):
             found.update(_gateway_faults(node))
     return found
@@ -86,6 +104,9 @@ def _faults(path: str, source: str) -> set[str]:
         pytest.param("controller/a.py", "run(x, shell=True)", "shell=True", id="shell"),
         pytest.param("controller/a.py", "get(x, verify=False)", "verify=False", id="verify"),
         pytest.param("controller/a.py", "asyncio.create_task(x())", "task outside a group", id="task"),
+        pytest.param("controller/a.py", CATCH.format("Exception:  # why"), "catches everything", id="catch"),
+        pytest.param("controller/a.py", CATCH.format(":"), WITHOUT_REASON, id="bare except"),
+        pytest.param("controller/a.py", CATCH.format("(OSError, BaseException):"), WITHOUT_REASON, id="among others"),
         pytest.param("controller/gateway/a.py", "x = request.url.path", "request.url", id="url"),
         pytest.param("controller/gateway/a.py", "x = headers[b'Host']", "header host", id="host"),
         pytest.param("controller/gateway/a.py", "x = headers['x-tenant-id']", "header x-tenant-id", id="tenant"),
