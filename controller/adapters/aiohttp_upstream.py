@@ -23,11 +23,12 @@ from aiohttp.tracing import Trace
 
 from controller.adapters.egress_resolver import EgressResolver, NotAllowed
 from controller.adapters.name_lookup import NameLookup
+from controller.config.settings import CAPS
 from controller.core.errors import EngineUnavailable, UpstreamTimeout
 
 log = structlog.get_logger()
 
-MAX_UNARY_BYTES = 64 * 1024 * 1024
+MAX_UNARY_BYTES = CAPS.answer_bytes
 BUFFER_BYTES = 64 * 1024  # the socket is paused at twice this, until the caller has taken some
 AT_ONCE_BYTES = 1024 * 1024  # a longer body is written in pieces
 IDLE_S = 30.0  # providers close idle connections after a minute or so

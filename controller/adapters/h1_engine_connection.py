@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
+from typing import NoReturn
 
 import httptools
+
+from controller.config.settings import CAPS
 
 HIGH_WATER_BYTES = 8 * 1024  # a slow caller pauses the engine's socket above this
 RECEIVE_BYTES = 16 * 1024  # of the kernel, per socket: else one that is paused may hold megabytes
 JOINED_BYTES = 64 * 1024  # a shorter request is written in one piece
-MAX_UNARY_BYTES = 64 * 1024 * 1024
-MAX_HEADER_BYTES = 64 * 1024
+MAX_UNARY_BYTES = CAPS.answer_bytes
+MAX_HEADER_BYTES = CAPS.answer_header_bytes
 IDLE_PER_HOST = 512
 FINISH_S = 0.5  # how long an answer that was read to its end marker may take to end on the wire
 
@@ -90,8 +93,7 @@ class EngineConnection(asyncio.Protocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         self._header_bytes += len(name) + len(value)
         if self._header_bytes > MAX_HEADER_BYTES:
-            self.drop("header too large")
-            return
+            self._refuse("header too large")
         self._raw_headers.append((name, value))
 
     def on_headers_complete(self) -> None:
@@ -111,7 +113,7 @@ class EngineConnection(asyncio.Protocol):
         self.buffered_bytes += len(body)
         if self.whole:
             if self.buffered_bytes > MAX_UNARY_BYTES:
-                self.drop("answer too large")
+                self._refuse("answer too large")
             return
         if self.sink is not None:
             return
@@ -127,6 +129,11 @@ class EngineConnection(asyncio.Protocol):
         if self.abandoned:
             self.recycle()
         self._wake()
+
+    def _refuse(self, why: str) -> NoReturn:
+        """Ends the answer here: its end in the same read would make it a whole one."""
+        self.drop(why)
+        raise httptools.HttpParserError(why)
 
     # exchange
     @property

@@ -18,13 +18,42 @@ from controller.routing.phases import RuleTable
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caps:
-    """Limits on what a caller may send."""
+    """All limits on what callers and upstreams may send; what is over one is refused.
+
+    The first five are settings. The others are the same in every gateway, so who is handed no `Caps` reads `CAPS`.
+    """
 
     body_bytes: int = 10 * 1024 * 1024
     json_depth: int = 64
     choices: int = 8
     in_flight: int = 4096
     waiting: int = 1024  # for a place in one pool
+    # the head and the connection
+    header_bytes: int = 32 * 1024
+    header_count: int = 100
+    pipelined: int = 16  # requests ahead of their answers
+    discard_bytes: int = 64 * 1024 * 1024  # of a body that nobody wants, so that its sender gets to read the answer
+    idempotency_key_bytes: int = 255
+    # the body
+    json_weight: int = 500_000  # about as many small numbers, or a tenth as many objects
+    messages: int = 10_000
+    tools: int = 1024
+    name_chars: int = 256  # of a model or a tool
+    tokens: int = 10_000_000  # that an answer may have, or that a prompt is cut to
+    logprobs: int = 20  # OpenAI's limit, and vLLM's unless its operator says otherwise
+    entries: int = 1024  # biases, bad words, stop tokens, choices of a structure
+    token_ids: int = 65_536
+    stops: int = 128
+    regex_chars: int = 4096
+    regex_repeats: int = 10_000  # what nested counts multiply to
+    grammar_chars: int = 65_536
+    # answers of upstreams
+    answer_header_bytes: int = 64 * 1024
+    answer_bytes: int = 64 * 1024 * 1024  # of a whole one
+    event_bytes: int = 1024 * 1024
+
+
+CAPS = Caps()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

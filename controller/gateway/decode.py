@@ -8,13 +8,11 @@ from controller.config.settings import Caps
 from controller.core.records import record
 from controller.core.requests import Operation
 from controller.gateway import engine_limits, wishes
-from controller.gateway.engine_limits import MAX_TOKENS_LIMIT
 from controller.gateway.json_body import Document, parse
 from controller.gateway.wishes import HeaderMap, whole_number, wrong
 from controller.routing.classify import RequestFacts
 from controller.routing.prefix import prefixes
 
-MAX_MESSAGES = 10_000
 _NUMBERS = {
     "temperature": (0.0, 2.0),
     "top_p": (0.0, 1.0),
@@ -110,11 +108,11 @@ class _Counter:
             raise wrong(where, f"`{where}.text` must be a string", got=text)
 
 
-def _count_messages(messages: object) -> _Counter:
+def _count_messages(messages: object, caps: Caps) -> _Counter:
     if not isinstance(messages, list) or not messages:
         raise wrong("messages", "`messages` must be a non-empty list", got=messages)
-    if len(messages) > MAX_MESSAGES:
-        raise wrong("messages", f"`messages` must have at most {MAX_MESSAGES} entries")
+    if len(messages) > caps.messages:
+        raise wrong("messages", f"`messages` must have at most {caps.messages} entries")
     counter = _Counter()
     for index, message in enumerate(messages):
         if not isinstance(message, dict):
@@ -151,13 +149,15 @@ def _count_prompt(prompt: object, name: str) -> _Counter:
     return counter
 
 
-def _tools(document: Document) -> tuple[int, int]:
+def _tools(document: Document, caps: Caps) -> tuple[int, int]:
     """(how many, their bytes)."""
     tools = document.get("tools")
     if tools is None:
         return 0, 0
     if not isinstance(tools, list) or not all(isinstance(tool, dict) for tool in tools):
         raise wrong("tools", "`tools` must be a list of objects")
+    if len(tools) > caps.tools:
+        raise wrong("tools", f"`tools` must have at most {caps.tools} entries")
     return len(tools), len(orjson.dumps(tools)) if tools else 0
 
 
@@ -205,21 +205,21 @@ def with_facts(
 ) -> Decoded:
     """The document, checked, with its facts; a caller of another dialect is always told the usage."""
     model = document.get("model")
-    if not isinstance(model, str) or not 0 < len(model) <= 256:
-        raise wrong("model", "`model` must be a string of 1 to 256 characters", got=model)
+    if not isinstance(model, str) or not 0 < len(model) <= caps.name_chars:
+        raise wrong("model", f"`model` must be a string of 1 to {caps.name_chars} characters", got=model)
     stream, wants_usage, n = _check_common(document, caps)
     engine_limits.check(document, caps)
     max_tokens, tool_count, tool_bytes, messages = None, 0, 0, 1
     if operation is Operation.CHAT or operation is Operation.COUNT_TOKENS:
-        counter = _count_messages(document.get("messages"))
+        counter = _count_messages(document.get("messages"), caps)
         messages = len(document["messages"])
-        tool_count, tool_bytes = _tools(document)
-        max_tokens = _check_int(document, "max_completion_tokens", 1, MAX_TOKENS_LIMIT)
+        tool_count, tool_bytes = _tools(document, caps)
+        max_tokens = _check_int(document, "max_completion_tokens", 1, caps.tokens)
     else:
         name = "prompt" if operation is Operation.COMPLETION else "input"
         counter = _count_prompt(document.get(name), name)
     if max_tokens is None:
-        max_tokens = _check_int(document, "max_tokens", 1, MAX_TOKENS_LIMIT)
+        max_tokens = _check_int(document, "max_tokens", 1, caps.tokens)
     if stream and operation is Operation.EMBEDDINGS:
         raise wrong("stream", "`stream` must not be set for embeddings")
     facts = RequestFacts(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+from controller.config.settings import CAPS
 from controller.core.errors import RequestError
 from controller.gateway.answers import Headers, send_error
 from controller.gateway.auth import Doorman, credential
@@ -15,8 +16,7 @@ from controller.gateway.request_body import is_worth_reading, read_body
 from controller.gateway.routes import Route
 from controller.gateway.wishes import HeaderMap
 
-KEY_BYTES = 255
-
+KEY_BYTES = CAPS.idempotency_key_bytes
 Answer = Callable[[Route, Line], Awaitable[None]]
 
 

@@ -41,7 +41,7 @@ def _depth_within(document: object, limit: int) -> bool:
 
 def parse(body: bytes, caps: Caps) -> Document:
     """The JSON object in the body, within the caps on depth and on values."""
-    if not is_bearable(body):
+    if not is_bearable(body, caps.json_weight):
         raise wrong("body", "the body holds too many values", "invalid_json")
     try:
         document = orjson.loads(body)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from controller.config.settings import CAPS
 from controller.gateway.guard import CallerLeft
 from controller.gateway.json_body import too_large
 from controller.gateway.ports import Line
@@ -11,7 +12,6 @@ from controller.gateway.refusals import slow_body
 from controller.gateway.wishes import HeaderMap
 
 LEAST_BYTES_PER_S = 1024  # each KiB that came buys another second
-DISCARD_BYTES = 64 * 1024 * 1024  # a longer body is not read to its end: the connection is closed
 
 
 async def read_body(headers: HeaderMap, line: Line, limit_bytes: int, body_s: float) -> bytes:
@@ -44,7 +44,7 @@ async def _whole(line: Line, limit_bytes: int, time: asyncio.Timeout) -> bytes:
 
 def is_worth_reading(headers: HeaderMap) -> bool:
     """Whether the rest of a refused body is short enough to be read, so that the connection can be used again."""
-    return 0 < _declared_bytes(headers) <= DISCARD_BYTES
+    return 0 < _declared_bytes(headers) <= CAPS.discard_bytes
 
 
 def _declared_bytes(headers: HeaderMap) -> int:

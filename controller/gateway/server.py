@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import structlog
 import uvloop
 
-from controller.config.settings import Settings
+from controller.config.settings import GatewaySettings, Settings
 from controller.gateway.admin import Admin
 from controller.gateway.answers import Headers, base_headers, error_body, error_headers
 from controller.gateway.app import Gateway
@@ -60,6 +60,19 @@ def _open_files() -> int:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+
+
+def limits_of(settings: GatewaySettings, connections: int) -> Limits:
+    """What a connection bears."""
+    caps = settings.caps
+    return Limits(
+        header_bytes=caps.header_bytes,
+        header_count=caps.header_count,
+        discard_bytes=caps.discard_bytes,
+        pipelined=caps.pipelined,
+        header_s=settings.timeouts.header_s,
+        connections=connections,
+    )
 
 
 def _server(gateway: Gateway, app: App, limits: Limits) -> H1Server:
@@ -114,9 +127,10 @@ class _Drain:
 
 async def _run(service: Service, settings: Settings, listeners: tuple[socket.socket, socket.socket]) -> None:
     gateway, lead_s, drain_s = service.gateway, settings.gateway.drain_lead_s, settings.gateway.drain_s
-    limits = Limits(header_s=settings.gateway.timeouts.header_s, connections=connection_limit(_open_files()))
+    limits = limits_of(settings.gateway, connection_limit(_open_files()))
     data = _server(gateway, gateway, limits)
-    admin = _server(gateway, Admin(gateway, now_s=service.clock.monotonic_s), Limits(connections=ADMIN_CONNECTIONS))
+    admin_limits = limits_of(settings.gateway, ADMIN_CONNECTIONS)
+    admin = _server(gateway, Admin(gateway, now_s=service.clock.monotonic_s), admin_limits)
     drain, loop = _Drain(gateway, data, lead_s, drain_s), asyncio.get_running_loop()
     lag = LoopLag(gateway.metrics.loop_lag, gateway.metrics.loop_computed)
     memory = MemoryReturn(lambda: gateway.metrics.in_flight)

@@ -6,7 +6,9 @@ be relayed untouched.
 
 from __future__ import annotations
 
-MAX_EVENT_BYTES = 1024 * 1024
+from controller.config.settings import CAPS
+
+MAX_EVENT_BYTES = CAPS.event_bytes
 TOO_LARGE = f"an event is larger than {MAX_EVENT_BYTES} bytes"
 _BOM = b"\xef\xbb\xbf"
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 
-MOST = 500_000  # weight: about as many small numbers, or a tenth as many objects
 LIGHT_BYTES = 512 * 1024  # not worth a look: prompts of 220 KB are on the hot path
 TEXT = 4  # keys too
 AT_ONCE = 4096  # texts: a bomb is known after a few rounds of them
@@ -20,9 +19,9 @@ def _weight(data: bytes) -> int:
     return data.count(b",") + CONTAINER * (data.count(b"{") + data.count(b"["))
 
 
-def is_bearable(body: bytes) -> bool:
-    """Whether its values weigh at most `MOST`. Looks into texts only where all bytes together would be too many."""
-    if len(body) <= LIGHT_BYTES or _weight(body) <= MOST:
+def is_bearable(body: bytes, most: int) -> bool:
+    """Whether its values weigh at most so much. Looks into texts only where all bytes together would be too many."""
+    if len(body) <= LIGHT_BYTES or _weight(body) <= most:
         return True
     weight, place, bare = 0, 0, []
     for text in _TEXT.finditer(body):
@@ -32,6 +31,6 @@ def is_bearable(body: bytes) -> bool:
         if len(bare) == AT_ONCE:
             weight += _weight(b"".join(bare)) + TEXT * AT_ONCE
             bare.clear()
-            if weight > MOST:
+            if weight > most:
                 return False
-    return weight + _weight(b"".join(bare)) + _weight(body[place:]) <= MOST
+    return weight + _weight(b"".join(bare)) + _weight(body[place:]) <= most

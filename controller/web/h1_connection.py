@@ -22,13 +22,13 @@ LINGER_S = 2.0  # after a refusal what still comes is read and thrown away, or a
 class Limits:
     """Caps and deadlines of a connection."""
 
-    header_bytes: int = 32 * 1024
-    header_count: int = 100
+    header_bytes: int
+    header_count: int
+    discard_bytes: int  # of a body that nobody wants, so that its sender gets to read the answer
+    pipelined: int
     header_s: float = 10.0  # from the first byte of a request to the end of its head
     keep_alive_s: float = 75.0
-    discard_bytes: int = 64 * 1024 * 1024  # of a body that nobody wants, so that its sender gets to read the answer
     discard_s: float = 30.0
-    pipelined: int = 16
     connections: int = 100_000  # open at a time; further ones wait in the kernel
 
 

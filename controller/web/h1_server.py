@@ -25,10 +25,10 @@ ROOM_SHARE = 4  # one in so many idle connections makes room, per sweep, while c
 class H1Server:
     """One listener on one event loop. `refusal` words what is refused before the app is asked: (status, why)."""
 
-    def __init__(self, app: App, refusal: Refusal, limits: Limits | None = None) -> None:
+    def __init__(self, app: App, refusal: Refusal, limits: Limits) -> None:
         self.app = app
         self.refusal = refusal
-        self.limits = limits or Limits()
+        self.limits = limits
         self.connections: set[Connection] = set()
         self.tasks: set[asyncio.Task[None]] = set()
         self.leading_away = False

@@ -20,7 +20,8 @@ from typing import Any
 import uvloop
 
 from controller.cli.wiring import build_gateway, settings_from
-from controller.gateway.server import GC_THRESHOLDS
+from controller.config.settings import GatewaySettings
+from controller.gateway.server import GC_THRESHOLDS, limits_of
 from controller.web.h1_connection import Connection
 from controller.web.h1_server import H1Server
 from tests.bench.load import request_bytes
@@ -130,7 +131,7 @@ async def _main(folder: Path) -> None:
     key = prepare(folder, upstream_port=1, port=1, admin_port=2)
     service = build_gateway(settings_from(config, state_dir))
     watch = asyncio.create_task(service.watch(), name="fleet-watch")
-    server = H1Server(service.gateway, lambda *_: ([], b""))
+    server = H1Server(service.gateway, lambda *_: ([], b""), limits_of(GatewaySettings(), 100_000))
     body = {"model": POOL, "messages": [{"role": "user", "content": "What is the capital of France?"}]}
     crowd = Crowd(server, request_bytes(1, body, {"authorization": f"Bearer {key}"}))
     try:

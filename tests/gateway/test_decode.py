@@ -7,10 +7,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from controller.config.settings import Caps
+from controller.config.settings import CAPS, Caps
 from controller.core.errors import RequestError
 from controller.core.requests import Operation, Priority
-from controller.gateway.decode import MAX_MESSAGES, MAX_TOKENS_LIMIT, Decoded, decode
+from controller.gateway.decode import Decoded, decode
 from controller.gateway.json_body import too_large
 from controller.routing.classify import RequestFacts
 from controller.routing.prefix import prefixes
@@ -89,7 +89,7 @@ WRONG = {
     "messages is text": ({"messages": "Hi"}, "messages", "`messages` must be a non-empty list"),
     "messages is empty": ({"messages": []}, "messages", "`messages` must be a non-empty list"),
     "too many messages": (
-        {"messages": [USER] * (MAX_MESSAGES + 1)},
+        {"messages": [USER] * (CAPS.messages + 1)},
         "messages",
         "`messages` must have at most 10000 entries",
     ),
@@ -180,7 +180,7 @@ FACTS = {
     "JSON by schema": ({"response_format": {"type": "json_schema"}}, {"json_output": True}),
     "text": ({"response_format": {"type": "text"}}, {"json_output": False}),
     "the newer limit wins": ({"max_tokens": 5, "max_completion_tokens": 6}, {"max_tokens": 6}),
-    "the older limit": ({"max_tokens": MAX_TOKENS_LIMIT}, {"max_tokens": MAX_TOKENS_LIMIT}),
+    "the older limit": ({"max_tokens": CAPS.tokens}, {"max_tokens": CAPS.tokens}),
     "a stream": ({"stream": True}, {"stream": True}),
     "task and complexity in metadata": (
         {"metadata": {"task": "Critique ", "complexity": "SIMPLE", "other": 1}},

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
+from dataclasses import fields
 
 import pytest
 
-from controller.adapters import h1_engine_connection
 from controller.config.settings import Caps, GatewaySettings, Timeouts
-from controller.gateway import decode, idempotency, idempotent_answers, sse, weights
-from controller.web.h1_connection import Limits
+from controller.gateway import idempotent_answers
 from tests.gateway import spoken_words
 
 README = (spoken_words.CONTROLLER / "gateway" / "README.md").read_text()
@@ -56,16 +55,37 @@ def test_every_file_is_on_the_door_sign() -> None:
     assert set(first_cells(sign.split("## ", 1)[0])) == {file.name for file in spoken_words.DIALECTS} - {"__init__.py"}
 
 
-CAPS, TIMEOUTS, HEAD = Caps(), Timeouts(), Limits()
+class Told:
+    """The caps, and which of them the table below tells."""
+
+    def __init__(self) -> None:
+        self.names: set[str] = set()
+
+    def __getattr__(self, name: str) -> int:
+        self.names.add(name)
+        return int(getattr(Caps(), name))
+
+
+CAPS, TIMEOUTS = Told(), Timeouts()
 LIMITS = {
     "body": f"{CAPS.body_bytes // 2**20} MiB",
     "nesting of its JSON": f"{CAPS.json_depth} levels",
-    "its JSON values": f"{weights.MOST} numbers, or a tenth as many objects and lists",
-    "messages; `n`; `max_tokens`": f"{decode.MAX_MESSAGES}; {CAPS.choices}; {decode.MAX_TOKENS_LIMIT}",
+    "its JSON values": f"{CAPS.json_weight} numbers, or a tenth as many objects and lists",
+    "messages; `n`; `max_tokens`": f"{CAPS.messages}; {CAPS.choices}; {CAPS.tokens}",
+    "tools; the name of a model or a tool": f"{CAPS.tools}; {CAPS.name_chars} characters",
+    "`best_of`; `logprobs`, `top_logprobs`": f"as `n`; {CAPS.logprobs}",
+    "entries of `logit_bias`, `bad_words`, `stop_token_ids`, choices; of `stop`; of `allowed_token_ids`": (
+        f"{CAPS.entries}; {CAPS.stops}; {CAPS.token_ids}"
+    ),
+    "a regular expression; what its counts in braces multiply to; a grammar": (
+        f"{CAPS.regex_chars} characters; {CAPS.regex_repeats}; {CAPS.grammar_chars} characters"
+    ),
     "requests in flight": f"{CAPS.in_flight}",
     "requests that wait before one pool": f"{CAPS.waiting}",
-    "head of a request": f"{HEAD.header_bytes // 1024} KiB, {HEAD.header_count} headers, {HEAD.header_s:g} s",
+    "head of a request": f"{CAPS.header_bytes // 1024} KiB, {CAPS.header_count} headers, {TIMEOUTS.header_s:g} s",
+    "requests of a connection that wait for an earlier answer": f"{CAPS.pipelined}",
     "body of a request": f"{TIMEOUTS.body_s:g} s to arrive, and a second more for each KiB",
+    "body of a refused request, read so that the answer is heard": f"{CAPS.discard_bytes // 2**20} MiB",
     "connection to an upstream": f"{TIMEOUTS.connect_s:g} s",
     "first token of a stream": f"{TIMEOUTS.ttft_s:g} s",
     "the same of a provider, while another target is left": f"{TIMEOUTS.provider_ttft_s:g} s",
@@ -75,14 +95,22 @@ LIMITS = {
         f"{GatewaySettings().drain_lead_s:g} s (behind a load balancer 5)"
     ),
     "drain on SIGTERM, after that": f"{GatewaySettings().drain_s:g} s",
-    "whole answer of an upstream": f"{h1_engine_connection.MAX_UNARY_BYTES // 2**20} MiB",
-    "`Idempotency-Key`": f"1 to {idempotency.KEY_BYTES} characters",
+    "whole answer of an upstream; head of an engine's": (
+        f"{CAPS.answer_bytes // 2**20} MiB; {CAPS.answer_header_bytes // 1024} KiB"
+    ),
+    "`Idempotency-Key`": f"1 to {CAPS.idempotency_key_bytes} characters",
     "answers kept for it": (
         f"{idempotent_answers.KEPT_S:g} s, {idempotent_answers.KEPT_ANSWERS} answers, "
         f"{idempotent_answers.KEPT_BYTES // 2**20} MiB, {idempotent_answers.ANSWER_BYTES // 2**20} MiB each"
     ),
-    "one event of a stream": f"{sse.MAX_EVENT_BYTES // 2**20} MiB",
+    "one event of a stream": f"{CAPS.event_bytes // 2**20} MiB",
 }
+TOLD = frozenset(CAPS.names)
+
+
+def test_every_cap_is_in_the_table() -> None:
+    """What is sent beyond them is refused, so callers have to know all of them."""
+    assert {field.name for field in fields(Caps)} == TOLD
 
 
 @pytest.mark.parametrize(("what", "limit"), LIMITS.items(), ids=LIMITS.keys())

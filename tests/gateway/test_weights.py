@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from controller.gateway.weights import CONTAINER, MOST, is_bearable
+from controller.config.settings import CAPS
+from controller.gateway.weights import CONTAINER, is_bearable
 
+MOST = CAPS.json_weight
 OBJECTS = MOST // CONTAINER
 BODIES = {
     "small": (b'{"a":[1,2,3]}', True),
@@ -28,4 +30,4 @@ BODIES = {
 @pytest.mark.parametrize(("body", "bearable"), BODIES.values(), ids=BODIES.keys())
 def test_weights(body: bytes, bearable: bool) -> None:
     """By what is outside of texts."""
-    assert is_bearable(body) is bearable
+    assert is_bearable(body, MOST) is bearable

@@ -9,11 +9,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
+from controller.config.settings import CAPS
 from controller.web.h1_connection import Limits
 from controller.web.h1_cycle import Cycle, Headers
 from controller.web.h1_server import H1Server
 from controller.web.server import listen
 
+LIMITS = {name: getattr(CAPS, name) for name in ("header_bytes", "header_count", "discard_bytes", "pipelined")}
 QUIET_S = 0.12  # a server on this machine that says nothing for so long has said all
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -118,7 +120,7 @@ class World:
 @contextlib.asynccontextmanager
 async def running(app: App = echo, *, grace_s: float = 1.0, **limits: Any) -> AsyncIterator[World]:
     """A served app; afterwards the server has stopped."""
-    server = H1Server(Asgi(app), refusal, Limits(**limits))
+    server = H1Server(Asgi(app), refusal, Limits(**(LIMITS | limits)))
     listener = listen("127.0.0.1", 0)
     serving = asyncio.create_task(server.serve(listener, grace_s=grace_s))
     await asyncio.sleep(0)

@@ -45,7 +45,7 @@ class MessagesCaller:
         if operation is Operation.COUNT_TOKENS:
             asked.setdefault("max_tokens", 1)
             asked.pop("stream", None)
-        made = to_chat(asked)
+        made = to_chat(asked, caps)
         chat = made.document
         if asked.get("metadata") is not None:
             chat["metadata"] = asked["metadata"]  # task and complexity may be in it

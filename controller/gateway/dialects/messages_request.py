@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from controller.gateway.decode import MAX_MESSAGES
+from controller.config.settings import Caps
 from controller.gateway.json_body import Document
 from controller.gateway.wishes import wrong
 
@@ -48,12 +48,12 @@ class Translation:
         self.native_only = self.native_only or what
 
 
-def to_chat(asked: Document) -> Translation:
+def to_chat(asked: Document, caps: Caps) -> Translation:
     """The request in chat words; RequestError 400 when a field is wrong."""
     made = Translation()
     chat = made.document
     chat["model"] = asked.get("model")
-    chat["messages"] = _system(asked.get("system"), made) + _messages(asked.get("messages"), made)
+    chat["messages"] = _system(asked.get("system"), made) + _messages(asked.get("messages"), caps, made)
     limit = asked.get("max_tokens")
     if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
         raise wrong("max_tokens", "`max_tokens` must be an integer of at least 1", got=limit)
@@ -125,11 +125,11 @@ def _text(block: object, where: str) -> str:
     return text
 
 
-def _messages(messages: object, made: Translation) -> list[Document]:
+def _messages(messages: object, caps: Caps, made: Translation) -> list[Document]:
     if not isinstance(messages, list) or not messages:
         raise wrong("messages", "`messages` must be a non-empty list", got=messages)
-    if len(messages) > MAX_MESSAGES:
-        raise wrong("messages", f"`messages` must have at most {MAX_MESSAGES} entries")
+    if len(messages) > caps.messages:
+        raise wrong("messages", f"`messages` must have at most {caps.messages} entries")
     chat: list[Document] = []
     for index, message in enumerate(messages):
         where = f"messages[{index}]"

@@ -23,7 +23,7 @@ class ResponsesCaller:
     def decode(self, operation: Operation, headers: HeaderMap, body: bytes, tenant: str, caps: Caps) -> Decoded:
         """The request, checked, as a chat request; the caller's own goes along, as answers repeat parts of it."""
         asked = parse(body, caps)
-        made = to_chat(asked)
+        made = to_chat(asked, caps)
         dropped = tuple(dict.fromkeys(made.dropped))
         return with_facts(operation, made.document, headers, tenant, caps, asked=asked, dropped=dropped)
 

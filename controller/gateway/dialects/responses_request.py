@@ -6,10 +6,9 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from controller.gateway.decode import MAX_MESSAGES
+from controller.config.settings import Caps
 from controller.gateway.dialects import responses_tools
 from controller.gateway.dialects.responses_tools import INPUT, chat_name
-from controller.gateway.engine_limits import MAX_TOKENS_LIMIT
 from controller.gateway.json_body import Document
 from controller.gateway.wishes import whole_number, wrong
 
@@ -64,19 +63,19 @@ class Translation:
     dropped: list[str] = field(default_factory=list)
 
 
-def to_chat(asked: Document) -> Translation:
+def to_chat(asked: Document, caps: Caps) -> Translation:
     """The request in chat words; RequestError 400 when a field is wrong or needs what is not here."""
     made = Translation()
     chat = made.document
     _refuse(asked)
     chat["model"] = asked.get("model")
-    chat["messages"] = _messages(asked)
+    chat["messages"] = _messages(asked, caps)
     for name in _CARRIED:
         if asked.get(name) is not None:
             chat[name] = asked[name]
     limit = asked.get("max_output_tokens")
     if limit is not None:
-        chat["max_tokens"] = whole_number("max_output_tokens", limit, 1, MAX_TOKENS_LIMIT)
+        chat["max_tokens"] = whole_number("max_output_tokens", limit, 1, caps.tokens)
     responses_tools.translate(asked, chat, made.dropped)
     _text(asked, chat)
     _reasoning(asked, made)
@@ -108,7 +107,7 @@ def object_at(value: object, name: str) -> Document:
     return value
 
 
-def _messages(asked: Document) -> list[Document]:
+def _messages(asked: Document, caps: Caps) -> list[Document]:
     given = asked.get("input")
     if isinstance(given, str):
         items: list[object] = [{"role": "user", "content": given}]
@@ -116,8 +115,8 @@ def _messages(asked: Document) -> list[Document]:
         items = given
     else:
         raise wrong("input", "`input` must be a string or a non-empty list of items", got=given)
-    if len(items) > MAX_MESSAGES:
-        raise wrong("input", f"`input` must have at most {MAX_MESSAGES} items")
+    if len(items) > caps.messages:
+        raise wrong("input", f"`input` must have at most {caps.messages} items")
     chat: list[Document] = []
     instructions = asked.get("instructions")
     if instructions is not None and not isinstance(instructions, str):

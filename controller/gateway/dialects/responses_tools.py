@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import orjson
 
+from controller.config.settings import CAPS
 from controller.core.records import record
 from controller.gateway.json_body import Document
 from controller.gateway.wishes import wrong
@@ -29,8 +30,9 @@ class ToolName:
 
 def _tool_name(tool: Document, where: str) -> str:
     name = tool.get("name")
-    if not isinstance(name, str) or not 0 < len(name) <= 256:
-        raise wrong(f"{where}.name", f"`{where}.name` must be a string of 1 to 256 characters", got=name)
+    if not isinstance(name, str) or not 0 < len(name) <= CAPS.name_chars:
+        most = CAPS.name_chars
+        raise wrong(f"{where}.name", f"`{where}.name` must be a string of 1 to {most} characters", got=name)
     return name
 
 
