@@ -23,7 +23,10 @@ BUFFERED_BYTES, STREAM_BYTES = 64 * 1024, 40 * 1024  # what a slow reader may ad
 
 def test_a4_slow_readers(tmp_path: Path) -> None:
     """500 callers hardly read: their streams wait at the engine, others are served as before, the deaf are cut."""
-    setup = Setup(changes={"gateway": {"timeouts": {"idle_s": 6.0, "total_s": 60.0}}})
+    slots = {
+        "engine": {"max_num_seqs": 128}
+    }  # there is room for the others: who would wait for a slot is no matter here
+    setup = Setup(changes={"gateway": {"timeouts": {"idle_s": 6.0, "total_s": 60.0}}}, pool=slots)
 
     async def scene() -> None:
         async with world(tmp_path / "a4", engines=8, setup=setup) as here, row(here, "A4", "500 slow readers") as line:
