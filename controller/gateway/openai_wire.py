@@ -60,8 +60,6 @@ def request_body(
         changes["stream_options"] = {**(document.get("stream_options") or {}), "include_usage": True}
     if temperature is not None and document.get("temperature") is None:
         changes["temperature"] = temperature
-    if not changes and document.keys() <= allowed:
-        return orjson.dumps(document)
     kept = {name: value for name, value in document.items() if name in allowed}
     kept.update(changes)
     return orjson.dumps(kept)

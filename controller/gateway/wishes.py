@@ -17,11 +17,7 @@ _RESUME = {b"allow": True, b"never": False}
 _PRIORITIES = {priority.value.encode(): priority for priority in Priority}
 
 
-class _Unsaid:
-    """Stands for a value that a refusal does not tell."""
-
-
-_UNSAID = _Unsaid()
+_UNSAID = object()  # a value that a refusal does not tell; None is one that it does
 
 
 def wrong(param: str, message: str, code: str = "invalid_value", *, got: object = _UNSAID) -> RequestError:
