@@ -144,7 +144,7 @@ class Admission:
         predicted_s, limit_s = found.predicted_ttft_s, room.line.late_after_s(now_s)
         if predicted_s > limit_s and not others:
             limit_s = max(limit_s, ALONE_MARGIN * self._alone_s(pool, found))
-        overtakes = not called and room.line.depth and room.line.ahead(RANKS[profile.priority])
+        overtakes = not called and room.line.depth and room.line.ahead(RANKS[profile.priority], now_s)
         # Who has nowhere else to go waits here rather than inside the engine, where nobody can take it back: a line
         # that is seen is kept short, and predictions err. Under a standing load nobody waits there.
         pressed = room.line.pressed(now_s)

@@ -70,7 +70,7 @@ class Room:
         refusal = self._refusal(exchange, first, rank, now_s)
         if refusal is not None:
             return self._counted(refusal)
-        waiter = Waiter(rank, now_s, self._until_s(first, now_s, now_s))
+        waiter = Waiter(rank, now_s, self._until_s(first, now_s, now_s), held=not isinstance(first, Late))
         outcome = LEFT
         try:
             self._enter(waiter)
@@ -147,7 +147,7 @@ class Room:
             if is_too_far or self._until_s(skip, now_s, now_s) <= now_s:
                 return skip
             return self._room_for(rank, skip.retry_after_s or 1.0)
-        wait_s = self.line.wait_s(rank, late_by_s=skip.late_by_s, gap_s=skip.gap_s)
+        wait_s = self.line.wait_s(rank, now_s, late_by_s=skip.late_by_s, gap_s=skip.gap_s)
         engine_s = skip.then_s
         patience_s = queue_limit_s(self.pool, self._ttft_timeout_s) - engine_s
         left = left_s(exchange, now_s)
@@ -161,6 +161,10 @@ class Room:
         longest_s = self.line.longest_s(patience_s, now_s)
         if wait_s > longest_s:
             return self._full(wait_s - longest_s)
+        stale = self.line.stale(rank, now_s)
+        if stale is not None and not self._futures[stale].done():
+            self._futures[stale].set_result(False)
+            return None
         return self._room_for(rank, wait_s)
 
     def _room_for(self, rank: int, wait_s: float) -> Skip | None:

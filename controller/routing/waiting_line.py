@@ -5,12 +5,14 @@ time it can wait: it will most likely be too late anyway, the newest can still b
 
 A burst may fill the line up to the patience of each. A line that does not empty is no burst but overload: then the
 line is kept short (the pool is `pressed`), so that whoever is let in is served within the SLO, and the others hear at
-once that they are not.
+once that they are not. Those who came before that was known and are late by now let the newer ones pass: served in
+their order they would make everybody late.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterable, Iterator
 
 from controller.core.requests import Priority
 
@@ -23,14 +25,15 @@ GAP_WEIGHT = 0.1
 
 
 class Waiter:
-    """One that waits. `until_s`: when it has waited in vain."""
+    """One that waits. `until_s`: when it has waited in vain; `held`: for a replica to start, which no SLO counts."""
 
-    __slots__ = ("rank", "since_s", "until_s")
+    __slots__ = ("held", "rank", "since_s", "until_s")
 
-    def __init__(self, rank: int, since_s: float, until_s: float) -> None:
+    def __init__(self, rank: int, since_s: float, until_s: float, *, held: bool = False) -> None:
         self.rank = rank
         self.since_s = since_s
         self.until_s = until_s
+        self.held = held
 
 
 class WaitingLine:
@@ -73,8 +76,12 @@ class WaitingLine:
                 oldest = next(iter(members))
                 if now_s - oldest.since_s > HEAD_SHARE * (oldest.until_s - oldest.since_s):
                     return next(reversed(members))
-                return oldest
+                return next(self._in_time(members, now_s), oldest) if self.pressed(now_s) else oldest
         return None
+
+    def _in_time(self, members: Iterable[Waiter], now_s: float) -> Iterator[Waiter]:
+        """Those whose first token may yet come within the SLO, or who never counted on that."""
+        return (one for one in members if one.held or now_s - one.since_s <= self._slo_s)
 
     def last(self, rank: int) -> Waiter | None:
         """The newest of the lowest class below this rank: who yields when the line is full."""
@@ -83,9 +90,22 @@ class WaitingLine:
                 return next(reversed(members))
         return None
 
-    def ahead(self, rank: int) -> int:
+    def stale(self, rank: int, now_s: float) -> Waiter | None:
+        """Who gives its place to a newcomer of this rank while the pool is pressed: the oldest of the lowest class that
+        is late by now.
+        """
+        if self.pressed(now_s):
+            for members in reversed(self._classes[rank:]):
+                oldest = next(iter(members), None)
+                if oldest is not None and not any(self._in_time((oldest,), now_s)):
+                    return oldest
+        return None
+
+    def ahead(self, rank: int, now_s: float) -> int:
         """How many would be served before a newcomer of this rank."""
-        return sum(len(members) for members in self._classes[: rank + 1])
+        peers = self._classes[rank]
+        before = sum(1 for _ in self._in_time(peers, now_s)) if self.pressed(now_s) else len(peers)
+        return before + sum(len(members) for members in self._classes[:rank])
 
     def freed(self, now_s: float) -> None:
         """A request has left the pool; while somebody waits, this tells how fast places come free."""
@@ -96,9 +116,9 @@ class WaitingLine:
             self._gap_s = gap_s if self._gap_s is None else self._gap_s + GAP_WEIGHT * (gap_s - self._gap_s)
         self._freed_s = now_s
 
-    def wait_s(self, rank: int, *, late_by_s: float, gap_s: float) -> float:
+    def wait_s(self, rank: int, now_s: float, *, late_by_s: float, gap_s: float) -> float:
         """How long a newcomer will wait. `late_by_s`: until the pool can take anybody; `gap_s`: when none is known."""
-        return max(0.0, late_by_s) + self.ahead(rank) * (gap_s if self._gap_s is None else self._gap_s)
+        return max(0.0, late_by_s) + self.ahead(rank, now_s) * (gap_s if self._gap_s is None else self._gap_s)
 
     def pressed(self, now_s: float) -> bool:
         """Whether there is a standing line, or was one a short while ago."""

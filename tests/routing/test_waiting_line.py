@@ -21,27 +21,55 @@ def line(*waiters: Waiter) -> WaitingLine:
     return made
 
 
-def waiter(rank: int = STANDARD, since_s: float = 0.0, patience_s: float = 10.0) -> Waiter:
+def waiter(rank: int = STANDARD, since_s: float = 0.0, patience_s: float = 10.0, *, held: bool = False) -> Waiter:
     """One that came then and can wait so long."""
-    return Waiter(rank, since_s, since_s + patience_s)
+    return Waiter(rank, since_s, since_s + patience_s, held=held)
+
+
+def test_in_a_standing_line_who_may_be_in_time_goes_first() -> None:
+    """Those who came before it stood are late by now; they go in their order once nobody else waits."""
+    late, too, new, newer = (waiter(since_s=since_s) for since_s in (0.0, 0.5, 1.0, 2.9))
+    waiting, served = line(late, too, new, newer), []
+    while (one := waiting.next(3.0)) is not None:
+        served.append(one)
+        waiting.remove(one, 3.0)
+    assert served == [new, newer, late, too]
+
+
+def test_who_gives_its_place_to_a_newcomer() -> None:
+    """In a standing line the oldest late one of the lowest class, never of a higher one; in a burst nobody."""
+    low, late, too = waiter(BATCH, 0.5), waiter(since_s=0.0), waiter(since_s=0.5)
+    waiting = line(late, too, low, waiter(since_s=0.0, held=True))
+    assert waiting.stale(INTERACTIVE, 1.9) is None
+    assert waiting.stale(STANDARD, 3.0) is low
+    waiting.remove(low, 3.0)
+    assert waiting.stale(STANDARD, 3.0) is late
+    assert waiting.stale(BATCH, 3.0) is None
+    assert waiting.stale(INTERACTIVE, 2.1) is late
+
+
+def test_late_ones_are_not_ahead_of_a_newcomer() -> None:
+    """They let it pass, but those of a higher class."""
+    waiting = line(waiter(since_s=0.0), waiter(since_s=2.5), waiter(INTERACTIVE, 0.0))
+    assert (waiting.ahead(STANDARD, 1.9), waiting.ahead(STANDARD, 3.0), waiting.ahead(BATCH, 3.0)) == (3, 2, 3)
 
 
 def test_the_highest_class_goes_first_and_within_it_who_came_first() -> None:
     """Interactive, standard, batch; nobody when nobody waits."""
-    first, second = waiter(STANDARD), waiter(STANDARD, 1.0)
+    first, second = waiter(STANDARD, 0.5), waiter(STANDARD, 1.0)
     late, top = waiter(BATCH, 0.0), waiter(INTERACTIVE, 2.0)
     waiting = line(late, first, second, top)
     served = []
-    while (one := waiting.next(3.0)) is not None:
+    while (one := waiting.next(1.9)) is not None:
         served.append(one)
-        waiting.remove(one, 3.0)
+        waiting.remove(one, 1.9)
     assert served == [top, first, second, late]
     assert waiting.depth == 0
 
 
 def test_the_newest_goes_first_once_the_oldest_is_past_its_share() -> None:
-    """Half of its time is gone: it will be late anyway."""
-    old, middle, new = waiter(), waiter(since_s=2.0), waiter(since_s=4.0)
+    """Half of its time is gone: what it waits for will most likely not come in time."""
+    old, middle, new = (waiter(since_s=since_s, held=True) for since_s in (0.0, 2.0, 4.0))
     waiting = line(old, middle, new)
     assert waiting.next(5.0) is old
     assert waiting.next(5.1) is new
@@ -73,14 +101,14 @@ def test_removing_twice_is_harmless() -> None:
 def test_the_wait_of_a_newcomer() -> None:
     """Until the pool takes anybody, and then one gap for each that is served before."""
     waiting = line(waiter(STANDARD), waiter(STANDARD), waiter(BATCH))
-    assert waiting.wait_s(BATCH, late_by_s=1.0, gap_s=0.5) == 1.0 + 3 * 0.5
-    assert waiting.wait_s(STANDARD, late_by_s=-1.0, gap_s=0.5) == 2 * 0.5
-    assert waiting.wait_s(INTERACTIVE, late_by_s=1.0, gap_s=0.5) == 1.0
+    assert waiting.wait_s(BATCH, 1.0, late_by_s=1.0, gap_s=0.5) == 1.0 + 3 * 0.5
+    assert waiting.wait_s(STANDARD, 1.0, late_by_s=-1.0, gap_s=0.5) == 2 * 0.5
+    assert waiting.wait_s(INTERACTIVE, 1.0, late_by_s=1.0, gap_s=0.5) == 1.0
     waiting.freed(1.0)
     waiting.freed(1.2)
-    assert waiting.wait_s(STANDARD, late_by_s=0.0, gap_s=0.5) == pytest.approx(0.4)
+    assert waiting.wait_s(STANDARD, 1.0, late_by_s=0.0, gap_s=0.5) == pytest.approx(0.4)
     waiting.freed(2.4)
-    assert waiting.wait_s(STANDARD, late_by_s=0.0, gap_s=0.5) == pytest.approx(2 * (0.2 + 0.1 * 1.0))
+    assert waiting.wait_s(STANDARD, 1.0, late_by_s=0.0, gap_s=0.5) == pytest.approx(2 * (0.2 + 0.1 * 1.0))
 
 
 def test_gaps_without_a_line_say_nothing() -> None:
@@ -90,7 +118,7 @@ def test_gaps_without_a_line_say_nothing() -> None:
         waiting.freed(100.0 * second)
     waiting.add(waiter(since_s=500.0))
     waiting.freed(500.1)
-    assert waiting.wait_s(STANDARD, late_by_s=0.0, gap_s=0.3) == 0.3
+    assert waiting.wait_s(STANDARD, 1.0, late_by_s=0.0, gap_s=0.3) == 0.3
 
 
 def test_a_standing_line_is_kept_short_until_it_has_been_away_for_a_while() -> None:
@@ -134,4 +162,4 @@ def test_whatever_happens_nobody_is_lost_and_no_class_is_passed_over(
             waiting.remove(chosen, now_s)
             here.remove(chosen)
         assert waiting.depth == len(here)
-        assert waiting.ahead(2) == len(here)
+        assert waiting.ahead(2, now_s) <= len(here)
