@@ -6,7 +6,7 @@ time it can wait: it will most likely be too late anyway, the newest can still b
 A burst may fill the line up to the patience of each. A line that does not empty is no burst but overload: then the
 line is kept short (the pool is `pressed`), so that whoever is let in is served within the SLO, and the others hear at
 once that they are not. Those who came before that was known and are late by now let the newer ones pass: served in
-their order they would make everybody late.
+their order they would make everybody late. Where no place comes free, nobody could be in time, and nobody passes.
 """
 
 from __future__ import annotations
@@ -76,8 +76,12 @@ class WaitingLine:
                 oldest = next(iter(members))
                 if now_s - oldest.since_s > HEAD_SHARE * (oldest.until_s - oldest.since_s):
                     return next(reversed(members))
-                return next(self._in_time(members, now_s), oldest) if self.pressed(now_s) else oldest
+                return next(self._in_time(members, now_s), oldest) if self._lets_pass(now_s) else oldest
         return None
+
+    def _lets_pass(self, now_s: float) -> bool:
+        """Whether those who are late yield: in a standing line, while places come free."""
+        return self.pressed(now_s) and self._freed_s is not None and now_s - self._freed_s <= self._slo_s
 
     def _in_time(self, members: Iterable[Waiter], now_s: float) -> Iterator[Waiter]:
         """Those whose first token may yet come within the SLO, or who never counted on that."""
@@ -91,10 +95,10 @@ class WaitingLine:
         return None
 
     def stale(self, rank: int, now_s: float) -> Waiter | None:
-        """Who gives its place to a newcomer of this rank while the pool is pressed: the oldest of the lowest class that
-        is late by now.
+        """Who gives its place to a newcomer of this rank while the late yield: the oldest of the lowest class that is
+        late by now.
         """
-        if self.pressed(now_s):
+        if self._lets_pass(now_s):
             for members in reversed(self._classes[rank:]):
                 oldest = next(iter(members), None)
                 if oldest is not None and not any(self._in_time((oldest,), now_s)):
@@ -104,7 +108,7 @@ class WaitingLine:
     def ahead(self, rank: int, now_s: float) -> int:
         """How many would be served before a newcomer of this rank."""
         peers = self._classes[rank]
-        before = sum(1 for _ in self._in_time(peers, now_s)) if self.pressed(now_s) else len(peers)
+        before = sum(1 for _ in self._in_time(peers, now_s)) if self._lets_pass(now_s) else len(peers)
         return before + sum(len(members) for members in self._classes[:rank])
 
     def freed(self, now_s: float) -> None:

@@ -206,24 +206,41 @@ def test_it_waits_at_home_when_it_may_not_be_bought() -> None:
 
 
 def test_a_line_that_stands_is_kept_short() -> None:
-    """Once it has not been empty for an SLO, a newcomer takes the place of one that is late; the next hears that it is
-    full at once, and the pool stays busy.
-    """
+    """Once it has not been empty for an SLO, a newcomer hears at once that it is full, and the pool stays busy."""
     world = small()
 
     async def act(group: asyncio.TaskGroup) -> None:
         await filled(world, group)
         waiting = [group.create_task(ask(world)) for _ in range(3)]
         await asyncio.sleep(1.2)
-        newcomer = group.create_task(ask(world))
-        await asyncio.sleep(0.1)
         refused = await ask(world)
         assert (refused.status, refused.took_s) == (429, 0.0)
-        given_up = await waiting[0]
-        assert (given_up.status, given_up.error["code"], "retry-after" in given_up.headers) == (429, "overloaded", True)
-        assert given_up.took_s == pytest.approx(1.2, abs=0.01)
-        for task in (newcomer, *waiting[1:]):
+        for task in waiting:
             assert (await task).status == 200
+
+    play(world, act)
+
+
+def test_in_a_line_that_stands_and_moves_the_late_make_room() -> None:
+    """Who comes while places come free takes the place of the oldest that is late; the next newcomer is refused."""
+    world = small()
+
+    async def act(group: asyncio.TaskGroup) -> None:
+        for _ in range(2):  # whose places come free after 4 s and 5 s
+            group.create_task(ask(world))
+            await asyncio.sleep(1.0)
+        waiting = [group.create_task(ask(world)) for _ in range(3)]
+        await asyncio.sleep(2.9)
+        newcomer = group.create_task(ask(world))
+        await asyncio.sleep(0.01)
+        refused = await ask(world)
+        assert (refused.status, refused.took_s) == (429, 0.0)
+        first, given_up, last = [await task for task in waiting]
+        assert (given_up.status, given_up.error["code"], "retry-after" in given_up.headers) == (429, "overloaded", True)
+        assert given_up.took_s == pytest.approx(2.9, abs=0.01)
+        assert (first.status, last.status) == (200, 200)
+        heard = await newcomer
+        assert (heard.status, heard.took_s) == (200, pytest.approx(TOOK_S + 0.1, abs=0.2))
 
     play(world, act)
 

@@ -26,10 +26,17 @@ def waiter(rank: int = STANDARD, since_s: float = 0.0, patience_s: float = 10.0,
     return Waiter(rank, since_s, since_s + patience_s, held=held)
 
 
+def flowing(*waiters: Waiter, at_s: float) -> WaitingLine:
+    """The same, where a place came free then."""
+    made = line(*waiters)
+    made.freed(at_s)
+    return made
+
+
 def test_in_a_standing_line_who_may_be_in_time_goes_first() -> None:
     """Those who came before it stood are late by now; they go in their order once nobody else waits."""
     late, too, new, newer = (waiter(since_s=since_s) for since_s in (0.0, 0.5, 1.0, 2.9))
-    waiting, served = line(late, too, new, newer), []
+    waiting, served = flowing(late, too, new, newer, at_s=3.0), []
     while (one := waiting.next(3.0)) is not None:
         served.append(one)
         waiting.remove(one, 3.0)
@@ -39,7 +46,7 @@ def test_in_a_standing_line_who_may_be_in_time_goes_first() -> None:
 def test_who_gives_its_place_to_a_newcomer() -> None:
     """In a standing line the oldest late one of the lowest class, never of a higher one; in a burst nobody."""
     low, late, too = waiter(BATCH, 0.5), waiter(since_s=0.0), waiter(since_s=0.5)
-    waiting = line(late, too, low, waiter(since_s=0.0, held=True))
+    waiting = flowing(late, too, low, waiter(since_s=0.0, held=True), at_s=1.5)
     assert waiting.stale(INTERACTIVE, 1.9) is None
     assert waiting.stale(STANDARD, 3.0) is low
     waiting.remove(low, 3.0)
@@ -48,9 +55,20 @@ def test_who_gives_its_place_to_a_newcomer() -> None:
     assert waiting.stale(INTERACTIVE, 2.1) is late
 
 
+def test_nobody_passes_where_no_place_comes_free() -> None:
+    """A pool whose engines hang: the late keep their places, and a newcomer has all of them ahead."""
+    first, second = waiter(since_s=0.0), waiter(since_s=2.5)
+    waiting = line(first, second)
+    for _ in range(2):  # before any place came free, and an SLO after the last
+        assert (waiting.ahead(STANDARD, 3.0), waiting.stale(STANDARD, 3.0), waiting.next(3.0)) == (2, None, first)
+        waiting.freed(0.9)
+    waiting.freed(1.0)
+    assert (waiting.ahead(STANDARD, 3.0), waiting.stale(STANDARD, 3.0), waiting.next(3.0)) == (1, first, second)
+
+
 def test_late_ones_are_not_ahead_of_a_newcomer() -> None:
     """They let it pass, but those of a higher class."""
-    waiting = line(waiter(since_s=0.0), waiter(since_s=2.5), waiter(INTERACTIVE, 0.0))
+    waiting = flowing(waiter(since_s=0.0), waiter(since_s=2.5), waiter(INTERACTIVE, 0.0), at_s=1.0)
     assert (waiting.ahead(STANDARD, 1.9), waiting.ahead(STANDARD, 3.0), waiting.ahead(BATCH, 3.0)) == (3, 2, 3)
 
 
