@@ -10,4 +10,5 @@ compile --universal requirements/dev.in -c requirements/runtime.txt -o requireme
 for peer in litellm vllm-router sglang-router; do
   compile --universal "requirements/bench-$peer.in" -o "requirements/bench-$peer.txt"
 done
+compile --universal requirements/clients.in -o requirements/clients.txt
 compile --python-platform x86_64-manylinux_2_28 --override requirements/vllm-overrides.txt requirements/vllm.in -o requirements/vllm.txt
