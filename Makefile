@@ -40,11 +40,11 @@ dev-env:
 vllm-env: ## install the real vLLM server for CPU into .venv-vllm (6 GB)
 	@scripts/vllm-env.sh
 
-clients-env: ## install the Node clients that the suites drive (openai, Codex, Claude Code; 660 MB)
+clients-env: ## install the clients that the suites drive (openai for Node, Codex, Claude Code, LangChain, LlamaIndex; 1 GB)
 	@scripts/clients-env.sh
 
 lock: env ## remake the hash-locked requirements
 	@scripts/lock.sh
 
 clean: ## remove environments, caches and local state
-	@rm -rf .venv .venv-vllm .venv-bench-* .clients .spillway .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf .venv .venv-vllm .venv-bench-* .clients .venv-clients .spillway .mypy_cache .ruff_cache .pytest_cache .hypothesis

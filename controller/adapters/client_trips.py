@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -57,25 +58,29 @@ def _request(method: str, url: str, headers: Mapping[str, str], body: bytes | No
 def run(
     words: Sequence[str], environ: Mapping[str, str], unset: Sequence[str], folder: Path, timeout_s: float
 ) -> Ended:
-    """Run a client's program to its end, or to the deadline: then it is stopped."""
+    """Run a client's program to its end, or to the deadline: then it is stopped, with all that it started."""
     variables = {name: value for name, value in os.environ.items() if name not in unset}
     try:
-        done = subprocess.run(
+        process = subprocess.Popen(
             list(words),
             env={**variables, **environ},
             cwd=folder,
             stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=timeout_s,
-            check=False,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,  # a group of its own: some clients are a launcher and its child
         )
-    except subprocess.TimeoutExpired:
-        return Ended(exit_code=None, output="", words=f"no end within {timeout_s:g} s")
     except OSError as error:
         return Ended(exit_code=None, output="", words=f"{words[0]}: {error.strerror}")
-    return Ended(
-        exit_code=done.returncode, output=done.stdout.decode("utf-8", "replace"), words=_last_line(done.stderr)
-    )
+    with process:
+        try:
+            output, errors = process.communicate(timeout=timeout_s)
+        except subprocess.TimeoutExpired:
+            return Ended(exit_code=None, output="", words=f"no end within {timeout_s:g} s")
+        finally:
+            if process.returncode is None:  # not waited for, so its number is still that of its group
+                os.killpg(process.pid, signal.SIGKILL)
+    return Ended(exit_code=process.returncode, output=output.decode("utf-8", "replace"), words=_last_line(errors))
 
 
 def _last_line(stderr: bytes) -> str:

@@ -46,7 +46,13 @@ def connect(
     model: str = typer.Option("auto", "--model", help="the model that the client asks for"),
     key_file: str | None = typer.Option(None, "--key-file", help="file with the API key; - is stdin"),
     tenant: str = typer.Option("default", "--tenant", help="of the key that --write makes"),
-    timeout_s: float = typer.Option(30.0, "--timeout-s", min=1, max=600, help="longest wait for the round trip"),
+    timeout_s: float | None = typer.Option(
+        None,
+        "--timeout-s",
+        min=1,
+        max=600,
+        help="longest wait for the round trip [default: 60, or 90 for LangChain and LlamaIndex, which start slowly]",
+    ),
     config: Path | None = typer.Option(None, "--config", "-c", help="spillway.yaml to use"),
     state_dir: Path | None = typer.Option(None, "--state-dir", help="where keys and backups lie [default: .spillway]"),
     as_json: bool = typer.Option(False, "--json", help="one JSON document on stdout"),
@@ -58,6 +64,7 @@ def connect(
     """
     from controller.cli.connect_clients import CLIENTS, KEY_VARIABLE
     from controller.cli.connect_job import Job, checked_model, file_of, given_key, root_url_of, unknown_client
+    from controller.cli.connect_trip import longest_s
     from controller.cli.wiring import open_setting_files, settings_from
 
     if client is None:
@@ -77,7 +84,7 @@ def connect(
         root_url=root_url_of(url, settings),
         model=checked_model(model),
         tenant=tenant,
-        timeout_s=timeout_s,
+        timeout_s=longest_s(known) if timeout_s is None else timeout_s,
         key=given_key(key_file, os.environ.get(KEY_VARIABLE)),
         as_json=as_json,
     )
@@ -135,12 +142,14 @@ def _trip_aside(job: Job) -> Trip:
 
 def _trip(job: Job, key: str, file: Path, *, key_is_new: bool = False) -> Trip:
     from controller.cli.connect_trip import await_gateway, make_trip, with_ledger
+    from controller.cli.output import told_while
     from controller.cli.wiring import open_ledger_reader
     from controller.core.keys import split_key
 
-    await_gateway(job.setting(key), key_is_new=key_is_new)
     started_s = time.time()
-    trip = make_trip(job.client, job.setting(key), file, job.timeout_s)
+    with told_while("wait", f"one round trip of {job.client.title}, at most {job.timeout_s:g} s"):
+        await_gateway(job.setting(key), key_is_new=key_is_new)
+        trip = make_trip(job.client, job.setting(key), file, job.timeout_s)
     parts = split_key(key)
     reader = open_ledger_reader(job.settings) if trip.request_id is None and parts is not None else None
     if reader is None or parts is None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from controller.cli.connect_clients import Client, Dialect, Setting
-from controller.cli.connect_real import ASK, OUTPUT_TOKENS, REAL, RealClient, Runner, Said
+from controller.cli.connect_real import ASK, LONGEST_S, OUTPUT_TOKENS, REAL, RealClient, Runner, Said
 from controller.cli.errors import EXIT_FAILED, EXIT_KEY, CliError
 
 if TYPE_CHECKING:
@@ -86,6 +86,12 @@ def _nobody(setting: Setting, why: str) -> CliError:
     return CliError(f"nobody answers at {setting.root_url}", why, "spillway up, or another --url")
 
 
+def longest_s(client: Client) -> float:
+    """How long a round trip of this client may take when nobody says otherwise."""
+    real = REAL.get(client.name)
+    return LONGEST_S if real is None else real.longest_s
+
+
 def make_trip(client: Client, setting: Setting, file: Path, timeout_s: float) -> Trip:
     """One round trip on what stands in `file`; CliError with the reason when nothing came back."""
     real = REAL.get(client.name)
@@ -98,9 +104,9 @@ def make_trip(client: Client, setting: Setting, file: Path, timeout_s: float) ->
     said = _said(real, ended)
     if said.error is not None:
         told = _by_http(client, setting, timeout_s)  # CliError when the gateway itself is the reason
-        raise CliError(
-            f"{client.title} got no answer", said.error, f"the gateway answers it by plain HTTP ({told.target})"
-        )
+        patience = ", so it may need longer: --timeout-s" if ended.exit_code is None else ""
+        fix = f"the gateway answers it by plain HTTP ({told.target}){patience}"
+        raise CliError(f"{client.title} got no answer", said.error, fix)
     return _trip(said, by=f"{real.needs} ({runner})", took_s=took_s, real=True)
 
 

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
 from functools import cache
 from pathlib import Path
+from threading import Event, Thread
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -46,6 +49,26 @@ def say(label: str, text: str) -> None:
     from rich.text import Text
 
     words().print(Text.assemble((f"{label}: ", STYLES.get(label, "bold")), text))
+
+
+@contextmanager
+def told_while(label: str, text: str, *, first_s: float = 1.0, every_s: float = 5.0) -> Iterator[None]:
+    """While the block runs: the line on stderr after a second, then how long it has been, so that nobody wonders."""
+    done = Event()
+
+    def tell() -> None:
+        started_s, due_s = time.monotonic(), first_s
+        while not done.wait(max(0.0, started_s + due_s - time.monotonic())):
+            say(label, text if due_s == first_s else f"{text}, for {due_s:.0f} s now")
+            due_s = due_s + every_s if due_s > first_s else every_s
+
+    teller = Thread(target=tell, name="told_while", daemon=True)
+    teller.start()
+    try:
+        yield
+    finally:
+        done.set()
+        teller.join()
 
 
 def plain(value: object) -> object:

@@ -15,8 +15,10 @@ from tests.e2e.stack import Stack
 
 ROOT = Path(__file__).parents[2]
 NODE_CLIENTS = ROOT / ".clients" / "node_modules"
+PYTHON_CLIENTS = ROOT / ".venv-clients"
 HERE = ("openai-python", "anthropic", "open-webui", "curl")  # what the development environment and Debian have
 BY_NODE = ("openai-js", "claude-code", "codex")
+BY_PYTHON = ("langchain", "llamaindex")
 
 
 def _connect(stack: Stack, home: Path, *words: str) -> tuple[int, dict[str, object]]:
@@ -24,13 +26,14 @@ def _connect(stack: Stack, home: Path, *words: str) -> tuple[int, dict[str, obje
     environ = {
         **{name: value for name, value in os.environ.items() if not name.startswith(("OPENAI_", "ANTHROPIC_"))},
         "HOME": str(home),
-        "PATH": f"{NODE_CLIENTS / '.bin'}:{os.environ['PATH']}",
+        "PATH": f"{home / 'bin'}:{NODE_CLIENTS / '.bin'}:{os.environ['PATH']}",
         "NODE_PATH": str(NODE_CLIENTS),
+        "VIRTUAL_ENV": str(PYTHON_CLIENTS),
     }
     config = stack.state_dir.parent / "spillway.yaml"
     command = [sys.executable, "-m", "controller.cli.main", "connect", *words, "--json"]
     command += ["--config", str(config), "--state-dir", str(stack.state_dir)]
-    done = subprocess.run(command, cwd=home, env=environ, capture_output=True, timeout=50, check=False)
+    done = subprocess.run(command, cwd=home, env=environ, capture_output=True, timeout=150, check=False)
     return done.returncode, json.loads(done.stdout)["data"]
 
 
@@ -82,6 +85,19 @@ def test_an_unknown_model_is_told_by_the_gateway(stack: Stack, tmp_path: Path) -
     assert "gpt-9-nano" in str(data["why"])
 
 
+def test_a_client_that_does_not_end_is_stopped(stack: Stack, tmp_path: Path) -> None:
+    """At the deadline: told with what to do, as the gateway itself answers; the file is as it was."""
+    program = tmp_path / "bin" / "curl"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\nexec sleep 60\n")
+    program.chmod(0o755)
+    code, data = _connect(stack, tmp_path, "curl", "--write", "--timeout-s", "1")
+    assert code == 1
+    assert data["why"] == "no end within 1 s"
+    assert "--timeout-s" in str(data["fix"])
+    assert not (tmp_path / "spillway.curl").exists()
+
+
 @pytest.mark.clients
 @pytest.mark.slow
 @pytest.mark.parametrize("name", BY_NODE)
@@ -92,3 +108,18 @@ def test_a_node_client_is_connected_asked_and_undone(stack: Stack, tmp_path: Pat
     assert trip["is_real_client"] is True
     assert trip["target"]
     assert trip["text"]
+
+
+@pytest.mark.clients
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("name", BY_PYTHON)
+def test_a_framework_is_connected_asked_and_undone(stack: Stack, tmp_path: Path, name: str) -> None:
+    """LangChain and LlamaIndex from `make clients-env`, in an environment of theirs, by a program of their own."""
+    assert (PYTHON_CLIENTS / "bin" / "python").exists(), "run make clients-env"
+    trip = _there_and_back(stack, tmp_path, name)
+    assert trip["is_real_client"] is True
+    assert str(PYTHON_CLIENTS) in str(trip["by"])
+    assert trip["target"]
+    assert trip["text"]
+    assert str(trip["request_id"]).startswith("req-")
