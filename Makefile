@@ -16,8 +16,8 @@ test: dev-env ## unit, property, contract and end-to-end tests (<= 5 minutes on 
 test-all: dev-env vllm-env clients-env ## the slower suites: real vLLM on CPU, the demo, long end-to-end runs
 	@.venv/bin/python -m pytest -q -m "slow or vllm or faults or clients"
 
-faults: dev-env ## the fault matrix: what breaks, when it is seen, when it heals, and what must hold
-	@.venv/bin/python -m tests.faults
+faults: dev-env vllm-env ## the fault matrix: what breaks, when it is seen, when it heals, and what must hold
+	@.venv/bin/python -m tests.faults --vllm
 
 lint: dev-env ## format, lint, types and import contracts
 	@.venv/bin/ruff format --check .

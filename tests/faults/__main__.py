@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import random
 import subprocess
 import sys
 import tempfile
@@ -38,10 +39,12 @@ def _run(given: argparse.Namespace, out: Path) -> int:
     command = [sys.executable, "-m", "pytest", "-q", "-m", marks, "-p", "no:cacheprovider", "--no-header", str(HERE)]
     if given.only:
         command += ["-k", given.only]
-    environ = {**os.environ, OUT_VARIABLE: str(out)}
-    if given.seed is not None:
-        environ[SEED_VARIABLE] = str(given.seed)
-    codes = [subprocess.run(command, env=environ, check=False).returncode for _ in range(given.count)]
+    codes = []
+    for _ in range(given.count):
+        seed = random.SystemRandom().randrange(2**32) if given.seed is None else given.seed
+        print(f"seed {seed}: repeat with --seed {seed}", flush=True)
+        environ = {**os.environ, OUT_VARIABLE: str(out), SEED_VARIABLE: str(seed)}
+        codes.append(subprocess.run(command, env=environ, check=False).returncode)
     return max(codes)
 
 

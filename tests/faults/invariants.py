@@ -159,8 +159,10 @@ async def check_calm(world: World, before: Baseline, health: Health) -> tuple[st
     wrong = []
     if computed_s > LAG_P99_S or (health.is_calm and lag_s > LAG_P99_S):
         wrong.append(f"loop lag p99 up to {lag_s:g} s, computing {computed_s:g} s of it")
-    if health.failures or (health.is_calm and health.healthz_p99_s > HEALTHZ_S):
-        wrong.append(f"/healthz p99 {health.healthz_p99_s:g} s, {health.failures} of {health.samples} failed")
+    late = health.is_calm and (health.timeouts or health.healthz_p99_s > HEALTHZ_S)
+    if health.failures or late:
+        failed = f"{health.failures} failed and {health.timeouts} came too late besides {health.samples}"
+        wrong.append(f"/healthz p99 {health.healthz_p99_s:g} s, {failed}")
     if grown_bytes > allowed_bytes:
         wrong.append(f"resident memory grew by {grown_bytes / 2**20:.1f} MiB, allowed {allowed_bytes / 2**20:.1f}")
     return "; ".join(wrong), figures

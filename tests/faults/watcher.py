@@ -28,7 +28,8 @@ class Health:
     healthz_max_s: float
     own_p99_s: float
     own_max_s: float
-    failures: int
+    failures: int  # refused, or another status
+    timeouts: int
 
     @property
     def is_calm(self) -> bool:
@@ -47,7 +48,7 @@ def _ask(port: int) -> float:
     return time.perf_counter() - began_s
 
 
-def _summary(health_s: list[float], own_s: list[float], failures: int) -> str:
+def _summary(health_s: list[float], own_s: list[float], failures: int, timeouts: int) -> str:
     health_s, own_s = sorted(health_s) or [0.0], sorted(own_s) or [0.0]
     last = int(len(health_s) * 0.99)
     return json.dumps(
@@ -58,6 +59,7 @@ def _summary(health_s: list[float], own_s: list[float], failures: int) -> str:
             "own_p99_s": round(own_s[min(int(len(own_s) * 0.99), len(own_s) - 1)], 4),
             "own_max_s": round(own_s[-1], 4),
             "failures": failures,
+            "timeouts": timeouts,
         }
     )
 
@@ -66,7 +68,7 @@ def main(port: int) -> None:
     """Watches until stdin is closed."""
     health_s: list[float] = []
     own_s: list[float] = []
-    failures = 0
+    failures = timeouts = 0
     with selectors.DefaultSelector() as selector:
         selector.register(sys.stdin, selectors.EVENT_READ)
         due_s = time.perf_counter()
@@ -79,13 +81,15 @@ def main(port: int) -> None:
                 if not word:
                     return
                 if word == "end":
-                    sys.stdout.write(_summary(health_s, own_s, failures) + "\n")
+                    sys.stdout.write(_summary(health_s, own_s, failures, timeouts) + "\n")
                     sys.stdout.flush()
-                health_s, own_s, failures = [], [], 0
+                health_s, own_s, failures, timeouts = [], [], 0, 0
                 due_s = max(due_s, time.perf_counter())
             own_s.append(max(0.0, time.perf_counter() - due_s))
             try:
                 health_s.append(_ask(port))
+            except TimeoutError:
+                timeouts += 1
             except OSError:
                 failures += 1
 

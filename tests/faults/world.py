@@ -13,12 +13,14 @@ from tests.faults import books, caller, gateway_process
 from tests.faults.caller import Leave, Told
 from tests.faults.gateway_process import POOL, GatewayProcess, Setup
 from tests.faults.good_caller import Service, service
+from tests.faults.real_engine import RealEngine
 from tests.faults.stub import Served, Stub, running
 from tests.faults.stub_scripts import answer
 from tests.faults.watcher import Watcher, watch
 
 WARM_UP = 10
 SETTLED_S = 2.0
+IDLE_CLOSED_S = 2.0  # by when the real engine has closed what nobody uses
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +43,7 @@ class World:
     """Everything a row works with."""
 
     gateway: GatewayProcess
-    engines: Sequence[Stub]
+    engines: Sequence[Stub | RealEngine]
     providers: Sequence[Stub]
     canaries: Canaries
     watcher: Watcher
@@ -51,13 +53,16 @@ class World:
     tasks: set[asyncio.Task[Told]] = field(default_factory=set)
 
     @property
-    def stubs(self) -> Sequence[Stub]:
-        """All of them."""
+    def stubs(self) -> Sequence[Stub | RealEngine]:
+        """All upstreams."""
         return (*self.engines, *self.providers)
 
     @property
     def calls(self) -> list[Served]:
         """Everything that any stub was asked."""
+        for engine in self.engines:
+            if isinstance(engine, RealEngine):
+                engine.note_calls()
         return sorted((call for stub in self.stubs for call in stub.calls), key=lambda call: call.began_s)
 
     @property
@@ -134,10 +139,12 @@ async def eventually(check: Callable[[], object], *, within_s: float, every_s: f
 
 async def warm_up(world: World) -> None:
     """Afterwards every target has answered both kinds of request, and code paths and connections are warm."""
+    few = {"max_tokens": 5} if any(isinstance(engine, RealEngine) for engine in world.engines) else {}
     bad: list[Told] = []  # of the last of each: a ledger just opened on a busy machine may refuse a first purchase
     for model in (POOL, *(stub.name for stub in world.providers)) if world.engines else world.provider_names:
         for _ in range(WARM_UP):
-            last = await asyncio.gather(world.ask(stream=True, model=model), world.ask(stream=False, model=model))
+            asks = (world.ask(stream=stream, model=model, fields=few) for stream in (True, False))
+            last = await asyncio.gather(*asks)
         bad += [told for told in last if told.end != caller.ANSWERED]
     assert not bad, f"the warm-up failed: {bad[0]}"
     for stub in world.stubs:
@@ -153,28 +160,33 @@ async def world(
     setup: Setup | None = None,
     front: Callable[[Sequence[Stub]], Sequence[str]] | None = None,
     names: Mapping[str, str] | None = None,
+    real: Sequence[RealEngine] = (),
+    canaries: Canaries | None = None,
 ) -> AsyncIterator[World]:
     """A warm gateway with so many engines and these providers (name -> dialect); afterwards nothing is left running.
 
     `front` gives the addresses under which the gateway sees the engines, for those that stand behind a proxy; `names`
-    the names of providers' hosts, where they have one.
+    the names of providers' hosts, where they have one. `real` engines, which are up and whose model has the canary in
+    its words, take the place of the stub engines.
     """
-    canaries = Canaries.fresh()
+    canaries = canaries or Canaries.fresh()
     dialects = dict(providers or {})
-    made = [Stub(f"engine-{number}", answer(), marker=canaries.completion) for number in range(1, engines + 1)]
+    numbers = range(1, 1 if real else engines + 1)
+    made = [Stub(f"engine-{number}", answer(), marker=canaries.completion) for number in numbers]
     outside = [Stub(name, answer(), marker=canaries.completion, drains=True) for name in dialects]
     for stub in outside:
         stub.name_at = (names or {}).get(stub.name, stub.name_at)
     async with running(*made, *outside), contextlib.AsyncExitStack() as stack:
-        seen = [stub.url for stub in made] if front is None else list(front(made))
+        seen = [engine.url for engine in (real or made)] if front is None else list(front(made))
         full = replace(setup or Setup(), engines=seen, providers=gateway_process.of_stubs(outside, dialects))
         gateway = gateway_process.start(folder, full, canaries.provider_key)
         stack.callback(gateway.stop)
         await gateway.ready()
         watcher = await watch(gateway.admin_port)
         stack.push_async_callback(watcher.stop)
-        scene = World(gateway, made, outside, canaries, watcher, full)
+        scene = World(gateway, real or made, outside, canaries, watcher, full)
         await warm_up(scene)
+        await asyncio.sleep(IDLE_CLOSED_S if real else 0.0)
         yield scene
         for task in list(scene.tasks):
             task.cancel()
