@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import inf
 
+import structlog
+
 from controller.core.fleet import FleetView, Replica, ReplicaState
 from controller.core.models import StepTimes
 from controller.core.pools import Pool
@@ -29,6 +31,8 @@ WARMING_RETRY_S = 5.0  # when nothing is known about a warming replica
 LOST_RETRY_S = 2.0
 TIDY_S = 1.0  # how often corrections fade and replicas are compared
 CONVERSATION_PREFIXES = 3  # system prompt or first question, an answer, the next question
+
+log = structlog.get_logger()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -207,6 +211,8 @@ class OwnPools:
         if not load.standing.eject(reason, now_s, started_s=started_s):
             return False
         self._metrics.count(load.pool, reason.value)
+        name = next((one.replica_id for one, other in self._now[load.pool].ready if other is load), None)
+        log.warning("replica_ejected", replica=name, reason=reason.value, rest_s=load.standing.wait_s(now_s))
         if reason is Reason.GONE:
             load.warm.forget()
         return True
@@ -217,10 +223,7 @@ class OwnPools:
 
     def others_than(self, load: LiveLoad, now_s: float) -> bool:
         """Whether another replica of its pool may be called."""
-        for now in self._now.values():
-            if any(other is load for _, other in now.ready):
-                return any(other is not load and other.standing.may_call(now_s) for _, other in now.ready)
-        return False
+        return any(other is not load and other.standing.may_call(now_s) for _, other in self._now[load.pool].ready)
 
     def tidy(self, now_s: float) -> None:
         """Once a second: corrections fade, and replicas that stand out from their pool go out of rotation."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from structlog.testing import capture_logs
 
 from controller.routing.ejection import Reason
 from tests.gateway.gateway_world import DONE
@@ -48,7 +49,10 @@ def test_a_hung_engine_is_out_within_ten_seconds_and_nobody_is_lost(stream: bool
         assert replicas.share(now_s() - 10)["b"] > 20
         replicas.gateway._watch.close()
 
-    jumping(scene())
+    with capture_logs() as logs:
+        jumping(scene())
+    first = {"event": "replica_ejected", "replica": "b", "reason": "hung", "rest_s": 5.0, "log_level": "warning"}
+    assert logs[0] == first
 
 
 def test_idle_and_saturated_are_not_hung() -> None:
