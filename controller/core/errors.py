@@ -111,7 +111,7 @@ class UpstreamTimeout(UpstreamError):
 
 
 class UpstreamRejected(UpstreamError):
-    """The upstream answered with an error status; `body` is its error text, shortened."""
+    """The upstream answered with an error status; `body` is its error text."""
 
     def __init__(self, status: int, body: bytes, retry_after_s: float | None = None) -> None:
         super().__init__(f"upstream answered {status}")

@@ -32,7 +32,7 @@ def _object(value: object) -> Document:
 def in_band(error: object, data: bytes) -> UpstreamRejected:
     """An error event, or a body that is one."""
     kind = error.get("type") if isinstance(error, dict) else None
-    return UpstreamRejected(_STATUSES.get(str(kind), 502), data[:4096])
+    return UpstreamRejected(_STATUSES.get(str(kind), 502), data)
 
 
 def message_of(body: bytes) -> Document:

@@ -22,7 +22,7 @@ from controller.gateway.headers import answer_headers
 from controller.gateway.loads import Loads, Ticket
 from controller.gateway.metering import Meter
 from controller.gateway.ports import Clock, Ledger, Line, UpstreamCall, UpstreamResponse
-from controller.gateway.relay import StreamRelay, read_whole, refuse_errors, until_content
+from controller.gateway.relay import StreamRelay, read_whole, refuse_errors, until_content, without_keys
 from controller.gateway.resumable_stream import ResumableStream
 from controller.gateway.resume import RESUMPTIONS_MAX, Resumer, is_death
 from controller.gateway.watch import Watch
@@ -94,7 +94,7 @@ class Calls:
             else:
                 whole = await self._unary(call)
         except UpstreamError as failed:
-            error = failed
+            error = without_keys(failed, call.request.headers)
         except (asyncio.CancelledError, CallerLeft, KeyRevoked) as ended:
             why = call.guard.translate() if isinstance(ended, asyncio.CancelledError) else ended
             if not isinstance(why, UpstreamTimeout):
@@ -162,7 +162,7 @@ class Calls:
         response = await destination.upstream.open(call.request)
         try:
             if response.status != 200:
-                await refuse_errors(response, self._clock.unix_s(), call.request.headers)
+                await refuse_errors(response, self._clock.unix_s())
             body, usage = destination.read_unary(
                 await read_whole(response), exchange.decoded, exchange.caller, int(exchange.at_s)
             )
@@ -183,7 +183,7 @@ class Calls:
         relay: StreamRelay | None = None
         try:
             if response.status != 200:
-                await refuse_errors(response, self._clock.unix_s(), call.request.headers)
+                await refuse_errors(response, self._clock.unix_s())
             first = await until_content(response, stream)
             resume = None if source is None else lambda error: self._resume(call, source, error)
             relay = StreamRelay(
@@ -293,6 +293,7 @@ class Calls:
 def _error_events(call: Call, stream: Stream, error: UpstreamError | RequestError) -> bytes:
     """The end of a stream that broke, or that its caller may not go on with, in the caller's words."""
     exchange = call.exchange
-    refusal = error if isinstance(error, RequestError) else from_upstream(error, call.target)
-    told = stream.broken(refusal) if isinstance(stream, TranslatedStream) else None
-    return exchange.caller.error_event(refusal, exchange.header_id) if told is None else told
+    if isinstance(error, UpstreamError):
+        error = from_upstream(without_keys(error, call.request.headers), call.target)
+    told = stream.broken(error) if isinstance(stream, TranslatedStream) else None
+    return exchange.caller.error_event(error, exchange.header_id) if told is None else told

@@ -101,9 +101,9 @@ def read_unary(body: bytes, operation: Operation) -> tuple[bytes, Usage | None]:
     except orjson.JSONDecodeError as error:
         raise EngineUnavailable("answered 200 with something that is not JSON") from error
     wanted = "data" if operation is Operation.EMBEDDINGS else "choices"
+    if isinstance(document, dict) and document.get("error"):
+        raise _in_band(document["error"], body)
     if not isinstance(document, dict) or not isinstance(document.get(wanted), list):
-        if isinstance(document, dict) and "error" in document:
-            raise _in_band(document["error"], body)
         raise EngineUnavailable(f"answered 200 without `{wanted}`")
     return body, usage_of(document.get("usage"))
 
@@ -112,7 +112,7 @@ def _in_band(error: object, body: bytes) -> UpstreamRejected:
     """An error inside a 200: its own status if it names one, else 502."""
     code = error.get("code") if isinstance(error, dict) else None
     status = code if isinstance(code, int) and 400 <= code < 600 else 502
-    return UpstreamRejected(status, body[:4096])
+    return UpstreamRejected(status, body)
 
 
 class OpenAIStream(EventReader):
@@ -135,7 +135,7 @@ class OpenAIStream(EventReader):
             and self._splitter.is_between_events
             and b'"usage":{' not in chunk
             and b'"usage": {' not in chunk
-            and b'{"error"' not in chunk
+            and b'"error"' not in chunk
             and b"[DONE]" not in chunk
             and b"\r" not in chunk
         ):
@@ -148,12 +148,7 @@ class OpenAIStream(EventReader):
         if data == b"[DONE]":
             self.done = True
             return
-        if (
-            self.content_seen
-            and b'"usage":{' not in data
-            and b'"usage": {' not in data
-            and not data.startswith(b'{"error"')
-        ):
+        if self.content_seen and b'"usage":{' not in data and b'"usage": {' not in data and b'"error"' not in data:
             self._last = data
             self.content_events += 1
             out.append(encode(data))

@@ -61,16 +61,23 @@ async def read_whole(response: UpstreamResponse, limit_bytes: int | None = None)
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
-async def refuse_errors(response: UpstreamResponse, now_unix_s: float, sent: Sequence[tuple[str, str]] = ()) -> None:
-    """UpstreamRejected unless it answered 200. `sent`: the headers of the call; a key among them that comes back with
-    the words of the error is not told on.
-    """
+async def refuse_errors(response: UpstreamResponse, now_unix_s: float) -> None:
+    """UpstreamRejected unless it answered 200."""
     if response.status != 200:
         body = await read_whole(response, ERROR_BODY_BYTES)
+        raise UpstreamRejected(response.status, body, retry_after_s(response, now_unix_s))
+
+
+def without_keys(error: UpstreamError, sent: Sequence[tuple[str, str]]) -> UpstreamError:
+    """The same error, shortened. `sent`: the headers of its call; a key among them that came back with the words of
+    the error, whole answer or event of a stream, is not told on.
+    """
+    if isinstance(error, UpstreamRejected):
         for name, value in sent:
             if name in _WITH_KEYS:
-                body = body.replace(value.removeprefix("Bearer ").encode(), b"***")
-        raise UpstreamRejected(response.status, body[:KEPT_ERROR_BYTES], retry_after_s(response, now_unix_s))
+                error.body = error.body.replace(value.removeprefix("Bearer ").encode(), b"***")
+        error.body = error.body[:KEPT_ERROR_BYTES]
+    return error
 
 
 async def until_content(response: UpstreamResponse, stream: Stream) -> bytes:

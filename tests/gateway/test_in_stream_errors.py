@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import orjson
 import pytest
 
+from controller.core.secret import Secret
 from controller.gateway.exchange import Skip
 from tests.gateway.gateway_builders import SetFleet, fleet
-from tests.gateway.gateway_world import DONE, EVENT, LAST, World, stream
+from tests.gateway.gateway_world import DONE, EVENT, LAST, SETTINGS, World, stream, whole
+from tests.gateway.jumping_loop import jumping
 
 OVERLOADED = b'data: {"error":{"message":"busy","type":"server_error","code":"server_is_overloaded"}}\n\n'
 
@@ -52,3 +57,48 @@ def test_error_events_count_against_the_provider(before: tuple[bytes, ...]) -> N
     found = world.gateway.credentials.pick(provider, 0, 100.0)
     assert isinstance(found, Skip)
     assert found.code == "breaker"
+
+
+CANARY = "sk-canary"
+HI = {"role": "user", "content": "Hi"}
+ASKS: dict[str, tuple[str, dict[str, object]]] = {
+    "chat": ("/v1/chat/completions", {"messages": [HI]}),
+    "completion": ("/v1/completions", {"prompt": "Hi"}),
+    "responses": ("/v1/responses", {"input": "Hi"}),
+    "messages": ("/v1/messages", {"messages": [HI], "max_tokens": 9}),
+}
+ECHO = b'"got Bearer sk-canary, sk-canary","code":"sk-canary","param":"sk-canary"'
+CHAT_ERROR = b'data: {"error":{"type":"server_error","message":' + ECHO + b"}}\n\n"
+LATE_ERROR = b'data: {"id":"c","choices":[],"error":{"code":500,"message":' + ECHO.replace(b"code", b"kind") + b"}}\n\n"
+TEXT_EVENT = b'data: {"choices":[{"index":0,"text":"Hi","finish_reason":null}]}\n\n'
+DELTA = b'data: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"Hi"}}\n\n'
+MESSAGES_ERROR = b'data: {"type":"error","error":{"type":"overloaded_error","message":' + ECHO + b"}}\n\n"
+SPEAKERS = {
+    "engine": ("llama-8b", CHAT_ERROR),
+    "engine, named late": ("llama-8b", LATE_ERROR),
+    "provider": ("gpt-4o", CHAT_ERROR),
+    "anthropic": ("claude-3-5-sonnet", MESSAGES_ERROR),
+}
+PAIRS = [
+    (dialect, speaker) for dialect in ASKS for speaker in SPEAKERS if (dialect, speaker) != ("completion", "anthropic")
+]
+
+
+@pytest.mark.parametrize("where", ["first", "middle", "whole"])
+@pytest.mark.parametrize(("dialect", "speaker"), PAIRS)
+def test_no_key_comes_back_with_an_error_event(dialect: str, speaker: str, where: str) -> None:
+    """An upstream that answers 200 and then repeats the operator's key, in whatever place, tells callers none."""
+    (model, event), key = SPEAKERS[speaker], Secret(CANARY)
+    alone = replace(SETTINGS, fallbacks={})
+    world = World(settings=alone, engine_key=key, provider_keys=dict.fromkeys(SETTINGS.providers, (key,)))
+    said = DELTA if model == "claude-3-5-sonnet" else TEXT_EVENT if dialect == "completion" else EVENT
+    body = event.removeprefix(b"data: ").strip()
+    answers = {"first": stream(event), "middle": stream(said, event, DONE), "whole": whole(body)}
+    for upstream in (world.own, world.external):
+        upstream.script = [replace(answers[where]) for _ in range(9)]
+    path, words = ASKS[dialect]
+    asked = orjson.dumps({"model": model, **words, "stream": where != "whole"})
+    heard = jumping(world.send(asked, path=path))
+    assert b"***" in heard.body
+    assert CANARY.encode() not in heard.body + repr(heard.headers).encode()
+    assert (heard.status == 200) is (where == "middle")
