@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -42,6 +43,7 @@ def sim_command(settings: Settings, pool: Pool, launch: Launch, python: str) -> 
         "--block-size": engine.block_size_tokens,
         "--cold-start-s": settings.simulated_cold_start_s,
         "--usage-file": usage_file,
+        "--drain-s": settings.gateway.drain_s,
     }
     return [python, "-m", "controller.engine_sim", *_flat(flags)]
 
@@ -61,6 +63,7 @@ def vllm_command(settings: Settings, pool: Pool, launch: Launch, environ: Mappin
         "--max-model-len": engine.max_model_len_tokens,
         "--block-size": engine.block_size_tokens,
         "--gpu-memory-utilization": engine.gpu_memory_utilization_ratio,
+        "--shutdown-timeout": math.ceil(settings.gateway.drain_s),  # whole seconds; without it SIGTERM cuts its streams
     }
     if engine.weights not in ("bf16", "int8"):  # an int8 checkpoint says so itself
         flags["--quantization"] = engine.weights

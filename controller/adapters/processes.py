@@ -37,7 +37,7 @@ from controller.core.secret import Secret
 log = structlog.get_logger()
 
 HOST = "127.0.0.1"
-KILL_AFTER_S = 10.0
+KILL_AFTER_S = 10.0  # beyond the time that engines have for what is under way
 LOST_AFTER_FAILED_CHECKS = 5
 WARMING_DEADLINE_FACTOR = 4.0  # of the expected cold start, plus a minute: slower than that is stuck
 ENGINE_KEY = "VLLM_API_KEY"  # where vLLM looks for the key that its callers must show
@@ -198,7 +198,7 @@ class LocalProcesses:
             self._children.pop(record.replica_id, None)
             self._failed_checks.pop(record.replica_id, None)
             log.info("replica_stopped", pool=record.pool, replica=record.replica_id)
-        elif time.time() - (record.stopping_since_s or 0.0) > KILL_AFTER_S:
+        elif time.time() - (record.stopping_since_s or 0.0) > self._settings.gateway.drain_s + KILL_AFTER_S:
             kill(record)
 
     async def _fixed(self, pool: Pool, number: int) -> Replica:

@@ -176,7 +176,8 @@ def test_a_process_that_ignores_sigterm_is_killed(state_dir: Path, monkeypatch: 
     monkeypatch.setattr(processes, "KILL_AFTER_S", 0.1)
 
     async def scenario() -> None:
-        platform = TinyProcesses(settings(state_dir))
+        hurried = replace(settings(state_dir), gateway=GatewaySettings(drain_s=1.0))
+        platform = TinyProcesses(hurried)
         platform.mode = "deaf"
         replica_id = await platform.start(POOL)
         await listed_as(platform, ReplicaState.READY)
@@ -189,6 +190,7 @@ def test_a_process_that_ignores_sigterm_is_killed(state_dir: Path, monkeypatch: 
                 assert await platform.list_replicas(POOL) == ()
                 await asyncio.sleep(0.02)
         assert not is_alive(record)
+        assert time.monotonic() - began_s > 1.0
         await platform.close()
 
     asyncio.run(scenario())
@@ -279,6 +281,8 @@ def test_commands_say_the_pools_engine_arguments(state_dir: Path) -> None:
     real = platform.command(own, launch)
     assert real[:3] == ["/opt/vllm/bin/python", "-m", "vllm.entrypoints.openai.api_server"]
     assert real[real.index("--quantization") + 1] == "fp8"
+    assert real[real.index("--shutdown-timeout") + 1] == "30"
+    assert simulated[simulated.index("--drain-s") + 1] == "30.0"
     assert real[-2:] == ["--dtype", "float32"]
     assert platform.manages(own)
     assert not platform.manages(POOL)
