@@ -7,11 +7,13 @@ here on purpose; external providers go through `aiohttp_upstream`. Satisfies `ga
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 from collections.abc import Callable, Mapping
 from typing import Protocol
 from urllib.parse import urlsplit
 
 from controller.adapters.h1_engine_connection import EngineConnection
+from controller.adapters.name_lookup import NameLookup
 from controller.core.errors import EngineUnavailable, EngineUnreachable, UpstreamTimeout
 
 HEADS_KEPT = 1024
@@ -96,7 +98,8 @@ class H1Response:
 class H1Upstream:
     """Calls over plain HTTP/1.1 with keep-alive."""
 
-    def __init__(self) -> None:
+    def __init__(self, names: NameLookup | None = None) -> None:
+        self._names = names or NameLookup()
         self._idle: dict[str, list[EngineConnection]] = {}
         self._targets: dict[str, tuple[str, int, str, bytes]] = {}
         self._heads: dict[tuple[object, ...], bytes] = {}
@@ -125,17 +128,36 @@ class H1Upstream:
 
     async def _connect(self, base_url: str, idle: list[EngineConnection], timeout_s: float) -> EngineConnection:
         host, port, _, _ = self._target(base_url)
-        loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(timeout_s):
-                _, connection = await loop.create_connection(lambda: EngineConnection(idle), host, port)
+                connection = await self._connected(host, port, idle)
         except TimeoutError as error:
             raise UpstreamTimeout("connect", timeout_s) from error
         except OSError as error:
             raise EngineUnreachable(f"no connection to {host}:{port}: {error.strerror or error}") from error
+        except UnicodeError as error:
+            raise EngineUnreachable(f"no connection to {host}:{port}: not the name of a host") from error
         if self._sweeper is None:
-            self._sweeper = loop.call_later(IDLE_SWEEP_S, self._sweep)
+            self._sweeper = asyncio.get_running_loop().call_later(IDLE_SWEEP_S, self._sweep)
         return connection
+
+    async def _connected(self, host: str, port: int, idle: list[EngineConnection]) -> EngineConnection:
+        """A connection to the first address of the host that takes one; OSError of the last when none does."""
+        loop, refused = asyncio.get_running_loop(), OSError("it has no address")
+        for address in await self._addresses(host):
+            try:
+                _, connection = await loop.create_connection(lambda: EngineConnection(idle), address, port)
+            except OSError as error:
+                refused = error
+            else:
+                return connection
+        raise refused
+
+    async def _addresses(self, host: str) -> list[str]:
+        try:
+            return [str(ipaddress.ip_address(host))]
+        except ValueError:
+            return [address for _, _, address in await self._names.find(host)]
 
     def _sweep(self) -> None:
         """Afterwards no socket is kept that was idle at the last sweep too: those of a crowd go once it has left."""
