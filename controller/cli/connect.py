@@ -6,13 +6,13 @@ import os
 import sys
 import tempfile
 import time
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
+from controller.cli.connect_words import document_of, say_dry, say_trip, say_written
 from controller.cli.errors import EXIT_KEY, EXIT_UNCHANGED, EXIT_USAGE, CliError
 
 if TYPE_CHECKING:
@@ -63,9 +63,18 @@ def connect(
     file alone (0600), never onto the screen.
     """
     from controller.cli.connect_clients import CLIENTS, KEY_VARIABLE
-    from controller.cli.connect_job import Job, checked_model, file_of, given_key, root_url_of, unknown_client
+    from controller.cli.connect_job import (
+        Job,
+        checked_model,
+        file_of,
+        files_of,
+        given_key,
+        require_place,
+        root_url_of,
+        unknown_client,
+    )
     from controller.cli.connect_trip import longest_s
-    from controller.cli.wiring import open_setting_files, settings_from
+    from controller.cli.wiring import settings_from
 
     if client is None:
         _list(as_json=as_json)
@@ -79,7 +88,7 @@ def connect(
     job = Job(
         client=known,
         settings=settings,
-        files=open_setting_files(settings),
+        files=files_of(settings, is_named=state_dir is not None),
         file=file_of(known, file),
         root_url=root_url_of(url, settings),
         model=checked_model(model),
@@ -91,6 +100,7 @@ def connect(
     if undo:
         _undo(job, file, dry_run=dry_run)
     elif write:
+        require_place(job, is_named=state_dir is not None)
         _write(job, dry_run=dry_run, trip=trip)
     else:
         _print(job, trip=trip and not dry_run)
@@ -114,12 +124,12 @@ def _print(job: Job, *, trip: bool) -> None:
     text = job.client.snippet(job.setting(f"${KEY_VARIABLE}"))
     made = _trip_aside(job) if trip else None
     if job.as_json:
-        emit_json("connect", {**_document(job, made), "setting": text, "written": False})
+        emit_json("connect", {**document_of(job, made), "setting": text, "written": False})
         return
     sys.stdout.write(text)
     if job.client.note:
         say("note", job.client.note)
-    _say_trip(made)
+    say_trip(made)
     say("next", f"spillway connect {job.client.name} --write puts it into {job.file}, with a key of its own")
 
 
@@ -130,9 +140,11 @@ def _trip_aside(job: Job) -> Trip:
     key = job.key or key_of_up(job.settings)
     if key is None:
         raise CliError(
-            "no API key to try it with", "neither --key-file nor SPILLWAY_API_KEY, and no `spillway up` here",
-            "export SPILLWAY_API_KEY=..., or --no-trip", exit_code=EXIT_KEY,
-        )  # fmt: skip
+            "no API key to try it with",
+            f"neither --key-file nor SPILLWAY_API_KEY, and no `spillway up` in {job.settings.state_dir.absolute()}",
+            "export SPILLWAY_API_KEY=..., or --state-dir DIR of `spillway up`, or --no-trip",
+            exit_code=EXIT_KEY,
+        )
     with tempfile.TemporaryDirectory(prefix="spillway-connect-") as folder:
         aside = Path(folder) / job.file.name
         aside.touch(mode=0o600)
@@ -180,7 +192,7 @@ def _write(job: Job, *, dry_run: bool, trip: bool) -> None:
         text, job.setting(NEW_KEY if job.key is None else "<the key>")
     )  # refused before a key is made
     if dry_run:
-        _say_dry(job, text, made)
+        say_dry(job, text, made)
         return
     key, key_id = (job.key, None) if job.key is not None else new_key(job)
     old = job.files.find(job.client.name, job.file)
@@ -201,35 +213,7 @@ def _write(job: Job, *, dry_run: bool, trip: bool) -> None:
         raise
     if old is not None:
         revoke_key(job.settings, old.key_id)
-    _say_written(job, made_trip, key_id)
-
-
-def _say_dry(job: Job, text: str, made: str) -> None:
-    """Only the lines that come in: what stands there already may be secret."""
-    from controller.cli.output import emit_json, say
-
-    standing = text.splitlines()
-    lines = [line for line in made.splitlines() if line not in standing]
-    if job.as_json:
-        emit_json("connect", {**_document(job, None), "lines": lines, "written": False, "dry_run": True})
-        return
-    sys.stdout.write("".join(f"+ {line}\n" for line in lines))
-    say("dry run", f"{job.file} would get these lines and be readable by its owner alone (0600)")
-
-
-def _say_written(job: Job, trip: Trip | None, key_id: str | None) -> None:
-    from controller.cli.output import emit_json, say
-
-    if job.as_json:
-        emit_json("connect", {**_document(job, trip), "written": True, "key_id": key_id})
-        return
-    sys.stdout.write(f"client/{job.client.name} connected in {job.file}\n")
-    holder = f"the new key {key_id}" if key_id is not None else "the key"
-    say("note", f"{holder} stands in that file alone, readable by its owner only (0600)")
-    if job.client.note:
-        say("note", job.client.note)
-    _say_trip(trip)
-    say("next", f"Undo: spillway connect {job.client.name} --undo")
+    say_written(job, made_trip, key_id)
 
 
 def _before(job: Job) -> str:
@@ -245,18 +229,18 @@ def _before(job: Job) -> str:
 
 def _undo(job: Job, file: Path | None, *, dry_run: bool) -> None:
     from controller.adapters.setting_files import SettingFileError
-    from controller.cli.connect_job import revoke_key
+    from controller.cli.connect_job import find_change, revoke_key
     from controller.cli.output import emit_json
 
-    name = job.client.name
-    change = job.files.find(name, job.file) or (job.files.latest(name) if file is None else None)
-    if change is None:
-        raise CliError(
-            f"{name} is not connected", "nothing was written from this state folder", exit_code=EXIT_UNCHANGED
-        )
+    name, found = job.client.name, find_change(job, file)
+    if found is None:
+        why = f"nothing was written from {job.settings.state_dir.absolute()}"
+        fix = "cd to where it was written from, or name that state folder: --state-dir DIR"
+        raise CliError(f"{name} is not connected", why, fix, exit_code=EXIT_UNCHANGED)
+    files, change = found
     if not dry_run:
         try:
-            job.files.undo(change)
+            files.undo(change)
         except SettingFileError as error:
             raise CliError(str(error), fix=error.fix) from error
         revoke_key(job.settings, change.key_id)
@@ -268,29 +252,6 @@ def _undo(job: Job, file: Path | None, *, dry_run: bool) -> None:
     would = "would be " if dry_run else ""
     key = "" if change.key_id is None else f"; key {change.key_id} {would}revoked"
     sys.stdout.write(f"client/{name} {would}disconnected: {change.path} {would}{restored}{key}\n")
-
-
-def _document(job: Job, trip: Trip | None) -> dict[str, object]:
-    return {
-        "client": job.client.name,
-        "file": str(job.file),
-        "url": job.root_url,
-        "model": job.model,
-        "note": job.client.note or None,
-        "trip": None if trip is None else {**asdict(trip), "took_s": round(trip.took_s, 3)},
-    }
-
-
-def _say_trip(trip: Trip | None) -> None:
-    from controller.cli.output import say
-
-    if trip is None:
-        return
-    simulated = ", simulated" if trip.simulated else ""
-    who = f"{trip.target} ({trip.model}{simulated})" if trip.target else "the gateway"
-    say("ok", f'{who} answered "{trip.text}" in {trip.took_s:.1f} s, by {trip.by}')
-    if trip.request_id is not None:
-        say("next", f"spillway request {trip.request_id}")
 
 
 def _now() -> str:

@@ -15,7 +15,7 @@ from controller.cli.keys import mistyped
 from controller.core.keys import is_mistyped
 
 if TYPE_CHECKING:
-    from controller.adapters.setting_files import SettingFiles
+    from controller.adapters.setting_files import Change, SettingFiles
     from controller.cli.connect_clients import Client, Setting
     from controller.config.settings import Settings
 
@@ -104,12 +104,45 @@ def _checked_key(text: str, where: str) -> str:
     raise CliError(f"{where} does not hold a key", "it must be one word such as sp-...", exit_code=EXIT_KEY)
 
 
+def files_of(settings: Settings, *, is_named: bool) -> SettingFiles:
+    """Where what files held before is kept: the state folder; the user's own where there is none and none was named."""
+    from controller.cli.state import has_state
+    from controller.cli.wiring import open_setting_files, open_user_setting_files
+
+    if is_named or has_state(settings):
+        return open_setting_files(settings)
+    return open_user_setting_files(os.environ)
+
+
+def require_place(job: Job, *, is_named: bool) -> None:
+    """CliError when --write would have to make a state folder: without a key given, or in one that was named."""
+    from controller.cli.state import KEYS, has_state, no_state
+
+    if job.key is None and not (job.settings.state_dir / KEYS).exists():
+        or_else = "; with a key of a gateway elsewhere: --key-file FILE and --url URL"
+        raise no_state(job.settings, "so a new key would be known to no gateway", or_else=or_else, exit_code=EXIT_KEY)
+    if is_named and not has_state(job.settings):
+        raise no_state(job.settings)
+
+
+def find_change(job: Job, given: Path | None) -> tuple[SettingFiles, Change] | None:
+    """The change to undo and where it is kept: of this file, or the client's newest when no file was given."""
+    from controller.cli.wiring import open_user_setting_files
+
+    name = job.client.name
+    for files in (job.files, open_user_setting_files(os.environ)):
+        change = files.find(name, job.file) or (files.latest(name) if given is None else None)
+        if change is not None:
+            return files, change
+    return None
+
+
 def new_key(job: Job) -> tuple[str, str]:
     """A key made for this client: its text and its public id."""
     from controller.cli.keys import checked_name
-    from controller.cli.wiring import open_keys
+    from controller.cli.state import open_known_keys
 
-    keys = open_keys(job.settings)
+    keys = open_known_keys(job.settings)
     try:
         name = f"connect-{job.client.name}"
         text, record = keys.create(checked_name("tenant", job.tenant), name, now_s=time.time())
@@ -120,11 +153,11 @@ def new_key(job: Job) -> tuple[str, str]:
 
 def revoke_key(settings: Settings, key_id: str | None) -> None:
     """Afterwards the key that was made is refused; nothing to do when none was."""
-    from controller.cli.wiring import open_keys
+    from controller.cli.state import open_known_keys
 
     if key_id is None:
         return
-    keys = open_keys(settings)
+    keys = open_known_keys(settings)
     try:
         keys.revoke(key_id, now_s=time.time())
     finally:

@@ -77,9 +77,18 @@ def await_gateway(setting: Setting, *, key_is_new: bool) -> None:
         reply = get(f"{setting.base_url}/models", {"authorization": f"Bearer {setting.key}"}, GATEWAY_S)
         if isinstance(reply, str):
             raise _nobody(setting, reply)
-        if reply.status != 401 or time.monotonic() >= deadline_s:
+        if reply.status != 401:
             return
+        if time.monotonic() >= deadline_s:
+            break
         time.sleep(0.1)
+    if key_is_new:
+        raise CliError(
+            f"the gateway at {setting.root_url} does not know the new key",
+            "it runs on another state folder",
+            "name its state folder: --state-dir DIR; or give one of its keys: --key-file FILE",
+            exit_code=EXIT_KEY,
+        )
 
 
 def _nobody(setting: Setting, why: str) -> CliError:

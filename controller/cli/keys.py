@@ -36,9 +36,10 @@ def register(app: typer.Typer) -> None:
 
 
 def _open(config: Path | None, state_dir: Path | None) -> KeyTable:
-    from controller.cli.wiring import open_keys, settings_from
+    from controller.cli.state import open_known_keys
+    from controller.cli.wiring import settings_from
 
-    return open_keys(settings_from(config, state_dir))
+    return open_known_keys(settings_from(config, state_dir))
 
 
 def checked_name(what: str, value: str) -> str:
@@ -95,12 +96,13 @@ def create(
 def list_keys(config: Path | None = CONFIG, state_dir: Path | None = STATE_DIR, as_json: bool = AS_JSON) -> None:
     """List every key ever made, revoked ones too; never their text."""
     from controller.cli.output import emit_json, say, table
+    from controller.cli.state import open_known_keys
     from controller.cli.tenant_words import limit_words
-    from controller.cli.wiring import open_keys, settings_from
+    from controller.cli.wiring import settings_from
     from controller.core.tenants import policy_of
 
     settings = settings_from(config, state_dir)
-    keys = open_keys(settings)
+    keys = open_known_keys(settings)
     try:
         records = keys.list()
     finally:

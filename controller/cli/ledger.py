@@ -38,11 +38,13 @@ def register(app: typer.Typer) -> None:
 
 def open_reader(config: Path | None, state_dir: Path | None) -> LedgerReader:
     """A reader on the ledger of the configured state folder; refused when nothing was ever served from it."""
+    from controller.cli.state import require_state
     from controller.cli.wiring import open_ledger_reader, settings_from
 
     settings = settings_from(config, state_dir)
     reader = open_ledger_reader(settings)
     if reader is None:
+        require_state(settings)
         raise CliError("there is no ledger yet", f"nothing in {settings.state_dir}", "spillway up")
     return reader
 

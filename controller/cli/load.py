@@ -13,6 +13,7 @@ import typer
 
 from controller.cli.errors import EXIT_INTERRUPTED, EXIT_KEY, EXIT_USAGE, CliError
 from controller.cli.keys import mistyped
+from controller.cli.state import has_state, no_state
 from controller.core.keys import is_mistyped
 
 if TYPE_CHECKING:
@@ -101,6 +102,8 @@ def key_text(settings: Settings) -> str:
     if not text and file.exists():
         text = file.read_text(encoding="ascii", errors="replace").strip()
     if not text:
+        if not has_state(settings):
+            raise no_state(settings, or_else=", or: export SPILLWAY_API_KEY=...", exit_code=EXIT_KEY)
         why = f"SPILLWAY_API_KEY is not set and there is no {file}"
         raise CliError("no API key", why, "export SPILLWAY_API_KEY=$(spillway keys create load)", exit_code=EXIT_KEY)
     if is_mistyped(text):

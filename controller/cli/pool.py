@@ -59,9 +59,9 @@ def pin(
     as_json: bool = AS_JSON,
 ) -> None:
     """Hold a pool's routing or replica count, whatever the controller thinks, until the pin expires."""
-    from controller.cli.wiring import open_spec, settings_from
+    from controller.cli.wiring import open_spec
 
-    settings = settings_from(config, state_dir)
+    settings = _settings(config, state_dir)
     found, now_s = _pool(settings, pool), time.time()
     wanted = Pin(
         routing=routing,
@@ -93,9 +93,9 @@ def unpin(
     as_json: bool = AS_JSON,
 ) -> None:
     """Let the controller decide again. Fine when nothing was pinned."""
-    from controller.cli.wiring import open_spec, settings_from
+    from controller.cli.wiring import open_spec
 
-    settings, now_s = settings_from(config, state_dir), time.time()
+    settings, now_s = _settings(config, state_dir), time.time()
     spec = open_spec(settings)
     pins = spec.read()[0]
     if pool not in pins:
@@ -121,9 +121,9 @@ def drain(
     as_json: bool = AS_JSON,
 ) -> None:
     """Let a replica finish what it has, then stop it; the controller starts another where one is needed."""
-    from controller.cli.wiring import open_spec, settings_from
+    from controller.cli.wiring import open_spec
 
-    settings = settings_from(config, state_dir)
+    settings = _settings(config, state_dir)
     replicas = _known_replicas(settings)
     replica = replicas.get(replica_id)
     if replica is None:
@@ -147,6 +147,16 @@ def drain(
         _note_silence(settings, time.time())
     if error_unchanged and not changed:
         raise typer.Exit(EXIT_UNCHANGED)
+
+
+def _settings(config: Path | None, state_dir: Path | None) -> Settings:
+    """Of a folder that a controller reads: a word written elsewhere would never be obeyed."""
+    from controller.cli.state import require_state
+    from controller.cli.wiring import settings_from
+
+    settings = settings_from(config, state_dir)
+    require_state(settings)
+    return settings
 
 
 def _me() -> str:

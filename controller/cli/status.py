@@ -68,12 +68,14 @@ def status(
 def collect(settings: Settings, http: LocalHttp) -> dict[str, object]:
     """Everything `status` shows, as data."""
     from controller.cli.errors import CliError
+    from controller.cli.state import require_state
     from controller.cli.status_books import books_of
     from controller.cli.status_rotation import rotation_of
     from controller.cli.wiring import open_fleet
 
     view = open_fleet(settings).last()
     if view is None:
+        require_state(settings)
         raise CliError(
             f"nothing has been published in {settings.state_dir}",
             "no controller has run on it",

@@ -103,6 +103,14 @@ def open_setting_files(settings: Settings) -> SettingFiles:
     return SettingFiles(settings.state_dir / "connect")
 
 
+def open_user_setting_files(environ: Mapping[str, str]) -> SettingFiles:
+    """The same for a user who has no state folder, as the gateway runs elsewhere."""
+    from controller.adapters.setting_files import SettingFiles
+
+    user_folder = Path(environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
+    return SettingFiles(user_folder / "spillway" / "connect")
+
+
 def _warn_on_stderr() -> None:
     """Commands that keep no log of their own say warnings on stderr: stdout is for data."""
     import structlog

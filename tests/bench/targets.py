@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 
 from controller.adapters.fleet_file import FleetFile
+from controller.adapters.peppers import load_pepper
 from controller.core.fleet import FleetView, PoolView, Replica, ReplicaState
 from tests.bench import peers
 from tests.bench.mock import GAP_S
@@ -33,7 +34,8 @@ async def mock(folder: Path, *, core: int, gap_s: float = GAP_S) -> AsyncIterato
 
 
 def make_key(config: Path, state_dir: Path) -> str:
-    """A new key of the tenant `bench`."""
+    """A new key of the tenant `bench`, in a state folder that the gateway will find."""
+    load_pepper(state_dir / "pepper")
     command = [sys.executable, "-m", "controller.cli.main", "keys", "create", "bench", "--tenant", "bench"]
     options = ["--config", str(config), "--state-dir", str(state_dir)]
     return subprocess.run([*command, *options], check=True, capture_output=True, text=True, cwd=ROOT).stdout.strip()

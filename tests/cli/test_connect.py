@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import stat
 from pathlib import Path
 
@@ -12,10 +13,12 @@ import typer
 from typer.testing import CliRunner, Result
 
 from controller.adapters.key_store import KeyTable
+from controller.adapters.peppers import load_pepper
 from controller.cli import connect, load
 from controller.cli.connect_clients import CLIENTS
 from controller.cli.connect_real import REAL
 from controller.cli.errors import EXIT_FAILED, EXIT_KEY, EXIT_UNCHANGED, EXIT_USAGE, CliError
+from controller.cli.main import build_app
 from controller.cli.wiring import settings_from
 from controller.core.keys import key_text
 from tests.e2e.stack import free_ports
@@ -29,13 +32,14 @@ ENV_FILE = b"# mine\nOPENAI_API_KEY=sk-old\nOTHER='x y'"
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home and a project folder that hold nothing."""
+    """A home and a project folder that hold nothing; the state folder of a gateway lies beside it."""
     folder = tmp_path / "home"
     folder.mkdir()
     monkeypatch.setenv("HOME", str(folder))
-    for name in ("SPILLWAY_API_KEY", "CODEX_HOME", "CLAUDE_CONFIG_DIR", "SPILLWAY_STATE_DIR"):
+    for name in ("SPILLWAY_API_KEY", "CODEX_HOME", "CLAUDE_CONFIG_DIR", "SPILLWAY_STATE_DIR", "XDG_STATE_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(folder)
+    load_pepper(tmp_path / "state" / "pepper")  # as a gateway leaves it
     return folder
 
 
@@ -187,6 +191,45 @@ def test_a_failed_second_time_keeps_the_first(home: Path) -> None:
     assert _live_keys(home) == ["connect-curl"]
     assert _run(home, "curl", "--undo").exit_code == 0
     assert list(home.iterdir()) == []
+
+
+def test_without_a_state_folder_no_key_is_made(home: Path) -> None:
+    """A key made there would be good nowhere: told before anything is written, with the folder that was looked at."""
+    shutil.rmtree(home.parent / "state")
+    for arguments in (("--write",), ("--write", "--dry-run"), ("--write", "--no-trip"), ()):
+        error = _error(_run(home, "curl", *arguments))
+        assert error.exit_code == EXIT_KEY
+        assert str(home.parent / "state") in f"{error.what} {error.why}"
+        assert "--state-dir DIR" in error.fix
+    assert "--key-file" in _error(_run(home, "curl", "--write")).fix
+    assert list(home.parent.rglob("*")) == [home]
+
+
+def test_a_key_from_elsewhere_needs_no_state_folder(home: Path) -> None:
+    """The gateway runs elsewhere: what the file held before is kept with the user, and undo finds it there."""
+    before = _file("openai-js")
+    before.write_bytes(ENV_FILE)
+    (home.parent / "key").write_text("sp-abc-def\n")
+    words = ["connect", "openai-js", "--url", "https://gw.example", "--no-trip", "--key-file", str(home.parent / "key")]
+    assert CliRunner().invoke(build_app(), [*words, "--write"]).exit_code == 0
+    assert (home / ".local" / "state" / "spillway" / "connect").is_dir()
+    assert not (home / ".spillway").exists()
+    assert "sp-abc-def" in before.read_text()
+    assert CliRunner().invoke(build_app(), ["connect", "openai-js", "--undo"]).exit_code == 0
+    assert before.read_bytes() == ENV_FILE
+    error = _error(CliRunner().invoke(build_app(), [*words, "--write", "--state-dir", "typo"]))
+    assert "no Spillway state in" in error.what
+    assert before.read_bytes() == ENV_FILE
+
+
+def test_undo_after_a_system_has_begun_there(home: Path) -> None:
+    """What was kept with the user is found too where a state folder has been made since."""
+    (home.parent / "key").write_text("sp-abc-def\n")
+    words = ["connect", "curl", "--no-trip", "--key-file", str(home.parent / "key"), "--write"]
+    assert CliRunner().invoke(build_app(), words).exit_code == 0
+    load_pepper(home / ".spillway" / "pepper")
+    assert CliRunner().invoke(build_app(), ["connect", "curl", "--undo"]).exit_code == 0
+    assert not _file("curl").exists()
 
 
 @pytest.mark.parametrize(

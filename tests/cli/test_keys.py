@@ -10,12 +10,14 @@ import typer
 from typer.testing import CliRunner, Result
 
 from controller.adapters.key_store import KeyTable
+from controller.adapters.peppers import load_pepper
 from controller.cli import keys
 from controller.cli.errors import EXIT_UNCHANGED, EXIT_USAGE, CliError
 from controller.core.keys import key_matches, split_key
 
 
 def _run(state_dir: Path, *arguments: str) -> Result:
+    load_pepper(state_dir / "pepper")  # as a gateway leaves it
     app = typer.Typer()
     app.callback()(lambda: None)
     keys.register(app)

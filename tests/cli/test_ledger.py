@@ -118,11 +118,12 @@ def test_an_empty_span_says_so(state_dir: Path) -> None:
 
 
 def test_no_ledger_yet_is_one_clear_line(tmp_path: Path) -> None:
-    """Without a database nothing is created and the fix is named."""
-    error = _run(tmp_path / "none", "report").exception
+    """Where a controller has run but no gateway: nothing is created and the fix is named."""
+    (tmp_path / "run").mkdir()
+    error = _run(tmp_path, "report").exception
     assert isinstance(error, CliError)
     assert error.fix == "spillway up"
-    assert not (tmp_path / "none").exists()
+    assert [file.name for file in tmp_path.iterdir()] == ["run"]
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,7 @@ ONE = ("llama-8b", "--replicas", "1")
 
 def run(state_dir: Path, *arguments: str) -> Result:
     """One `spillway pool` command on this state folder."""
+    (state_dir / "run").mkdir(parents=True, exist_ok=True)  # as a controller leaves it
     return run_command(pool.register, "pool", *arguments, "--state-dir", str(state_dir))
 
 

@@ -151,7 +151,8 @@ def test_a_pool_nobody_knows_the_age_of(tmp_path: Path) -> None:
 
 
 def test_nothing_published_is_one_clear_line(tmp_path: Path) -> None:
-    """With the command that starts a system."""
+    """Where a gateway has run but no controller: with the command that starts a system."""
+    (tmp_path / "pepper").touch()
     error = run(tmp_path).exception
     assert isinstance(error, CliError)
     assert (error.exit_code, error.fix) == (EXIT_FAILED, "start one: spillway up")

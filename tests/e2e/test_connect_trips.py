@@ -6,10 +6,12 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from controller.adapters.peppers import load_pepper
 from controller.cli.connect_clients import CLIENTS
 from tests.e2e.stack import Stack
 
@@ -75,6 +77,18 @@ def test_a_refused_key_is_exit_code_4(stack: Stack, tmp_path: Path) -> None:
     code, data = _connect(stack, tmp_path, "curl", "--write", "--key-file", "key")
     assert code == 4
     assert "not valid" in str(data["why"])
+    assert not (tmp_path / "spillway.curl").exists()
+
+
+def test_a_key_of_another_state_folder_is_told_as_that(stack: Stack, tmp_path: Path) -> None:
+    """A gateway that does not know the key just made runs on another folder; file and key are taken back."""
+    other = replace(stack, state_dir=tmp_path / "other")
+    load_pepper(other.state_dir / "pepper")
+    (tmp_path / "spillway.yaml").touch()
+    code, data = _connect(other, tmp_path, "curl", "--write", "--url", stack.base_url)
+    assert code == 4
+    assert "does not know the new key" in str(data["what"])
+    assert "--state-dir" in str(data["fix"])
     assert not (tmp_path / "spillway.curl").exists()
 
 

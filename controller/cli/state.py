@@ -1,0 +1,46 @@
+"""Whether Spillway has run here. `up`, `demo`, `gateway` and `controller` make a state folder; no other command does.
+
+A folder made by mistake would hold keys that no gateway knows and pins that no controller reads.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from controller.cli.errors import EXIT_FAILED, CliError
+
+if TYPE_CHECKING:
+    from controller.adapters.key_store import KeyTable
+    from controller.config.settings import Settings
+
+KEYS = "pepper"  # made by the gateway, and what every key is stored under
+MARKS = (KEYS, "engine.key", "spillway.db", "run")
+
+
+def has_state(settings: Settings) -> bool:
+    """Whether a gateway or a controller has run on the state folder."""
+    return any((settings.state_dir / mark).exists() for mark in MARKS)
+
+
+def require_state(settings: Settings) -> None:
+    """CliError when nothing has run on the state folder."""
+    if not has_state(settings):
+        raise no_state(settings)
+
+
+def open_known_keys(settings: Settings) -> KeyTable:
+    """The keys of the gateway that runs on the state folder; CliError when none has."""
+    from controller.cli.wiring import open_keys
+
+    if not (settings.state_dir / KEYS).exists():
+        raise no_state(settings, "no gateway has run on it")
+    return open_keys(settings)
+
+
+def no_state(
+    settings: Settings, why: str = "nothing has run on it", *, or_else: str = "", exit_code: int = EXIT_FAILED
+) -> CliError:
+    """The refusal, with where to look instead."""
+    elsewhere = f"cd to where `spillway up` runs, or name its state folder: --state-dir DIR{or_else}"
+    fix = f"{elsewhere}; to begin here: spillway up"
+    return CliError(f"no Spillway state in {settings.state_dir.absolute()}", why, fix, exit_code=exit_code)
