@@ -46,6 +46,13 @@ def eventually(check: object, *, within_s: float, every_s: float = 0.05) -> None
         value = check()
 
 
+def listening(process: subprocess.Popen[bytes]) -> Mapping[int, str]:
+    """Addresses by port, of the process and of all it has started."""
+    first = psutil.Process(process.pid)
+    connections = [one for each in (first, *first.children(recursive=True)) for one in each.net_connections("inet")]
+    return {one.laddr.port: one.laddr.ip for one in connections if one.status == psutil.CONN_LISTEN}
+
+
 @dataclass(frozen=True)
 class Stack:
     """A running system."""

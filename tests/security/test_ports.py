@@ -10,24 +10,16 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-import psutil
 import pytest
 
 from controller.config.settings import ControllerSettings, GatewaySettings
 from controller.engine_sim.arguments import build_parser
-from tests.e2e.stack import free_ports
+from tests.e2e.stack import free_ports, listening
 from tests.engine_sim.sim_servers import eventually, running_engine, running_provider
 from tests.faults import gateway_process
 from tests.faults.gateway_process import Setup, configuration
 
 LOOPBACK, EVERYWHERE = "127.0.0.1", "0.0.0.0"
-
-
-def listening(process: subprocess.Popen[bytes]) -> Mapping[int, str]:
-    """Addresses by port, of the process and of all it has started."""
-    first = psutil.Process(process.pid)
-    connections = [one for each in (first, *first.children(recursive=True)) for one in each.net_connections("inet")]
-    return {one.laddr.port: one.laddr.ip for one in connections if one.status == psutil.CONN_LISTEN}
 
 
 @pytest.mark.parametrize(
