@@ -289,13 +289,9 @@ class Gateway:
                 await self.rate_limits.admit(exchange, rates)
             self._meter.arrived(exchange)
             await self._dispatcher.run(exchange, guard, line)
-        except asyncio.CancelledError:
-            why = guard.translate()
-            if isinstance(why, UpstreamTimeout):
-                raise (CallerLeft() if exchange.classified else slow_body(self._timeouts.body_s)) from None
-            if why is None:
-                raise
-            raise why from None
+        except asyncio.CancelledError as cancelled:
+            guard.timed_out(cancelled)
+            raise (CallerLeft() if exchange.classified else slow_body(self._timeouts.body_s)) from None
         finally:
             self.open_answers.remove(guard)
             guard.close()

@@ -238,6 +238,13 @@ class Guard:
             return expired
         return None
 
+    def timed_out(self, cancelled: asyncio.CancelledError) -> UpstreamTimeout:
+        """The timeout behind a cancellation; whatever else is behind it is raised."""
+        why = self.translate()
+        if isinstance(why, UpstreamTimeout):
+            return why
+        raise why if why is not None else cancelled from None
+
     def close(self) -> None:
         """Afterwards nothing of this guard fires any more."""
         self.is_young = False

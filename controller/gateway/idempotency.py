@@ -16,16 +16,16 @@ from controller.gateway.request_body import is_worth_reading, read_body
 from controller.gateway.routes import Route
 from controller.gateway.wishes import HeaderMap
 
-KEY_BYTES = CAPS.idempotency_key_bytes
 Answer = Callable[[Route, Line], Awaitable[None]]
 
 
 def check_key(value: bytes) -> bytes:
     """The key, if it is one: RequestError 400 when not."""
-    if 0 < len(value) <= KEY_BYTES and all(0x20 <= byte <= 0x7E for byte in value):
+    if 0 < len(value) <= CAPS.idempotency_key_bytes and all(0x20 <= byte <= 0x7E for byte in value):
         return value
     raise RequestError(
-        f"`Idempotency-Key` must be 1 to {KEY_BYTES} printable ASCII characters, got {len(value)} bytes",
+        f"`Idempotency-Key` must be 1 to {CAPS.idempotency_key_bytes} printable ASCII characters, "
+        f"got {len(value)} bytes",
         status=400,
         code="invalid_idempotency_key",
         param="idempotency-key",

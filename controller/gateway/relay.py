@@ -179,12 +179,11 @@ class StreamRelay:
 
     def _expired(self, cancelled: asyncio.CancelledError) -> UpstreamTimeout:
         """The timeout behind a cancellation; anything else behind it goes on, and is told to a caller who is there."""
-        why = self._guard.translate()
-        if isinstance(why, RequestError):
+        try:
+            return self._guard.timed_out(cancelled)
+        except RequestError as why:
             self._line.write(self._error_event(why), more=False)
-        if not isinstance(why, UpstreamTimeout):
-            raise why if why is not None else cancelled from None
-        return why
+            raise
 
     async def _events(self) -> bytes:
         """Relays until the stream's end; returns what to send last."""

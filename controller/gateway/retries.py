@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
-from controller.core.errors import UpstreamTimeout
 from controller.core.pools import Pool
 from controller.gateway.deadlines import left_s
 from controller.gateway.exchange import Exchange
@@ -58,9 +57,7 @@ class Retries:
         try:
             await turn
         except asyncio.CancelledError as cancelled:
-            why = guard.translate()
-            if not isinstance(why, UpstreamTimeout):
-                raise why if why is not None else cancelled from None
+            guard.timed_out(cancelled)  # no retry came free
         finally:
             if turn in line:
                 line.remove(turn)

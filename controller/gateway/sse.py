@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from controller.config.settings import CAPS
 
-MAX_EVENT_BYTES = CAPS.event_bytes
-TOO_LARGE = f"an event is larger than {MAX_EVENT_BYTES} bytes"
+TOO_LARGE = f"an event is larger than {CAPS.event_bytes} bytes"
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -54,14 +53,14 @@ class Splitter:
         events: list[bytes] = []
         for line in lines:
             self._line(line, events)
-        if len(self._buffer) + self._data_bytes > MAX_EVENT_BYTES:
+        if len(self._buffer) + self._data_bytes > CAPS.event_bytes:
             raise EventTooLarge(TOO_LARGE)
         return events
 
     def _line(self, line: bytes, events: list[bytes]) -> None:
         if not line:
             if self._data:
-                if self._data_bytes > MAX_EVENT_BYTES:  # its last bytes and its end came in one read
+                if self._data_bytes > CAPS.event_bytes:  # its last bytes and its end came in one read
                     raise EventTooLarge(TOO_LARGE)
                 events.append(self._data[0] if len(self._data) == 1 else b"\n".join(self._data))
                 self._data = []

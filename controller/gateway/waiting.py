@@ -116,8 +116,7 @@ class Room:
         try:
             stays: bool = await future
         except asyncio.CancelledError as cancelled:
-            why = guard.translate()
-            raise why if why is not None else cancelled from None
+            raise guard.timed_out(cancelled) from None
         return stays
 
     def _extend(self, waiter: Waiter, place: Skip) -> bool:

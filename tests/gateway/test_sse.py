@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.gateway.sse import MAX_EVENT_BYTES, EventTooLarge, Splitter, encode
+from controller.config.settings import CAPS
+from controller.gateway.sse import EventTooLarge, Splitter, encode
 from tests.gateway.gateway_builders import cut, places
 
 BOM = b"\xef\xbb\xbf"
@@ -90,20 +91,20 @@ def test_between_events() -> None:
 def test_an_event_over_the_cap(unit: bytes) -> None:
     """What is held stays within the cap and one read; then the stream is given up."""
     with pytest.raises(EventTooLarge, match="larger than 1048576 bytes"):
-        parse(*[unit] * (MAX_EVENT_BYTES // 16_384 + 2))
+        parse(*[unit] * (CAPS.event_bytes // 16_384 + 2))
 
 
 def test_an_event_just_over_the_cap_whose_end_comes_with_its_last_bytes() -> None:
     """The cap is exact: one read that brings the rest and the end of an event is no way past it."""
     splitter = Splitter()
-    assert splitter.feed(b"data: " + b"x" * (MAX_EVENT_BYTES - 10)) == []
+    assert splitter.feed(b"data: " + b"x" * (CAPS.event_bytes - 10)) == []
     with pytest.raises(EventTooLarge):
         splitter.feed(b"x" * 20 + b"\n\n")
 
 
 def test_an_event_at_the_cap_passes() -> None:
     """The cap is on one event, not on the stream."""
-    event = b"x" * (MAX_EVENT_BYTES - 16)
+    event = b"x" * (CAPS.event_bytes - 16)
     splitter = Splitter()
     for _ in range(3):
         assert splitter.feed(b"data: " + event) == []
