@@ -21,10 +21,11 @@ FINISH_S = 0.5  # how long an answer that was read to its end marker may take to
 
 
 class EngineConnection(asyncio.Protocol):
-    """One socket. At any time it carries at most one exchange."""
+    """One socket. At any time it carries at most one exchange. It stands in `open_` while it is connected."""
 
-    def __init__(self, idle: list[EngineConnection]) -> None:
+    def __init__(self, idle: list[EngineConnection], open_: set[EngineConnection]) -> None:
         self._idle = idle
+        self._open = open_
         self.transport: asyncio.Transport | None = None
         self._loop = asyncio.get_running_loop()
         self.lost = False
@@ -53,6 +54,7 @@ class EngineConnection(asyncio.Protocol):
     # asyncio.Protocol
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport  # type: ignore[assignment]  # TCP transports are asyncio.Transport
+        self._open.add(self)
         sock = transport.get_extra_info("socket")
         if sock is not None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BYTES)
@@ -72,6 +74,7 @@ class EngineConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost = True
+        self._open.discard(self)
         if self._cleanup is not None:
             self._cleanup.cancel()
         if self in self._idle:

@@ -101,6 +101,7 @@ class H1Upstream:
     def __init__(self, names: NameLookup | None = None) -> None:
         self._names = names or NameLookup()
         self._idle: dict[str, list[EngineConnection]] = {}
+        self._open: set[EngineConnection] = set()  # idle or not
         self._targets: dict[str, tuple[str, int, str, bytes]] = {}
         self._heads: dict[tuple[object, ...], bytes] = {}
         self._sweeper: asyncio.TimerHandle | None = None
@@ -146,7 +147,7 @@ class H1Upstream:
         loop, refused = asyncio.get_running_loop(), OSError("it has no address")
         for address in await self._addresses(host):
             try:
-                _, connection = await loop.create_connection(lambda: EngineConnection(idle), address, port)
+                _, connection = await loop.create_connection(lambda: EngineConnection(idle, self._open), address, port)
             except OSError as error:
                 refused = error
             else:
@@ -167,7 +168,7 @@ class H1Upstream:
                 connection.close()
             for connection in idle:
                 connection.swept = True
-        self._sweeper = asyncio.get_running_loop().call_later(IDLE_SWEEP_S, self._sweep)
+        self._sweeper = asyncio.get_running_loop().call_later(IDLE_SWEEP_S, self._sweep) if self._open else None
 
     async def open(self, call: Call) -> H1Response:
         """The response once its head is here (streams) or it is whole (unary)."""

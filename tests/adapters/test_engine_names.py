@@ -12,9 +12,8 @@ from controller.adapters.h1_upstream import H1Upstream
 from controller.adapters.name_lookup import Found, NameLookup
 from controller.core.errors import EngineUnreachable, UpstreamTimeout
 from tests.contract.scripted_server import always, scripted
-from tests.contract.upstream_clients import call, whole
+from tests.contract.upstream_clients import OK, call, whole
 
-OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 NAMES = {
     "one-address": ("127.0.0.1",),
     "first-refuses": ("127.0.0.2", "127.0.0.1"),

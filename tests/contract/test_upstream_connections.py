@@ -1,4 +1,4 @@
-"""How both clients of the gateway make, keep, reuse and cut connections."""
+"""How both clients of the gateway make and cut connections, and what goes over them."""
 
 from __future__ import annotations
 
@@ -7,17 +7,13 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from controller.adapters import aiohttp_upstream, h1_engine_connection, h1_upstream
-from controller.adapters.h1_upstream import H1Upstream
+from controller.adapters import aiohttp_upstream, h1_engine_connection
 from controller.core.errors import EngineUnavailable, UpstreamTimeout
 from controller.gateway.ports import Upstream, UpstreamResponse
 from tests.contract.scripted_server import Peer, Scripted, always, chunk, deaf_port, once, refusing_port
-from tests.contract.upstream_clients import Kind, asked, call, each_kind, exchange
+from tests.contract.upstream_clients import CHUNKED, OK, Kind, asked, call, each_kind, exchange
 
 pytestmark = each_kind
-CHUNKED = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
-END = b"0\r\n\r\n"
-OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 
 
 def test_nobody_listens(kind: Kind) -> None:
@@ -43,54 +39,6 @@ def test_a_connection_that_is_not_accepted_in_time(kind: Kind) -> None:
         assert 0.15 < loop.time() - began_s < 1.0
 
     exchange(kind, talk, always(OK))
-
-
-def test_an_idle_connection_that_the_server_has_closed(kind: Kind) -> None:
-    """The next call uses a new one, and nobody notices."""
-
-    async def talk(upstream: Upstream, server: Scripted) -> None:
-        for _ in range(3):
-            assert await asked(upstream, server) == b"ok"
-            await asyncio.sleep(0.05)
-
-    server = exchange(kind, talk, once(OK, Peer.close))
-    assert [request.connection for request in server.requests] == [1, 2, 3]
-
-
-def test_an_idle_connection_that_closes_under_the_request(kind: Kind) -> None:
-    """Nothing was answered: our own client asks again on a new one, that of providers leaves that to the gateway."""
-
-    async def talk(upstream: Upstream, server: Scripted) -> None:
-        assert await asked(upstream, server) == b"ok"
-        if isinstance(upstream, H1Upstream):
-            assert await asked(upstream, server) == b"ok"
-        else:
-            with pytest.raises(EngineUnavailable):
-                await asked(upstream, server)
-
-    async def unwilling(peer: Peer) -> None:
-        await peer.answer(OK)
-        await peer.request()
-        peer.close()
-
-    exchange(kind, talk, unwilling, always(OK))
-
-
-@pytest.mark.parametrize("begun", [b"HTTP/1.1 200 OK\r\n", OK[:-1]], ids=["the head", "the body"])
-def test_a_reused_connection_that_breaks_in_the_answer(kind: Kind, begun: bytes) -> None:
-    """Something was answered: the request has been seen and is not sent again."""
-
-    async def talk(upstream: Upstream, server: Scripted) -> None:
-        assert await asked(upstream, server) == b"ok"
-        with pytest.raises(EngineUnavailable):
-            await asked(upstream, server)
-
-    async def halfway(peer: Peer) -> None:
-        await peer.answer(OK)
-        await peer.answer(begun)
-        peer.close()
-
-    assert len(exchange(kind, talk, halfway, always(OK)).requests) == 2
 
 
 def _left_midway(kind: Kind, leave: Callable[[UpstreamResponse, asyncio.Event], Awaitable[None]]) -> list[int]:
@@ -173,35 +121,6 @@ def test_cancelling_cuts_the_upstream(kind: Kind, stream: bool) -> None:
     exchange(kind, talk, silent)
 
 
-@pytest.mark.parametrize("ends", [True, False], ids=["the answer ends", "it does not"])
-def test_an_answer_read_to_its_end_marker(kind: Kind, ends: bool) -> None:
-    """`finished` keeps the connection when the answer ends on the wire soon, and cuts it when it does not."""
-    gone = asyncio.Event()
-
-    async def late(peer: Peer) -> None:
-        await peer.answer(CHUNKED + chunk(b"data: [DONE]\n\n"))
-        await asyncio.sleep(0.05)
-        if ends:
-            await peer.send(END)
-            await peer.answer(OK)
-        await peer.gone()
-        gone.set()
-
-    async def talk(upstream: Upstream, server: Scripted) -> None:
-        response = await upstream.open(call(server.url, stream=True))
-        assert await response.read() == b"data: [DONE]\n\n"
-        await response.close(finished=True)
-        if ends:
-            await asyncio.sleep(0.1)
-        else:
-            async with asyncio.timeout(1):
-                await gone.wait()
-        assert await asked(upstream, server) == b"ok"
-
-    server = exchange(kind, talk, late, always(OK))
-    assert [request.connection for request in server.requests] == ([1, 1] if ends else [1, 2])
-
-
 @pytest.mark.parametrize("size_bytes", [65_535, 65_536, 150_000, 3_000_000])
 def test_large_requests(kind: Kind, size_bytes: int) -> None:
     """Whole, and counted right."""
@@ -231,37 +150,6 @@ def test_many_at_once(kind: Kind) -> None:
     assert len(exchange(kind, talk, echo).peers) == 20
 
 
-@pytest.mark.parametrize("stream", [False, True], ids=["unary", "stream"])
-def test_bytes_after_the_answer(kind: Kind, stream: bool) -> None:
-    """A second answer that nobody asked for reaches nobody, and the connection is not used again."""
-
-    async def talk(upstream: Upstream, server: Scripted) -> None:
-        assert await asked(upstream, server, stream=stream) == b"ok"
-        await asyncio.sleep(0.02)
-        assert await asked(upstream, server, stream=stream) == b"ok"
-
-    evil = b"HTTP/1.1 500 Evil\r\nx-evil: 1\r\ncontent-length: 4\r\n\r\nevil"
-    server = exchange(kind, talk, once(OK + evil, lambda peer: None), always(OK))
-    assert [request.connection for request in server.requests] == [1, 2]
-
-
-def test_bytes_on_an_idle_connection(kind: Kind) -> None:
-    """They are not taken for the answer to the next call."""
-
-    async def talk(upstream: Upstream, server: Scripted) -> None:
-        assert await asked(upstream, server) == b"ok"
-        await asyncio.sleep(0.1)
-        assert await asked(upstream, server) == b"ok"
-
-    async def chatty(peer: Peer) -> None:
-        await peer.answer(OK)
-        await asyncio.sleep(0.02)
-        await peer.send(b"HTTP/1.1 500 Evil\r\ncontent-length: 4\r\n\r\nevil")
-        await peer.gone()
-
-    assert [request.connection for request in exchange(kind, talk, chatty, always(OK)).requests] == [1, 2]
-
-
 def test_redirects_are_not_followed(kind: Kind) -> None:
     """They would carry a key elsewhere: the caller sees the 302."""
 
@@ -287,32 +175,6 @@ def test_answers_that_are_too_large(kind: Kind, monkeypatch: pytest.MonkeyPatch)
     body = b"HTTP/1.1 200 OK\r\ncontent-length: 200000\r\n\r\n" + b"x" * 200_000
     head = b"HTTP/1.1 200 OK\r\nx: " + b"x" * 1_000_000 + b"\r\n\r\n"
     exchange(kind, talk, once(body, Peer.close), once(head, Peer.close))
-
-
-def test_connections_that_stay_idle(kind: Kind, monkeypatch: pytest.MonkeyPatch) -> None:
-    """They are closed; our own client uses the newest again and again, so that those of a crowd go once it has left."""
-    monkeypatch.setattr(h1_upstream, "IDLE_SWEEP_S", 0.1)
-    monkeypatch.setattr(aiohttp_upstream, "IDLE_S", 0.2)
-    gone: list[int] = []
-
-    async def slow(peer: Peer) -> None:
-        try:
-            while True:
-                await peer.request()
-                await asyncio.sleep(0.02)
-                await peer.send(OK)
-        finally:
-            gone.append(peer.number)
-
-    async def talk(upstream: Upstream, server: Scripted) -> None:
-        await asyncio.gather(*(asked(upstream, server) for _ in range(5)))
-        while isinstance(upstream, H1Upstream) and len(gone) < 4:
-            assert await asked(upstream, server) == b"ok"
-        assert len(server.peers) == 5
-        while len(gone) < 5:
-            await asyncio.sleep(0.02)
-
-    exchange(kind, talk, slow)
 
 
 def test_closing_the_client(kind: Kind) -> None:

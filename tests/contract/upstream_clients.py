@@ -24,6 +24,8 @@ class Kind:
     run: Callable[..., Any]
 
 
+CHUNKED = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 KINDS = {
     "h1 on uvloop": Kind(H1Upstream, uvloop.run),
     "h1 on asyncio": Kind(H1Upstream, asyncio.run),
