@@ -6,7 +6,7 @@ interpreter's lock once, however many rows it has, so fewer of them disturb the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import chain
 from typing import Any
@@ -21,7 +21,7 @@ Parameters = Sequence[BindParameter[object]]
 _postgresql: Callable[[], Dialect] = partial(postgresql.psycopg.dialect, paramstyle="format")
 _sqlite: Callable[[], Dialect] = partial(sqlite.dialect, paramstyle="qmark")
 
-_INSERTED_ROWS = (64, 16, 4, 1)
+_ROWS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)  # each size once, as the driver keeps no more than 128 texts
 _KEYS = (1, 4, 16, 64)
 
 
@@ -40,15 +40,12 @@ class Inserter:
         single = driver_text(insert(table).on_conflict_do_nothing(), dialect, names)
         head, _, rest = single.partition(" VALUES ")
         values, _, tail = rest.partition(" ON CONFLICT ")
-        self._sql = {size: f"{head} VALUES {', '.join([values] * size)} ON CONFLICT {tail}" for size in _INSERTED_ROWS}
+        self._sql = {size: f"{head} VALUES {', '.join([values] * size)} ON CONFLICT {tail}" for size in _ROWS}
 
     def insert(self, connection: Connection, rows: Sequence[Row]) -> None:
         """Afterwards each row is there, this one or an older one of the same key."""
-        done = 0
-        while done < len(rows):
-            size = next(size for size in _INSERTED_ROWS if size <= len(rows) - done)
-            connection.exec_driver_sql(self._sql[size], tuple(chain.from_iterable(rows[done : done + size])))
-            done += size
+        for size, filled in _parts(rows, _ROWS):
+            connection.exec_driver_sql(self._sql[size], filled)
 
 
 class ByKeys:
@@ -62,14 +59,19 @@ class ByKeys:
     def run(self, connection: Connection, keys: Sequence[Row]) -> list[tuple[Any, ...]]:
         """What it returns for all of them, part by part in the order of the keys."""
         found: list[tuple[Any, ...]] = []
-        for done in range(0, len(keys), _KEYS[-1]):
-            part = keys[done : done + _KEYS[-1]]
-            size = next(size for size in _KEYS if size >= len(part))
-            filled = (*part, *[part[-1]] * (size - len(part)))
-            result = connection.exec_driver_sql(self._sql[size], tuple(chain.from_iterable(filled)))
+        for size, filled in _parts(keys, _KEYS):
+            result = connection.exec_driver_sql(self._sql[size], filled)
             if result.returns_rows:
                 found.extend(result.all())
         return found
+
+
+def _parts(rows: Sequence[Row], sizes: Sequence[int]) -> Iterator[tuple[int, Row]]:
+    """Parts of one of these sizes, as parameters in a row; the last row fills up the last part, as twice is once."""
+    for done in range(0, len(rows), sizes[-1]):
+        part = rows[done : done + sizes[-1]]
+        size = next(size for size in sizes if size >= len(part))
+        yield size, tuple(chain.from_iterable((*part, *[part[-1]] * (size - len(part)))))
 
 
 def _parameters(size: int, width: int) -> list[Parameters]:
