@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -58,6 +61,17 @@ def test_the_first_commands_of_the_readme_are_up_and_test() -> None:
     assert first is not None
     assert text.index(first[0]) < 900
     assert re.findall(r"^make (\w+)", first[1], re.MULTILINE) == ["up", "test"]
+
+
+def test_the_readme_explains_a_request_that_it_shows(tmp_path: Path) -> None:
+    """The line works as it stands in a fresh clone, where nothing runs."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    (line,) = re.findall(r"^.*spillway route explain.*$", text, re.MULTILINE)
+    command = line.replace(".venv/bin/spillway", f"{shlex.quote(sys.executable)} -m controller.cli.main")
+    done = subprocess.run(["sh", "-c", command], cwd=tmp_path, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "gpt-4o" in done.stdout
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_every_folder_of_the_product_has_a_door_sign() -> None:
