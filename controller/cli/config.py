@@ -48,7 +48,8 @@ def validate(
     chosen = config_file(_one(file, config), environ)
     problems = check(chosen, environ, _date(today))
     errors = [problem for problem in problems if problem.severity == "error"]
-    valid = not (problems if strict else errors)
+    refused = ("error", "warning") if strict else ("error",)
+    valid = not any(problem.severity in refused for problem in problems)
     if as_json:
         emit_json("config-check", {"file": chosen, "valid": valid, "problems": problems})
     else:
@@ -60,15 +61,32 @@ def validate(
 def _tell(file: Path | None, problems: Sequence[Problem], errors: int, *, valid: bool) -> None:
     from controller.cli.output import say
 
+    notes = [problem for problem in problems if problem.severity == "note"]
     for problem in problems:
-        say(problem.severity, str(problem))
-    counts = f"{_count(errors, 'error')}, {_count(len(problems) - errors, 'warning')} in {_words(file)}"
+        if problem not in notes:
+            say(problem.severity, str(problem))
+    for line in _note_lines(notes):
+        say("note", line)
+    counts = f"{_count(errors, 'error')}, {_count(len(problems) - errors - len(notes), 'warning')} in {_words(file)}"
     if valid:
         say("ok", counts)
         say("next", f"spillway up --config {shlex.quote(str(file))}" if file else "spillway up")
     else:
         say("error", counts)
         say("fix", "mend the lines above; every key with its allowed values: spillway config schema")
+
+
+def _note_lines(notes: Sequence[Problem]) -> list[str]:
+    """One line on each thing that the built-in configuration settles by itself."""
+    unset = [note.key for note in notes if note.file == "environment"]
+    ending = [note.message for note in notes if note.file != "environment"]
+    lines = []
+    if ending:
+        lines.append(f"built-in models that end have a successor, used from that day on: {'; '.join(ending)}")
+    if unset:
+        who = "`spillway up` puts simulated stand-ins in for their providers; a gateway without it passes them over"
+        lines.append(f"not set: {', '.join(unset)}: {who}")
+    return lines
 
 
 def show(

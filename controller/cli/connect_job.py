@@ -120,7 +120,9 @@ def require_place(job: Job, *, is_named: bool) -> None:
 
     if job.key is None and not (job.settings.state_dir / KEYS).exists():
         or_else = "; with a key of a gateway elsewhere: --key-file FILE and --url URL"
-        raise no_state(job.settings, "so a new key would be known to no gateway", or_else=or_else, exit_code=EXIT_KEY)
+        raise no_state(
+            job.settings, "a new key made there would be known to no gateway", or_else=or_else, exit_code=EXIT_KEY
+        )
     if is_named and not has_state(job.settings):
         raise no_state(job.settings)
 

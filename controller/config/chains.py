@@ -120,20 +120,26 @@ def check_rules(table: RuleTable, models: Mapping[str, Model], document: Documen
 def lifetime_warnings(
     routed: Iterable[tuple[Place, str]], models: Mapping[str, Model], document: Document, today: date
 ) -> Iterator[Problem]:
-    """Models in use that are shut down, or will be within 60 days; each model once."""
+    """Models in use that are shut down, or will be within 60 days; each model once.
+
+    Those of the built-in configuration that have a successor are notes: it stands in, and the reader wrote none of it.
+    """
     seen: set[str] = set()
     for place, key in routed:
         model = models.get(key)
         if model is None or key in seen or model.shutdown_date is None:
             continue
         seen.add(key)
+        ended = max(today, model.shutdown_date)
+        stands_in, notes = resolve(models, key, ended)
+        is_settled = document.line_of(place) is None and is_alive(stands_in, ended)
+        severity = "note" if is_settled else "warning"
         if not is_alive(model, today):
-            _, notes = resolve(models, key, today)
-            yield problem_at(document, place, "; ".join(notes), "a model that still answers", key, severity="warning")
+            yield problem_at(document, place, "; ".join(notes), "a model that still answers", key, severity=severity)
         elif model.shutdown_date - today <= _SOON:
             then = f", then {model.replaced_by} stands in" if model.replaced_by else ", and nothing replaces it"
             message = f"{key} ends on {model.shutdown_date}, in {(model.shutdown_date - today).days} days{then}"
-            yield problem_at(document, place, message, "a model that stays", key, severity="warning")
+            yield problem_at(document, place, message, "a model that stays", key, severity=severity)
 
 
 def routed_keys(

@@ -36,7 +36,7 @@ def default_config() -> Config:
 
 
 def check(file: Path | None, environ: Mapping[str, str], today: date) -> tuple[Problem, ...]:
-    """Every error and warning."""
+    """Every error, warning and note."""
     return examine(file, environ, today)[1]
 
 
@@ -77,7 +77,7 @@ def _assemble(
     problems += lifetime_warnings(routed, models, document, today)
     problems += unserved_warnings(routed, models, checked.pools, document)
     problems += database_problems(config, document, environ)
-    problems += key_warnings(routed, models, providers, environ, today)
+    problems += key_warnings(routed, models, providers, environ, document=document, today=today)
     tenants = tenants_of(config, checked.pools)
     settings = Settings(
         file=file,

@@ -32,10 +32,7 @@ class Salvaged:
         keys = [key_words(place) for place in self.dropped]
         below = tuple(f"{key}{sign}" for key in keys for sign in ".[")
         return (
-            problem.severity == "warning"
-            or bool(values & names)
-            or problem.key in keys
-            or problem.key.startswith(below)
+            problem.severity != "error" or bool(values & names) or problem.key in keys or problem.key.startswith(below)
         )
 
 

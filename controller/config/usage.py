@@ -41,13 +41,23 @@ def key_warnings(
     models: Mapping[str, Model],
     providers: Mapping[str, Provider],
     environ: Mapping[str, str],
+    *,
+    document: Document,
     today: date,
 ) -> Iterator[Problem]:
-    """Providers in use whose key is not set, each once; for a model that is shut down, that of its successor."""
-    used = {resolve(models, key, today)[0].provider: key for _, key in reversed(routed) if key in models}
+    """Providers in use whose key is not set, each once; for a model that is shut down, that of its successor.
+
+    A note where the file names neither the provider nor a model of it: the built-in configuration is for those who have
+    some of the keys or none.
+    """
+    serving = [(place, key, resolve(models, key, today)[0].provider) for place, key in routed if key in models]
+    used = {provider: key for _, key, provider in reversed(serving)}
+    wanted = {provider for place, _, provider in serving if document.line_of(place) is not None}
     for name, key in sorted(used.items()):
         provider = providers.get(name)
         if provider is not None and not has_key(provider, environ):
             message = f"is not set, so provider {name} cannot be called (needed for {key})"
+            is_named = name in wanted or ("providers", name) in document.lines
+            severity = "warning" if is_named else "note"
             place = (provider.api_key_env,)
-            yield problem_at(ENVIRONMENT, place, message, "the provider's API key", severity="warning")
+            yield problem_at(ENVIRONMENT, place, message, "the provider's API key", severity=severity)

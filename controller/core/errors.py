@@ -32,7 +32,7 @@ class Problem:
     value: str | None
     allowed: str
     message: str
-    severity: str = "error"  # error | warning
+    severity: str = "error"  # error | warning | note (of the built-in configuration: nothing to mend)
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}: " if self.file and self.line else f"{self.file}: " if self.file else ""

@@ -77,6 +77,21 @@ def test_validate_exits_0_or_2(text: str, options: tuple[str, ...], exit_code: i
     assert f"{counts}{folder / 'spillway.yaml'}\n" in result.stderr
 
 
+def test_the_built_in_configuration_is_without_a_warning(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a fresh clone, without keys: a line on models that end, one on keys, and it is good, strictly too."""
+    for name in KEYS:
+        monkeypatch.delenv(name)
+    result = _run("validate", "--strict", "--today", "2026-11-26")
+    assert (result.exit_code, result.stdout) == (EXIT_DONE, "")
+    ending, unset, counts, further = result.stderr.splitlines()
+    assert ending.startswith("note: built-in models that end have a successor")
+    assert "gpt-4o ends on 2027-01-14, in 49 days, then gpt-6-terra stands in" in ending
+    assert unset.startswith("note: not set: ANTHROPIC_API_KEY, GROQ_API_KEY, OPENAI_API_KEY: `spillway up` puts")
+    assert (counts, further) == ("ok: no errors, no warnings in the built-in configuration", "next: spillway up")
+    told = _data(_run("validate", "--json", "--today", "2026-11-26"), "config-check")["problems"]
+    assert [problem["severity"] for problem in told] == ["note"] * 6
+
+
 def test_validate_tells_each_problem_on_a_line(folder: Path) -> None:
     """Led by its severity; at the end how to go on."""
     *problems, counts, fix = _validate(BAD).stderr.splitlines()
@@ -220,13 +235,15 @@ def test_show_has_what_holds(cells: tuple[str, ...], folder: Path, monkeypatch: 
 
 
 def test_show_of_the_built_in_configuration() -> None:
-    """Says so, warns of dead models, and leaves out what is switched off."""
+    """Says so, has what stands in for models that end, and leaves out what is switched off."""
     result = _run("show", "--today", "2026-11-05")
     assert result.exit_code == EXIT_DONE
     assert "Configuration: the built-in configuration" in result.stdout
     assert "budgets" in result.stdout
     assert "mixtral-8x7b-together" not in result.stdout
-    assert "claude-3-5-sonnet ended on 2025-10-28" in result.stderr
+    (dead,) = [line for line in result.stdout.splitlines() if line.startswith("claude-3-5-sonnet")]
+    assert dead.split()[-2:] == ["2025-10-28", "claude-sonnet-5-5"]
+    assert "warning" not in result.stderr
 
 
 def test_show_as_json_has_everything_but_the_keys(folder: Path) -> None:

@@ -1,7 +1,7 @@
 """Every way to get spillway.yaml or the environment wrong: the cases are data in `bad_files`.
 
-A case has a `text`, an `environ` and `today` where they matter, and the `problems`: all errors, in order, and warnings
-that must be among those told. `file` is spillway.yaml and `severity` error unless said; an `allowed` that ends in
+A case has a `text`, an `environ` and `today` where they matter, and the `problems`: all errors, in order, warnings and
+notes that must be among those told. `file` is spillway.yaml and `severity` error unless said; an `allowed` that ends in
 "..." is the beginning of a long list.
 """
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from config_files import KEYS, TODAY, Load
+from config_files import KEYS, TODAY, Check, Load
 
 from controller.config.load import load_settings
 from controller.core.requests import Phase
@@ -98,11 +98,12 @@ def test_the_state_folder_of_flag_variable_or_file(
     assert load_settings(file, environ, today=TODAY, state_dir=flag).state_dir == Path(state_dir)
 
 
-def test_only_keys_that_the_present_phase_uses_are_missed(settings_of: Load) -> None:
-    """Each provider once, named with the first model that needs it; others may stay unset."""
+def test_only_keys_that_the_present_phase_uses_are_missed(settings_of: Load, problems_of: Check) -> None:
+    """Each provider once, with the first model that needs it; a warning where the file names it, else a note."""
     nothing = dict.fromkeys(KEYS, "")
-    missed = [problem.key for problem in settings_of("", nothing).warnings if problem.file == "environment"]
-    assert missed == ["ANTHROPIC_API_KEY", "GROQ_API_KEY", "OPENAI_API_KEY"]
+    missed = {problem.key: problem.severity for problem in problems_of("", nothing) if problem.file == "environment"}
+    assert missed == dict.fromkeys(("ANTHROPIC_API_KEY", "GROQ_API_KEY", "OPENAI_API_KEY"), "note")
+    assert settings_of("", nothing).warnings == ()
     text = "pools: []\nrules: {default_model: gpt-6-luna}\nfallbacks:\n  gpt-6-luna: [gpt-6-terra]\n"
     (warning,) = settings_of(text, nothing).warnings
     assert (warning.key, warning.value) == ("OPENAI_API_KEY", None)

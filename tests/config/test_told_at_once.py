@@ -111,7 +111,7 @@ def test_warnings_wait_until_every_part_can_be_read(problems_of: Check) -> None:
     dead = "fallbacks:\n  gpt-4o: [llama-8b-groq, gpt-6-terra]\n"
     assert {problem.severity for problem in problems_of(dead + "phase: phase9\n")} == {"error"}
     severities = [problem.severity for problem in problems_of(dead + "gateway: {port: 8081}\n")]
-    assert severities == ["error", "warning", "warning"]
+    assert severities == ["error", "note", "warning"]
 
 
 def test_loading_refuses_with_every_error_and_no_warning(tmp_path: Path) -> None:
