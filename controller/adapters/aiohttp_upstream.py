@@ -13,7 +13,6 @@ import io
 import ssl
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
-from typing import Protocol
 
 import aiohttp
 import structlog
@@ -23,6 +22,7 @@ from aiohttp.tracing import Trace
 
 from controller.adapters.egress_resolver import EgressResolver, NotAllowed
 from controller.adapters.name_lookup import NameLookup
+from controller.adapters.upstream_call import Call
 from controller.config.settings import CAPS
 from controller.core.errors import EngineUnavailable, UpstreamTimeout
 
@@ -35,18 +35,6 @@ IDLE_S = 30.0  # providers close idle connections after a minute or so
 FINISH_S = 0.5  # how long an answer that was read to its end marker may take to end on the wire
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 _OURS = ("Accept", "Accept-Encoding")  # compressed streams arrive late and in lumps
-
-
-class Call(Protocol):
-    """The fields of `gateway.ports.UpstreamCall` that are used here."""
-
-    base_url: str
-    path: str
-    headers: tuple[tuple[str, str], ...]
-    request_id: str
-    body: bytes
-    stream: bool
-    connect_timeout_s: float
 
 
 class NotTrusted(EngineUnavailable):

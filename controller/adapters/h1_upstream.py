@@ -9,27 +9,15 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 from collections.abc import Callable, Mapping
-from typing import Protocol
 from urllib.parse import urlsplit
 
 from controller.adapters.h1_engine_connection import EngineConnection
 from controller.adapters.name_lookup import NameLookup
+from controller.adapters.upstream_call import Call
 from controller.core.errors import EngineUnavailable, EngineUnreachable, UpstreamTimeout
 
 HEADS_KEPT = 1024
 IDLE_SWEEP_S = 2.0  # a socket goes at the second sweep that finds it idle: before the engine, as vLLM closes after 5 s
-
-
-class Call(Protocol):
-    """The fields of `gateway.ports.UpstreamCall` that are used here."""
-
-    base_url: str
-    path: str
-    headers: tuple[tuple[str, str], ...]
-    request_id: str
-    body: bytes
-    stream: bool
-    connect_timeout_s: float
 
 
 class H1Response:

@@ -12,7 +12,24 @@ from controller.gateway.dialects.caller import StreamWriter
 from controller.gateway.wishes import HeaderMap
 
 
-class OpenAICaller:
+class OpenAIRefusals:
+    """Errors and ids as all callers of OpenAI's APIs know them."""
+
+    def status(self, error: RequestError) -> int:
+        """Its own."""
+        return error.status
+
+    def error_body(self, error: RequestError, request_id: bytes) -> bytes:
+        """`{"error": {...}}` with all four keys."""
+        del request_id
+        return error_body(error)
+
+    def id_headers(self, request_id: bytes) -> Headers:
+        """`x-request-id`, and ours."""
+        return base_headers(request_id)
+
+
+class OpenAICaller(OpenAIRefusals):
     """Satisfies `caller.Caller`."""
 
     dialect = Dialect.OPENAI
@@ -31,23 +48,10 @@ class OpenAICaller:
         del decoded, created_s
         return None
 
-    def status(self, error: RequestError) -> int:
-        """Its own."""
-        return error.status
-
-    def error_body(self, error: RequestError, request_id: bytes) -> bytes:
-        """`{"error": {...}}` with all four keys."""
-        del request_id
-        return error_body(error)
-
     def error_event(self, error: RequestError, request_id: bytes) -> bytes:
         """The same inside a stream; no [DONE] follows it."""
         del request_id
         return error_event(error)
-
-    def id_headers(self, request_id: bytes) -> Headers:
-        """`x-request-id`, and ours."""
-        return base_headers(request_id)
 
 
 OPENAI_CALLER = OpenAICaller()

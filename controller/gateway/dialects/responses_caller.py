@@ -5,9 +5,9 @@ from __future__ import annotations
 from controller.config.settings import Caps
 from controller.core.errors import RequestError
 from controller.core.requests import Operation
-from controller.gateway.answers import Headers, base_headers, error_body
 from controller.gateway.decode import Decoded, with_facts
 from controller.gateway.dialects.caller import StreamWriter
+from controller.gateway.dialects.openai_caller import OpenAIRefusals
 from controller.gateway.dialects.responses_answer import whole
 from controller.gateway.dialects.responses_request import to_chat
 from controller.gateway.dialects.responses_stream import ResponseWriter
@@ -15,7 +15,7 @@ from controller.gateway.json_body import parse
 from controller.gateway.wishes import HeaderMap
 
 
-class ResponsesCaller:
+class ResponsesCaller(OpenAIRefusals):
     """Satisfies `caller.Caller`."""
 
     dialect = None
@@ -35,23 +35,10 @@ class ResponsesCaller:
         """Chat chunks as the events of a response."""
         return ResponseWriter(decoded.asked or {}, created_s)
 
-    def status(self, error: RequestError) -> int:
-        """Its own."""
-        return error.status
-
-    def error_body(self, error: RequestError, request_id: bytes) -> bytes:
-        """`{"error": {...}}` with all four keys."""
-        del request_id
-        return error_body(error)
-
     def error_event(self, error: RequestError, request_id: bytes) -> bytes:
         """An error before anything of the answer was said."""
         del request_id
         return ResponseWriter({}, 0).broken(error)
-
-    def id_headers(self, request_id: bytes) -> Headers:
-        """`x-request-id`, and ours."""
-        return base_headers(request_id)
 
 
 RESPONSES_CALLER = ResponsesCaller()
