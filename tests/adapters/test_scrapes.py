@@ -17,7 +17,6 @@ import httpx
 import pytest
 
 from controller.adapters.engine_scrape import KV_CACHE_USAGE, RUNNING, WAITING, EngineScraper, read_engine
-from controller.adapters.exposition import samples
 from controller.adapters.gateway_scrape import PER_POOL, GatewayScraper, read_gateway
 from controller.core.samples import EngineMetrics, GatewayCounters
 from controller.telemetry import gateway_metrics as names
@@ -233,28 +232,6 @@ def test_a_gateway_value_that_is_no_number_is_silence(name: str, value: str) -> 
 def test_another_process_on_the_gateways_port_is_silence(text: str) -> None:
     """Whoever answers there: without the gateway's counters nothing is known."""
     assert read_gateway(text) is None
-
-
-@pytest.mark.parametrize(
-    ("text", "found"),
-    [
-        pytest.param("a 1\nab 2\na_total 3\n", [("a", 1.0)], id="by whole name"),
-        pytest.param('a{x="}",y="\\"a 2"} 1\n', [("a", 1.0)], id="labels with quotes and braces"),
-        pytest.param("# TYPE a gauge\n# HELP a a 9\na 1\n", [("a", 1.0)], id="comments are no samples"),
-        pytest.param("b 1\n!!! nonsense !!!\na 1\n", [("a", 1.0)], id="nonsense that nobody asked for"),
-        pytest.param("", [], id="nothing"),
-    ],
-)
-def test_samples_are_picked_by_name(text: str, found: list[tuple[str, float]]) -> None:
-    """Only the wanted ones, and no other line is parsed at all."""
-    assert [(sample.name, sample.value) for sample in samples(text, {"a"})] == found
-
-
-@pytest.mark.parametrize("line", ["a", "a{", 'a{x="1" 2', "a{x=1} 2", "a one", 'a{x="\\'])
-def test_a_wanted_line_out_of_format_is_a_value_error(line: str) -> None:
-    """One kind of error, which scrapers take for no answer."""
-    with pytest.raises(ValueError, match=r".*"):
-        list(samples(line, {"a"}))
 
 
 class Handler(http.server.BaseHTTPRequestHandler):

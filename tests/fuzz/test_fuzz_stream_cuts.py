@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.fuzz.wires import STREAMS, STYLES, Stream, events, written
-from tests.gateway.gateway_builders import cut
+from tests.gateway.relayed_streams import cut
 
 CASES = [
     (name, ending, style) for (name, (_, endings)), style in product(STREAMS.items(), STYLES) for ending in endings

@@ -5,20 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
-from typing import Any, Protocol
+from typing import Any
 
 import orjson
-from hypothesis import strategies as st
 
 from controller.config.settings import Caps
-from controller.core.errors import UpstreamError
 from controller.core.fleet import FleetView, PoolView, Replica, ReplicaState
 from controller.core.idempotency import Claim, ClaimsUnavailable
 from controller.core.keys import KeyRecord, key_digest
 from controller.core.ledger import LedgerEntry, Reservation, Verdict
 from controller.core.models import Capability, Dialect, Model, Provider
-from controller.core.money import Usage
 from controller.core.rate_limits import Amounts, LimitMove, LimitRow, LimitsUnavailable
 from controller.core.requests import Operation, Target
 from controller.gateway.decode import Decoded, decode
@@ -215,55 +211,6 @@ def chat_model(**changes: object) -> Model:
 def named(name: str, **changes: object) -> Provider:
     """A provider with changes."""
     return replace(provider(name), **changes)  # type: ignore[arg-type]
-
-
-class Reader(Protocol):
-    """What both stream classes are."""
-
-    usage: Usage | None
-    content_seen: bool
-    done: bool
-    error: UpstreamError | None
-
-    def feed(self, chunk: bytes) -> bytes:
-        """Bytes for the caller."""
-        ...
-
-    def end(self) -> bytes:
-        """The last bytes for the caller."""
-        ...
-
-
-@dataclass(frozen=True, kw_only=True)
-class Relayed:
-    """What a stream came to."""
-
-    out: bytes
-    usage: Usage | None
-    done: bool
-    error: str | None
-
-
-def relayed(stream: Reader, chunks: Sequence[bytes]) -> Relayed:
-    """Drives a stream as `relay` does: until it is done, broken or out of bytes."""
-    out = b""
-    for chunk in chunks:
-        if stream.done or stream.error is not None:
-            break
-        out += stream.feed(chunk)
-    if stream.error is None:
-        out += stream.end()
-    error = stream.error
-    return Relayed(out=out, usage=stream.usage, done=stream.done, error=None if error is None else repr(error))
-
-
-def cut(wire: bytes, places: Sequence[int]) -> list[bytes]:
-    """The same bytes in pieces."""
-    bounds = [0, *sorted({place % (len(wire) + 1) for place in places}), len(wire)]
-    return [wire[start:stop] for start, stop in pairwise(bounds)]
-
-
-places = st.lists(st.integers(0, 10_000), max_size=8)
 
 
 @dataclass

@@ -12,7 +12,7 @@ from controller.core.errors import StreamBroken, UpstreamRejected
 from controller.core.money import Usage
 from controller.gateway.anthropic_stream import AnthropicStream
 from controller.gateway.sse import Splitter
-from tests.gateway.gateway_builders import Relayed, cut, places, relayed
+from tests.gateway.relayed_streams import Relayed, cut, places, relayed
 
 
 def event(kind: str, **fields: object) -> bytes:

@@ -14,7 +14,7 @@ from controller.core.errors import StreamBroken, UpstreamRejected
 from controller.core.money import Usage
 from controller.gateway.openai_wire import OpenAIStream
 from controller.gateway.sse import Splitter, encode
-from tests.gateway.gateway_builders import Relayed, cut, places, relayed
+from tests.gateway.relayed_streams import Relayed, cut, places, relayed
 
 HEAD = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "m"}
 COUNTS = {"prompt_tokens": 7, "completion_tokens": 2, "total_tokens": 9}

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from controller.config.settings import CAPS
 from controller.gateway.sse import EventTooLarge, Splitter, encode
-from tests.gateway.gateway_builders import cut, places
+from tests.gateway.relayed_streams import cut, places
 
 BOM = b"\xef\xbb\xbf"
 WIRES = {

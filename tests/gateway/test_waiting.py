@@ -3,63 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import replace
-from typing import Any
 
 import pytest
 
-from controller.core.fleet import ReplicaState
-from controller.core.pools import EngineArgs, Slo
 from controller.telemetry.gateway_metrics import registry_of, render
-from tests.gateway.gateway_builders import SetFleet, fleet, replica
-from tests.gateway.gateway_world import BEARER, COMPLETION, DONE, EVENT, LAST, SETTINGS, Heard, World, stream, whole
-from tests.gateway.jumping_loop import jumping
-
-NEVER = (b"x-spillway-spill", b"never")
-TOOK_S = 4.0
-LONG = COMPLETION.replace(b'"completion_tokens":2', b'"completion_tokens":140')  # an answer that takes so long
-
-
-def small(**caps: Any) -> World:
-    """A pool of two slots whose answers take four seconds each, and whose third request is late."""
-    pool = replace(SETTINGS.pools["llama-8b"], engine=EngineArgs(max_num_seqs=2), slo=Slo(ttft_p95_s=1, tpot_p95_s=0.1))
-    gateway = replace(SETTINGS.gateway, caps=replace(SETTINGS.gateway.caps, **caps))
-    world = World(settings=replace(SETTINGS, pools={**SETTINGS.pools, "llama-8b": pool}, gateway=gateway))
-    world.own.script = [whole(LONG, head_after_s=TOOK_S) for _ in range(100)]
-    return world
-
-
-def ask(world: World, priority: str = "standard", **options: Any) -> Coroutine[Any, Any, Heard]:
-    """One request that stays at home."""
-    more: Sequence[tuple[bytes, bytes]] = options.pop("headers", ())
-    return world.ask(headers=[BEARER, NEVER, (b"x-spillway-priority", priority.encode()), *more], **options)
-
-
-def queued(world: World) -> dict[str, int]:
-    """What became of those that found no place at once."""
-    return world.gateway.metrics.targets["llama-8b"].queued
-
-
-def play(world: World, act: Callable[[asyncio.TaskGroup], Coroutine[Any, Any, None]]) -> None:
-    """Runs to the end of every request; afterwards nobody waits, and nothing is in flight."""
-
-    async def main() -> None:
-        async with asyncio.TaskGroup() as group:
-            await act(group)
-
-    jumping(main())
-    assert world.gateway.metrics.in_flight == 0
-    assert world.gateway.metrics.targets["llama-8b"].waiting == 0
-    assert sum(world.gateway.loads.in_flight().values()) == 0
-
-
-async def filled(world: World, group: asyncio.TaskGroup) -> list[asyncio.Task[Heard]]:
-    """Both slots are taken."""
-    first = [group.create_task(ask(world)) for _ in range(2)]
-    await asyncio.sleep(0.5)
-    assert len(world.own.calls) == 2
-    return first
+from tests.gateway.gateway_builders import fleet
+from tests.gateway.gateway_world import Heard, whole
+from tests.gateway.waiting_world import TOOK_S, ask, filled, play, queued, small
 
 
 def test_a_freed_slot_calls_the_highest_class_and_then_the_first_that_came() -> None:
@@ -243,78 +193,6 @@ def test_in_a_line_that_stands_and_moves_the_late_make_room() -> None:
         assert (heard.status, heard.took_s) == (200, pytest.approx(TOOK_S + 0.1, abs=0.2))
 
     play(world, act)
-
-
-def warming(due_in_s: float) -> SetFleet:
-    """A pool at zero whose replica is due; unix time as the world has it."""
-    return SetFleet(fleet(replica("r1", ReplicaState.WARMING, ready_at_s=1_790_000_100.0 + due_in_s)))
-
-
-@pytest.mark.parametrize("streamed", [False, True], ids=["unary", "stream"])
-def test_a_pool_at_zero_holds_requests_until_its_replica_is_ready(streamed: bool) -> None:
-    """All of them are served then, without a task that asks for each."""
-    world = small()
-    world.feed = warming(30.0)
-    world.__post_init__()
-    world.own.script = [stream(EVENT, LAST, DONE) if streamed else whole() for _ in range(5)]
-
-    async def act(group: asyncio.TaskGroup) -> None:
-        asked = [group.create_task(ask(world, fields={"stream": streamed})) for _ in range(5)]
-        await asyncio.sleep(32.0)
-        assert world.gateway.metrics.targets["llama-8b"].waiting == 5
-        world.feed.now = fleet(replica("r1"))
-        for task in asked:
-            heard = await task
-            assert heard.status == 200
-            assert heard.took_s == pytest.approx(32.0, abs=0.2)
-
-    play(world, act)
-
-
-def test_a_replica_that_never_gets_ready() -> None:
-    """Is waited for as long as it may be late, then 503 with a time."""
-    world = small()
-    world.feed = warming(8.0)
-    world.__post_init__()
-
-    async def act(group: asyncio.TaskGroup) -> None:
-        heard = await ask(world)
-        assert (heard.status, heard.error["code"]) == (503, "no_target_available")
-        assert 13.0 < heard.took_s < 20.0
-        assert "retry-after" in heard.headers
-        soon = await ask(world, headers=[(b"x-spillway-deadline-ms", b"500")])
-        assert (soon.status, soon.took_s) == (503, 0.0)
-
-    play(world, act)
-
-
-def test_a_pool_without_any_sign_of_a_replica() -> None:
-    """Ten seconds are given for one to show; when it warms, it is waited for."""
-    world = small()
-    world.feed = SetFleet(fleet())
-    world.__post_init__()
-
-    async def act(group: asyncio.TaskGroup) -> None:
-        heard = await ask(world)
-        assert (heard.status, heard.took_s) == (503, pytest.approx(10.0, abs=0.01))
-        asked = [group.create_task(ask(world)) for _ in range(2)]
-        await asyncio.sleep(9.0)
-        world.feed.now = warming(9.0 + 10.0 + 20.0).now
-        await asyncio.sleep(15.0)
-        world.feed.now = fleet(replica("r1"))
-        assert [(await task).status for task in asked] == [200, 200]
-
-    play(world, act)
-
-
-def test_a_pool_at_zero_spills_at_once_where_that_is_allowed() -> None:
-    """Nobody waits who may go elsewhere."""
-    world = small()
-    world.feed = warming(30.0)
-    world.__post_init__()
-    world.external.script = [whole()]
-    heard = world.heard()
-    assert (heard.status, heard.took_s, heard.headers["x-spillway-spilled"]) == (200, 0.0, "warming")
 
 
 def test_a_replica_that_fails_meanwhile_ends_the_wait() -> None:
