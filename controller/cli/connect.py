@@ -88,6 +88,8 @@ def connect(
     job = Job(
         client=known,
         settings=settings,
+        config=config,
+        state_dir=state_dir,
         files=files_of(settings, is_named=state_dir is not None),
         file=file_of(known, file),
         root_url=root_url_of(url, settings),
@@ -100,7 +102,7 @@ def connect(
     if undo:
         _undo(job, file, dry_run=dry_run)
     elif write:
-        require_place(job, is_named=state_dir is not None)
+        require_place(job)
         _write(job, dry_run=dry_run, trip=trip)
     else:
         _print(job, trip=trip and not dry_run)
@@ -129,8 +131,9 @@ def _print(job: Job, *, trip: bool) -> None:
     sys.stdout.write(text)
     if job.client.note:
         say("note", job.client.note)
-    say_trip(made)
-    say("next", f"spillway connect {job.client.name} --write puts it into {job.file}, with a key of its own")
+    say_trip(job, made)
+    writing = job.command(f"connect {job.client.name} --write")
+    say("next", f"{writing} puts it into {job.file}, with a key of its own")
 
 
 def _trip_aside(job: Job) -> Trip:

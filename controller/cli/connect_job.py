@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from controller.cli.errors import EXIT_KEY, EXIT_USAGE, CliError
 from controller.cli.keys import mistyped
+from controller.cli.pool_words import command
 from controller.core.keys import is_mistyped
 
 if TYPE_CHECKING:
@@ -24,10 +25,12 @@ MODEL_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/@:-]{0,199}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """What was asked for, checked. `key` None: none is known yet."""
+    """What was asked for, checked. `key` None: none is known yet. `config` and `state_dir` as they were given."""
 
     client: Client
     settings: Settings
+    config: Path | None
+    state_dir: Path | None
     files: SettingFiles
     file: Path
     root_url: str
@@ -36,6 +39,10 @@ class Job:
     timeout_s: float
     key: str | None
     as_json: bool
+
+    def command(self, words: str) -> str:
+        """A command as it must be typed for this system."""
+        return command(words, self.config, self.state_dir)
 
     def setting(self, key: str) -> Setting:
         """What goes into the client's settings."""
@@ -114,7 +121,7 @@ def files_of(settings: Settings, *, is_named: bool) -> SettingFiles:
     return open_user_setting_files(os.environ)
 
 
-def require_place(job: Job, *, is_named: bool) -> None:
+def require_place(job: Job) -> None:
     """CliError when --write would have to make a state folder: without a key given, or in one that was named."""
     from controller.cli.state import KEYS, has_state, no_state
 
@@ -123,7 +130,7 @@ def require_place(job: Job, *, is_named: bool) -> None:
         raise no_state(
             job.settings, "a new key made there would be known to no gateway", or_else=or_else, exit_code=EXIT_KEY
         )
-    if is_named and not has_state(job.settings):
+    if job.state_dir is not None and not has_state(job.settings):
         raise no_state(job.settings)
 
 

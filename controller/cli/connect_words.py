@@ -36,8 +36,8 @@ def say_written(job: Job, trip: Trip | None, key_id: str | None) -> None:
     say("note", f"{holder} stands in that file alone, readable by its owner only (0600)")
     if job.client.note:
         say("note", job.client.note)
-    say_trip(trip)
-    say("next", f"Undo: spillway connect {job.client.name} --undo")
+    say_trip(job, trip)
+    say("next", f"Undo: {job.command(f'connect {job.client.name} --undo')}")
 
 
 def document_of(job: Job, trip: Trip | None) -> dict[str, object]:
@@ -52,7 +52,7 @@ def document_of(job: Job, trip: Trip | None) -> dict[str, object]:
     }
 
 
-def say_trip(trip: Trip | None) -> None:
+def say_trip(job: Job, trip: Trip | None) -> None:
     """Who answered, how soon, and where to look further."""
     from controller.cli.output import say
 
@@ -62,4 +62,4 @@ def say_trip(trip: Trip | None) -> None:
     who = f"{trip.target} ({trip.model}{simulated})" if trip.target else "the gateway"
     say("ok", f'{who} answered "{trip.text}" in {trip.took_s:.1f} s, by {trip.by}')
     if trip.request_id is not None:
-        say("next", f"spillway request {trip.request_id}")
+        say("next", job.command(f"request {trip.request_id}"))

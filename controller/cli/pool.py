@@ -74,7 +74,7 @@ def pin(
         raise CliError("nothing to pin", "name --routing, --replicas or both", exit_code=EXIT_USAGE)
     spec = open_spec(settings)
     before = living(spec.read()[0].get(pool) if dry_run else spec.pin(pool, wanted), now_s)
-    undo = command(pin_command(pool, before) if before is not None else f"unpin {pool}", config, state_dir)
+    undo = command(pin_command(pool, before) if before is not None else f"pool unpin {pool}", config, state_dir)
     _report(
         f"pool/{pool}", "pinned", changed=True, dry_run=dry_run, as_json=as_json, undo=undo, pin=wanted, before=before
     )

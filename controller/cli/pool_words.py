@@ -74,7 +74,7 @@ def pin_command(pool: str, pin: Pin) -> str:
 
     what = f" --routing {pin.routing.value}" if pin.routing is not None else ""
     what += f" --replicas {pin.replicas}" if pin.replicas is not None else ""
-    return f"pin {pool}{what} --until {instant(pin.until_s)} --reason {quote(pin.reason)} --who {quote(pin.who)}"
+    return f"pool pin {pool}{what} --until {instant(pin.until_s)} --reason {quote(pin.reason)} --who {quote(pin.who)}"
 
 
 def command(words: str, config: Path | None, state_dir: Path | None) -> str:
@@ -83,4 +83,4 @@ def command(words: str, config: Path | None, state_dir: Path | None) -> str:
 
     places = f" --config {quote(str(config))}" if config is not None else ""
     places += f" --state-dir {quote(str(state_dir))}" if state_dir is not None else ""
-    return f"spillway pool {words}{places}"
+    return f"spillway {words}{places}"

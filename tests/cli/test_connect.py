@@ -152,6 +152,12 @@ def test_a_key_with_a_typing_error_is_told_at_once(home: Path, monkeypatch: pyte
     assert wrong not in f"{error.why}{error.fix}{caught.value.why}"
 
 
+def test_the_way_back_is_told_as_it_must_be_typed(home: Path) -> None:
+    """With the state folder that was named: from this folder it would not be found without."""
+    told = _run(home, "curl", "--write", "--no-trip").stderr
+    assert f"Undo: spillway connect curl --undo --state-dir {home.parent / 'state'}\n" in told
+
+
 def test_connecting_twice_replaces_the_key(home: Path) -> None:
     """The first key is revoked, one is good, and undo still leads back to the beginning."""
     _file("openai-js").write_bytes(ENV_FILE)
