@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -42,13 +41,20 @@ models:
 ASK = [{"role": "user", "content": "Hi"}]
 
 
+def catches(pid: int, number: signal.Signals) -> bool:
+    """Whether the process has come so far as to handle this signal itself."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    caught = next(line for line in status.splitlines() if line.startswith("SigCgt:"))
+    return bool(int(caught.split()[1], 16) >> (number - 1) & 1)
+
+
 def test_the_port_is_closed_during_the_cold_start() -> None:
     """As with the real server, nothing listens before the model is loaded."""
     port = free_port()
     command = [sys.executable, "-m", "controller.engine_sim", "--port", str(port), *ENGINE, "--cold-start-s", "30"]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     try:
-        time.sleep(1.5)
+        eventually(lambda: catches(process.pid, signal.SIGTERM), within_s=20)
         assert process.poll() is None
         assert not is_healthy(f"http://127.0.0.1:{port}")
         process.send_signal(signal.SIGTERM)
