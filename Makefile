@@ -32,7 +32,7 @@ bench-gateway: dev-env ## measure the gateway beside its peers; prints a table w
 bench: bench-gateway
 
 env:
-	@scripts/env.sh runtime
+	@scripts/env.sh report
 
 dev-env:
 	@scripts/env.sh dev

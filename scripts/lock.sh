@@ -6,7 +6,8 @@ before="$(date -u -d '7 days ago' +%Y-%m-%d)"
 compile() { .venv/bin/python -m uv pip compile --quiet --generate-hashes --no-header --no-emit-index-url --python-version 3.11 --exclude-newer "$before" "$@"; }
 compile --universal requirements/bootstrap.in -o requirements/bootstrap.txt
 compile --universal requirements/runtime.in -o requirements/runtime.txt
-compile --universal requirements/dev.in -c requirements/runtime.txt -o requirements/dev.txt
+compile --universal requirements/report.in -c requirements/runtime.txt -o requirements/report.txt
+compile --universal requirements/dev.in -c requirements/report.txt -o requirements/dev.txt
 for peer in litellm vllm-router sglang-router; do
   compile --universal "requirements/bench-$peer.in" -o "requirements/bench-$peer.txt"
 done
