@@ -3,6 +3,7 @@
 SpillwayError
 |- ConfigError(problems)              the configuration or a command line is wrong; exit code 2
 |- TraceError                        a file of recorded traffic does not hold what it should
+|- SimulationError                   a simulation or an optimum was asked for with values that cannot be
 |- RequestError(status, code, ...)    refused towards the caller, in the dialect of the caller
 `- UpstreamError                      an own engine or an external provider did not answer well
    |- EngineUnavailable               no connection, or the connection broke
@@ -50,6 +51,10 @@ class ConfigError(SpillwayError):
 
 class TraceError(SpillwayError):
     """Recorded traffic that cannot be read; the message names line, value and what is allowed."""
+
+
+class SimulationError(SpillwayError):
+    """A price, rate, limit or curve that cannot be; the message names it, its value and what is allowed."""
 
 
 class ErrorSource(StrEnum):
