@@ -101,7 +101,7 @@ class Wish:
     """What a policy wants from now on."""
 
     replicas: int  # ready and starting together
-    spill_ratio: float | None = None  # None: the gateway of the run decides per request
+    spill_ratio: float | None = None  # of arrivals, beside what the gateway of the run spills by itself; None: nothing
     reason: str = ""
 
 
@@ -132,6 +132,7 @@ class Series:
     ready: Sequence[int]
     starting: Sequence[int]
     spilled_per_s: Sequence[float]
+    missed_per_s: Sequence[float] = ()  # late or lost, by the slot they came in; () where it was not told
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
