@@ -74,7 +74,7 @@ def optimum(
     on = [np.zeros((len(demand), 0), dtype=np.bool_)]
     on += [
         _levels_on(off_usd, first, slot_s, economics, ready_at_start=ready_at_start, slots_least=slots_least)
-        for first, off_usd in _slices(demand, slot_s, economics)
+        for first, off_usd in slices(demand, slot_s, economics)
     ]
     flags = np.concatenate(on, axis=1)
     billed = _billed_slots(flags, slots_least, ready_at_start)
@@ -112,6 +112,14 @@ def slice_usd(demand: Floats, levels: range, slot_s: float, economics: Economics
         usd = served * (slot_s * economics.spill_usd_per_request)
     usd[:, : max(0, economics.min_replicas - levels.start)] = math.inf  # these are always on
     return usd
+
+
+def slices(demand: Floats, slot_s: float, economics: Economics) -> Iterator[tuple[int, Floats]]:
+    """First level and costs when off, for so many levels at once as memory should hold."""
+    levels = levels_needed(demand, economics)
+    for first in range(0, levels, LEVELS_AT_ONCE):
+        chunk = range(first, min(first + LEVELS_AT_ONCE, levels))
+        yield first, slice_usd(demand, chunk, slot_s, economics)
 
 
 def priced(
@@ -156,17 +164,8 @@ def constant_best(rates_per_s: Sequence[float] | Floats, slot_s: float, economic
     """The cheapest constant: each level that is used more than rho*; all levels where spilling is forbidden."""
     demand = demand_of(rates_per_s, slot_s)
     on_usd = len(demand) * slot_s * economics.replica_usd_per_s
-    worth = sum(
-        int(np.count_nonzero(off_usd.sum(axis=0) > on_usd)) for _, off_usd in _slices(demand, slot_s, economics)
-    )
+    worth = sum(int(np.count_nonzero(off_usd.sum(axis=0) > on_usd)) for _, off_usd in slices(demand, slot_s, economics))
     return constant(demand, slot_s, economics, worth)
-
-
-def _slices(demand: Floats, slot_s: float, economics: Economics) -> Iterator[tuple[int, Floats]]:
-    levels = levels_needed(demand, economics)
-    for first in range(0, levels, LEVELS_AT_ONCE):
-        chunk = range(first, min(first + LEVELS_AT_ONCE, levels))
-        yield first, slice_usd(demand, chunk, slot_s, economics)
 
 
 def _levels_on(
