@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from controller.replay.baselines.pool_facts import PoolFacts, whole
-from controller.replay.simulation_types import Economics, Seen, Wish
+from controller.replay.oracle import constant_best
+from controller.replay.simulation_types import Seen, Wish
 
 PERIOD_S = 60.0  # nothing changes; the first step is what counts
 
@@ -34,27 +33,11 @@ def static_peak(facts: PoolFacts, share_of_peak: float) -> Fixed:
 def static_best(facts: PoolFacts, share_of_best: float) -> Fixed:
     """The constant that costs least in hindsight when all above it is spilled, times `share_of_best`."""
     economics = facts.economics
-    best = cheapest_constant(economics, facts.hindsight.rates_per_s)
+    curve = facts.hindsight
+    best = int(constant_best(curve.rates_per_s, curve.slot_s, economics).replicas[0])
     return Fixed("static-best", min(max(round(best * share_of_best), economics.min_replicas), economics.max_replicas))
 
 
 def all_external(facts: PoolFacts, share_spilled: float) -> Fixed:
     """No replica but those that must be, and `share_spilled` of the requests sent away."""
     return Fixed("all-external", facts.economics.min_replicas, spill_ratio=share_spilled)
-
-
-def cheapest_constant(economics: Economics, rates_per_s: Sequence[float]) -> int:
-    """The count n that minimises what n replicas and the spill of everything above them cost; the least such n.
-
-    One more pays while the slice of demand that it alone would serve costs more spilled than it does. Slices only get
-    smaller as n grows, so the first that does not pay ends the search.
-    """
-    mu = economics.replica_requests_per_s
-    n = economics.min_replicas
-    while n < economics.max_replicas:
-        slice_per_s = sum(min(max(rate - n * mu, 0.0), mu) for rate in rates_per_s) / len(rates_per_s)
-        saved_usd_per_s = 0.0 if slice_per_s == 0 else economics.spill_usd_per_request * slice_per_s
-        if not saved_usd_per_s > economics.replica_usd_per_s:
-            return n
-        n += 1
-    return n

@@ -33,10 +33,6 @@ class Window:
         """The least sample; 0 when there is none."""
         return min((value for _, value in self._samples), default=0.0)
 
-    def clear(self) -> None:
-        """Forget everything."""
-        self._samples.clear()
-
 
 class Agreement:
     """How many steps in a row, or for how long, a wish has pointed up (1) or down (-1)."""

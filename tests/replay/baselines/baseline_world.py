@@ -1,4 +1,4 @@
-"""A pool of round numbers for the tests of baselines: 10 requests/s and 40 in flight per replica, 100,000 tokens of KV."""
+"""A pool of round numbers for the tests of baselines: 10 requests/s, 40 in flight and 100,000 KV tokens per replica."""
 
 from array import array
 from collections.abc import Iterable

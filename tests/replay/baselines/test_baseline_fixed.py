@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from controller.replay.baselines.fixed import all_external, cheapest_constant, static_best, static_peak
-from tests.replay.baselines.baseline_world import economics, facts, seen, wishes
+from controller.replay.baselines.fixed import all_external, static_best, static_peak
+from tests.replay.baselines.baseline_world import facts, seen, wishes
 
 
 @pytest.mark.parametrize(
@@ -36,25 +36,13 @@ def test_static_peak(rates: list[float], share: float, bounds: dict[str, int], r
     ],
     ids=["at the margin", "above it", "spill forbidden", "no demand", "spill is free", "most"],
 )
-def test_cheapest_constant(rates: list[float], spill_usd: float, replicas: int) -> None:
-    """A replica is bought while its own slice of demand would cost more spilled."""
-    assert cheapest_constant(economics(spill_usd_per_request=spill_usd), rates) == replicas
+def test_static_best(rates: list[float], spill_usd: float, replicas: int) -> None:
+    """A replica is bought where its own slice of demand, spilled, would cost more."""
+    assert wishes(static_best(facts(rates, spill_usd_per_request=spill_usd), 1.0), seen()) == [replicas]
 
 
-@pytest.mark.parametrize("rates", [[3, 41, 17, 8], [25, 25, 0, 60]])
-def test_cheapest_constant_is_the_cheapest(rates: list[float]) -> None:
-    """No other constant costs less: compared with every count."""
-    prices = economics()
-
-    def usd_per_s(n: int) -> float:
-        spilled = sum(max(0.0, rate - 10 * n) for rate in rates) / len(rates)
-        return n * prices.replica_usd_per_s + spilled * prices.spill_usd_per_request
-
-    assert usd_per_s(cheapest_constant(prices, rates)) == pytest.approx(min(map(usd_per_s, range(20))))
-
-
-def test_static_best_is_the_cheapest_constant() -> None:
-    """static-best keeps it, or a share of it within the bounds."""
+def test_static_best_may_be_scaled() -> None:
+    """A share of it, within the bounds."""
     rates = [10, 10, 50, 50, 50]
     assert wishes(static_best(facts(rates), 1.0), seen()) == [5]
     assert wishes(static_best(facts(rates), 0.6), seen()) == [3]

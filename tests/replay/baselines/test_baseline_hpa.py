@@ -33,8 +33,9 @@ from tests.replay.baselines.baseline_world import economics, facts, seen, steady
         (200, 100, 0, 3, None),
     ],
     ids=[
-        "doubles", "halves", "tolerated above", "tolerated below", "up", "up, rounded up", "idle", "starting count as 0",
-        "starting are enough", "starting are more than enough", "starting count as target", "starting, tolerated",
+        "doubles", "halves", "tolerated above", "tolerated below", "up", "up, rounded up", "idle",
+        "starting count as 0", "starting are enough", "starting are more than enough", "starting count as target",
+        "starting, tolerated",
         "starting, exactly at target", "no metric",
     ],
 )  # fmt: skip
