@@ -64,7 +64,7 @@ class FluidMonitor:
         while self._next_s <= now_s:
             self._next_s += self._scrape_s
         shape, mu, window_s = self._shape, self._mu, slots * self._slot_s
-        rate = served_now / self._slot_s
+        rate = mu * ready if backlog > 0 else served_now / self._slot_s  # where work waits, no replica is idle
         use = min(1.0, rate / (mu * ready)) if ready else 0.0
         full = shape.running(mu, 1.0) * ready
         batched = shape.batched(backlog, full)

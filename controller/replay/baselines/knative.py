@@ -2,7 +2,9 @@
 
 Source: knative/serving `pkg/autoscaler/scaling/autoscaler.go` @ 00a4a55c, defaults of `config-autoscaler`: tick 2 s,
 stable window 60 s, panic window 10 % of it, panic from 200 %, up at most 1000-fold, down at most by half, target 70 %
-of the container's concurrency, grace of 30 s before the last pod goes.
+of the container's concurrency, grace of 30 s before the last pod goes, scale-down delay 0. With that delay a count that
+wavers by one cancels the pod that starts, again and again; the delayed form sets the option to one cold start, at least
+five minutes, as its documentation advises for slow starts.
 """
 
 from __future__ import annotations
@@ -20,18 +22,20 @@ PANIC_RATIO = 2.0
 UP_RATE = 1000.0
 DOWN_RATE = 2.0
 ZERO_GRACE_S = 30.0
+DELAY_S = 300.0
 
 
 class Knative:
     """Concurrency of the whole revision over a target per pod; only ready pods count, so a start changes nothing."""
 
-    def __init__(self, facts: PoolFacts, target_ratio: float) -> None:
-        self.name = "knative-kpa"
+    def __init__(self, facts: PoolFacts, target_ratio: float, *, delayed: bool) -> None:
+        self.name = "knative-kpa-delayed" if delayed else "knative-kpa"
         self.period_s = TICK_S
         self._target = target_ratio * facts.replica_concurrency
         self._spec = ReplicaSpec(facts.economics)
         self._stable = Window(STABLE_S)
         self._panic = Window(PANIC_S)
+        self._wanted_lately = Window(max(DELAY_S, facts.economics.cold_start_s)) if delayed else None
         self._panicked_at_s: float | None = None
         self._panic_pods = 0
         self._idle_since_s: float | None = None
@@ -49,6 +53,9 @@ class Knative:
         self._stable.add(in_flight, now_s)
         self._panic.add(in_flight, now_s)
         wanted = self._wanted(seen.ready, now_s)
+        if self._wanted_lately is not None:
+            self._wanted_lately.add(wanted, now_s)
+            wanted = int(self._wanted_lately.highest)
         if wanted > 0:
             self._idle_since_s = None
         elif self._idle_since_s is None:
@@ -74,4 +81,9 @@ class Knative:
 
 def knative_kpa(facts: PoolFacts, target_ratio: float) -> Knative:
     """Knative with a target of `target_ratio` of the concurrency that one replica bears at its SLO."""
-    return Knative(facts, target_ratio)
+    return Knative(facts, target_ratio, delayed=False)
+
+
+def knative_kpa_delayed(facts: PoolFacts, target_ratio: float) -> Knative:
+    """The same with its scale-down delay on: the greatest count of the delay stands."""
+    return Knative(facts, target_ratio, delayed=True)

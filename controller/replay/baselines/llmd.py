@@ -2,8 +2,9 @@
 
 Sources: llm-d/llm-d-workload-variant-autoscaler, V1 `internal/capacity/analyzer.go` @ b3ca6d2c with the later rule that
 nothing moves while a replica is on its way; V2 `internal/engines/analyzers/saturation_v2/analyzer.go` @ b28a4f66 and
-`internal/engines/pipeline/cost_aware_optimizer.go` @ 74afe4ce. Engine loop 30 s, metrics `max_over_time[1m]`; the HPA
-that carries its count out (stabilization 0 s, 10 pods per 15 s) is never in the way and is left out.
+`internal/engines/pipeline/cost_aware_optimizer.go` @ 74afe4ce. Engine loop 30 s, metrics `max_over_time[1m]`.
+The HPA that carries its count out (`config/samples/hpa-integration.yaml`: no stabilization, 10 pods per 15 s) is left
+out, which favours it: that HPA's tolerance of 10 % would swallow one replica more where there are ten.
 """
 
 from __future__ import annotations
@@ -112,7 +113,11 @@ class TokensV2:
 
 
 class ReplicaPeaks:
-    """The highest queue and KV use of each replica within the look back, by place; of the mean where all are alike."""
+    """The highest queue and KV use of each replica within the look back, by place.
+
+    Where replicas are all alike only sums are kept, and spread over those that are ready now: a queue of one replica is
+    not the queue of each of seven that have just come.
+    """
 
     def __init__(self) -> None:
         self._waiting: list[Window] = []
@@ -121,8 +126,8 @@ class ReplicaPeaks:
     def add(self, seen: Seen, now_s: float) -> None:
         """Take one scrape in."""
         values = [(waiting, kv) for _, waiting, kv in seen.per_replica]
-        if not values and seen.ready:
-            values = [(seen.waiting / seen.ready, seen.kv_usage_ratio)]
+        if not values:
+            values = [(seen.waiting, seen.kv_usage_ratio * seen.ready)]
         while len(self._kv) < len(values):
             self._waiting.append(Window(LOOK_BACK_S))
             self._kv.append(Window(LOOK_BACK_S))
@@ -134,7 +139,10 @@ class ReplicaPeaks:
     def replicas(self, seen: Seen) -> list[tuple[float, float]]:
         """(waiting, KV ratio) of each ready replica."""
         peaks = [(w.highest, kv.highest) for w, kv in zip(self._waiting, self._kv, strict=True)]
-        return peaks if seen.per_replica else peaks * seen.ready
+        if seen.per_replica:
+            return peaks
+        waiting, kv = peaks[0]
+        return [(waiting / seen.ready, min(1.0, kv / seen.ready))] * seen.ready
 
 
 def _output_bucket(tokens: float) -> str:

@@ -6,6 +6,7 @@ from controller.replay.baselines.fluid_facts import fluid_facts
 from controller.replay.baselines.inferno import rate_at_slo_per_s
 from controller.replay.baselines.registry import BASELINES
 from controller.replay.fluid import FluidRun, simulate
+from controller.replay.fluid_monitor import FluidMonitor
 from controller.replay.fluid_pool import ReplicaShape
 from controller.replay.simulation_types import Curve, Outcome
 from tests.replay.baselines.baseline_world import economics
@@ -13,6 +14,15 @@ from tests.replay.baselines.baseline_world import economics
 SHAPE = ReplicaShape()
 FLAT = Curve(name="flat", slot_s=10.0, rates_per_s=[42.0] * 720, kind="synthetic")
 STEP = Curve(name="step", slot_s=10.0, rates_per_s=[20.0] * 180 + [100.0] * 540, kind="synthetic")
+
+
+def test_where_work_waits_no_replica_is_idle() -> None:
+    """Replicas that come to a queue show a full cache at once: monitoring never sees both a queue and idle replicas."""
+    monitor = FluidMonitor(SHAPE, 10.0, 10.0, 15.0)
+    monitor.add(100.0, 100.0, 0.0, 2.0)
+    monitor.scrape(0.0, ready=5, served_now=100.0, backlog=40.0)
+    assert monitor.seen.kv_usage_ratio == pytest.approx(SHAPE.kv_usage_at_slo_ratio)
+    assert monitor.seen.waiting == 40.0
 
 
 def outcome(name: str, curve: Curve, gateway: str = "none", knob: float | None = None) -> Outcome:

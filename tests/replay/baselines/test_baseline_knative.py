@@ -2,7 +2,7 @@
 
 import pytest
 
-from controller.replay.baselines.knative import knative_kpa
+from controller.replay.baselines.knative import knative_kpa, knative_kpa_delayed
 from tests.replay.baselines.baseline_world import facts, seen, steady, wishes
 
 
@@ -57,3 +57,17 @@ def test_scales_to_zero_after_its_grace_and_back_by_the_activator() -> None:
 def test_a_minimum_stands() -> None:
     """Idle, it keeps the least count of the pool."""
     assert steady(knative_kpa(facts(min_replicas=2), 0.7), seen(ready=3), 200)[-1] == 2
+
+
+def test_scale_down_delay_keeps_the_greatest_count() -> None:
+    """A lull of minutes takes nothing away before the delay is over; the plain form halves at once."""
+    busy, lull = seen(ready=4, running=112), seen(ready=4, running=40)
+    lowest = []
+    for make in (knative_kpa, knative_kpa_delayed):
+        policy = make(facts(), 0.7)
+        steady(policy, busy, 90)
+        lowest.append(min(steady(policy, lull, 280, from_s=92)))
+    assert lowest == [2, 4]
+    policy = knative_kpa_delayed(facts(), 0.7)
+    steady(policy, busy, 90)
+    assert steady(policy, lull, 400, from_s=92)[-1] == 2

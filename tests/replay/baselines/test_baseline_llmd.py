@@ -103,15 +103,26 @@ def test_v2_derives_capacity_from_engine_arguments(output_tokens: float, capacit
 
 
 def test_peaks_of_replicas_that_leave_leave_too() -> None:
-    """Of each replica the greatest of a minute; those of one that is gone are gone; one stands for all alike."""
+    """Of each replica the greatest of a minute; those of one that is gone are gone."""
     peaks = ReplicaPeaks()
     for now_s, per_replica in ((0.0, ((1, 2, 0.5), (1, 0, 0.1), (1, 9, 0.9))), (30.0, ((1, 1, 0.6), (1, 3, 0.1)))):
         sight = seen(ready=len(per_replica), per_replica=per_replica)
         peaks.add(sight, now_s)
     assert peaks.replicas(sight) == [(2, 0.6), (3, 0.1)]
-    alike = seen(ready=3, waiting=6, kv_usage_ratio=0.2)
-    peaks.add(alike, 90.0)
-    assert peaks.replicas(alike) == [(2, 0.2)] * 3
+
+
+def test_peaks_of_replicas_all_alike_are_of_the_sum() -> None:
+    """A queue of 60 at one replica is 12 at each of five; KV use is spread so too, and full is full."""
+    peaks = ReplicaPeaks()
+    peaks.add(seen(ready=1, waiting=60, kv_usage_ratio=1.0), 0.0)
+    grown = seen(ready=5, waiting=10, kv_usage_ratio=0.1)
+    peaks.add(grown, 30.0)
+    assert peaks.replicas(grown) == [(12, 0.2)] * 5
+    shrunk = seen(ready=4)
+    for now_s in (40.0, 50.0):
+        peaks.add(seen(ready=6, kv_usage_ratio=0.9), now_s)
+    peaks.add(shrunk, 60.0)
+    assert peaks.replicas(shrunk) == [(2.5, 1.0)] * 4
 
 
 def test_queueing_model_finds_the_rate_of_the_slo() -> None:

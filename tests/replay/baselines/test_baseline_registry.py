@@ -27,6 +27,7 @@ def test_name_and_sweep(name: str) -> None:
     assert baseline(pool) is not baseline(pool)
     assert min(baseline.sweep) <= baseline.default <= max(baseline.sweep)
     assert list(baseline.sweep) == sorted(set(baseline.sweep))
+    assert 0 < baseline.scrape_s <= 15
     assert set(baseline.gateways) <= {"none", "naive", "valve"}
 
 
