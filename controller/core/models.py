@@ -129,7 +129,8 @@ class StepTimes:
     """Time of one engine iteration with B decodes over S context tokens in all and T prefill tokens:
 
     `t_ms = correction * (alpha + beta*B + gamma*S/1000) + p1*T/1000 + p2*(T/1000)^2`; a prefill-only step costs
-    `p0 + p1*T/1000 + p2*(T/1000)^2`. Source: calibration data in controller/catalogue/step_times.yaml.
+    `p0 + p1*T/1000 + p2*(T/1000)^2`. The square is that of one whole prompt: attention between its own tokens.
+    Source: calibration data in controller/catalogue/step_times.yaml.
     """
 
     alpha_ms: float
@@ -141,10 +142,16 @@ class StepTimes:
     p2_ms_per_1k_sq: float
     kv_cache_tokens: int
 
-    def step_s(self, decodes: int, context_tokens: int, prefill_tokens: int) -> float:
-        """Seconds one iteration takes."""
-        kilo = prefill_tokens / 1000.0
-        prefill_ms = self.p1_ms_per_1k * kilo + self.p2_ms_per_1k_sq * kilo * kilo
+    def step_s(
+        self, decodes: int, context_tokens: int, prefill_tokens: int, prefill_squares: int | None = None
+    ) -> float:
+        """Seconds one iteration takes.
+
+        `prefill_squares` sums `end^2 - start^2` over the chunks of prompts, so that a prompt costs the same attention
+        however it is cut; without it the tokens are those of one whole prompt.
+        """
+        squares = prefill_tokens * prefill_tokens if prefill_squares is None else prefill_squares
+        prefill_ms = self.p1_ms_per_1k * prefill_tokens / 1e3 + self.p2_ms_per_1k_sq * squares / 1e6
         if decodes == 0:
             return (self.p0_ms + prefill_ms) / 1000.0 if prefill_tokens else 0.0
         decode_ms = (

@@ -18,10 +18,13 @@ from controller.replay.kv_blocks import KvBlocks
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepResult:
-    """One iteration. Each id in `emitted` got exactly one token; `finished` is part of it; `started` left the queue."""
+    """One iteration. Each id in `emitted` got exactly one token; `first` and `finished` are part of it: first and last
+    tokens; `started` left the queue.
+    """
 
     duration_s: float
     emitted: tuple[Hashable, ...]
+    first: tuple[Hashable, ...]
     finished: tuple[Hashable, ...]
     started: tuple[Hashable, ...]
     preempted: tuple[Hashable, ...]
@@ -30,8 +33,8 @@ class StepResult:
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
-class _Sequence:
-    """One request inside the engine. `computed`: tokens whose KV is in the cache."""
+class EngineSequence:
+    """One request inside the engine, for `fast_engine` too. `computed`: tokens whose KV is in the cache."""
 
     id: Hashable
     input_tokens: int
@@ -49,6 +52,11 @@ class _Sequence:
         """Tokens to compute before the next one can be sampled."""
         return self.input_tokens + self.emitted - self.computed
 
+    @property
+    def decodes(self) -> bool:
+        """All but its newest token is in the cache: the next step gives one more."""
+        return self.emitted > 0 and self.missing == 1
+
 
 class EngineModel:
     """The engine. Ids are the caller's; `kv_cache_tokens` must hold at least one sequence of the greatest length."""
@@ -63,9 +71,9 @@ class EngineModel:
         self._steps = steps
         self._engine = engine
         self._kv = KvBlocks(capacity)
-        self._sequences: dict[Hashable, _Sequence] = {}
-        self._running: list[_Sequence] = []
-        self._waiting: deque[_Sequence] = deque()
+        self._sequences: dict[Hashable, EngineSequence] = {}
+        self._running: list[EngineSequence] = []
+        self._waiting: deque[EngineSequence] = deque()
         self.preemptions = 0
         self.prefix_queried_tokens = 0
         self.prefix_hit_tokens = 0
@@ -96,7 +104,9 @@ class EngineModel:
                 f"together at most {self._engine.max_model_len_tokens}"
             )
         full_blocks = input_tokens // self._engine.block_size_tokens
-        sequence = _Sequence(id=id, input_tokens=input_tokens, output_tokens=output_tokens, prefix=prefix[:full_blocks])
+        sequence = EngineSequence(
+            id=id, input_tokens=input_tokens, output_tokens=output_tokens, prefix=prefix[:full_blocks]
+        )
         self._sequences[id] = sequence
         self._waiting.append(sequence)
 
@@ -119,7 +129,7 @@ class EngineModel:
     def step(self) -> StepResult:
         """Run one iteration; an empty engine takes no time."""
         budget = self._engine.max_num_batched_tokens
-        scheduled: list[tuple[_Sequence, int]] = []
+        scheduled: list[tuple[EngineSequence, int]] = []
         preempted: list[Hashable] = []
         index = 0
         while index < len(self._running) and budget:  # victims go from the tail, so the index stays true
@@ -134,7 +144,7 @@ class EngineModel:
         started = [] if preempted else list(self._admit(budget, scheduled))
         return self._complete(scheduled, started, preempted)
 
-    def _make_room(self, sequence: _Sequence, tokens: int) -> tuple[list[Hashable], bool]:
+    def _make_room(self, sequence: EngineSequence, tokens: int) -> tuple[list[Hashable], bool]:
         """Blocks for `tokens` more, preempting the youngest as needed; False when the sequence itself had to go."""
         victims: list[Hashable] = []
         while not self._grow(sequence, tokens):
@@ -147,7 +157,7 @@ class EngineModel:
                 return victims, False
         return victims, True
 
-    def _admit(self, budget: int, scheduled: list[tuple[_Sequence, int]]) -> Iterator[Hashable]:
+    def _admit(self, budget: int, scheduled: list[tuple[EngineSequence, int]]) -> Iterator[Hashable]:
         """Move waiting sequences into the batch, in order, while budget, slots and blocks last."""
         size = self._engine.block_size_tokens
         while self._waiting and budget and len(self._running) < self._engine.max_num_seqs:
@@ -170,21 +180,25 @@ class EngineModel:
                 yield sequence.id
 
     def _complete(
-        self, scheduled: list[tuple[_Sequence, int]], started: list[Hashable], preempted: list[Hashable]
+        self, scheduled: list[tuple[EngineSequence, int]], started: list[Hashable], preempted: list[Hashable]
     ) -> StepResult:
         """Book the iteration: computed tokens, published prompt blocks, sampled tokens, finished sequences."""
-        decodes = context = prefill = 0
-        emitted, finished = [], []
+        decodes = context = prefill = squares = 0
+        emitted, first, finished = [], [], []
         for sequence, tokens in scheduled:
-            if sequence.emitted and tokens == 1:
+            if sequence.decodes:
                 decodes += 1
                 context += sequence.computed
+                sequence.computed += 1
             else:
                 prefill += tokens
-            sequence.computed += tokens
-            self._publish(sequence)
+                squares += tokens * (2 * sequence.computed + tokens)
+                sequence.computed += tokens
+                self._publish(sequence)
             if sequence.missing:
                 continue
+            if not sequence.emitted:
+                first.append(sequence.id)
             sequence.emitted += 1
             emitted.append(sequence.id)
             if sequence.emitted == sequence.output_tokens:
@@ -193,8 +207,9 @@ class EngineModel:
                 self._free(sequence)
                 del self._sequences[sequence.id]
         return StepResult(
-            duration_s=self._steps.step_s(decodes, context, prefill),
+            duration_s=self._steps.step_s(decodes, context, prefill, squares),
             emitted=tuple(emitted),
+            first=tuple(first),
             finished=tuple(finished),
             started=tuple(started),
             preempted=tuple(preempted),
@@ -202,7 +217,7 @@ class EngineModel:
             decodes=decodes,
         )
 
-    def _grow(self, sequence: _Sequence, tokens: int) -> bool:
+    def _grow(self, sequence: EngineSequence, tokens: int) -> bool:
         """Give the sequence the blocks its next tokens need; False and no change when there is no room."""
         size = self._engine.block_size_tokens
         needed = -(-(sequence.computed + tokens) // size) - sequence.held - sequence.private_blocks
@@ -212,14 +227,14 @@ class EngineModel:
             sequence.private_blocks += needed
         return True
 
-    def _publish(self, sequence: _Sequence) -> None:
+    def _publish(self, sequence: EngineSequence) -> None:
         """Make freshly computed full prompt blocks findable, in order, until one is cached by somebody else."""
         full = min(len(sequence.prefix), sequence.computed // self._engine.block_size_tokens)
         while sequence.held < full and self._kv.publish(sequence.prefix[sequence.held]):
             sequence.held += 1
             sequence.private_blocks -= 1
 
-    def _free(self, sequence: _Sequence) -> None:
+    def _free(self, sequence: EngineSequence) -> None:
         """Take everything back; the sequence starts over if it runs again."""
         self._kv.drop_private(sequence.private_blocks)
         self._kv.release(reversed(sequence.prefix[: sequence.held]))

@@ -31,6 +31,11 @@ class KvBlocks:
         return len(self._idle)
 
     @property
+    def room(self) -> int:
+        """Blocks that can become private, by evicting idle ones."""
+        return self.capacity - self.private - len(self._holders)
+
+    @property
     def used_ratio(self) -> float:
         """Share of blocks that cannot be evicted, 0..1: what `vllm:kv_cache_usage_perc` shows."""
         return (self.private + len(self._holders)) / self.capacity
@@ -60,7 +65,7 @@ class KvBlocks:
 
     def take_private(self, blocks: int) -> bool:
         """Reserve private blocks, evicting idle ones as needed; False and no change when there is no room."""
-        room = self.capacity - self.private - len(self._holders)
+        room = self.room
         if blocks > room:
             return False
         for _ in range(blocks - (room - len(self._idle))):
