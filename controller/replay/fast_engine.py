@@ -140,29 +140,20 @@ class FastEngine(EngineModel):
         return steps * first_s + self._gamma_s * decoding * (steps * (steps - 1) // 2)
 
     def _cut(self, until_s: float) -> None:
-        """Take of the planned jump the steps that begin before `until_s`."""
-        wanted_s = until_s - self.clock_s
-        if wanted_s <= 0.0:
-            steps = 0
-        elif self.due_s < until_s:
-            steps = self._jump
-        else:
-            growth_s = self._gamma_s * self.decoding
-            first_s = self._alpha_s + self._beta_s * self.decoding + self._gamma_s * self.context_tokens - growth_s / 2
-            guess = 2.0 * wanted_s / (first_s + math.sqrt(first_s * first_s + 2.0 * growth_s * wanted_s))
-            steps = min(self._jump, max(1, math.ceil(guess)))
-            while steps < self._jump and self._span_s(steps) < wanted_s:
-                steps += 1
-            while steps > 1 and self._span_s(steps - 1) >= wanted_s:
-                steps -= 1
+        """Take of the planned jump the steps that begin before `until_s`, which is not after `due_s`."""
+        wanted_s = max(0.0, until_s - self.clock_s)
+        growth_s = self._gamma_s * self.decoding
+        first_s = self._alpha_s + self._beta_s * self.decoding + self._gamma_s * self.context_tokens - growth_s / 2
+        guess = 2.0 * wanted_s / (first_s + math.sqrt(first_s * first_s + 2.0 * growth_s * wanted_s))
+        steps = max(0, int(guess) - 1)
+        while steps < self._jump and self._span_s(steps) < wanted_s:
+            steps += 1
         self._take(steps)
         self.due_s = self.clock_s
 
     def _take(self, steps: int) -> None:
         """Decode so many steps of the planned jump; what ends with the last of them is seen at the next wake."""
         self._jump = 0
-        if not steps:
-            return
         self.clock_s += self._span_s(steps)
         rounds, rest = divmod(steps, self._size)
         blocks = rounds * self.decoding
@@ -214,8 +205,18 @@ class FastEngine(EngineModel):
             budget -= tokens
         for _ in self._admit(budget, scheduled):
             pass
-        self._blocked = bool(self._waiting) and sum(tokens for _, tokens in scheduled) < whole
+        self._blocked = bool(self._waiting) and self._is_stuck(whole - sum(tokens for _, tokens in scheduled))
         self._book(scheduled)
+
+    def _is_stuck(self, left: int) -> bool:
+        """The head of the queue did not fit with `left` tokens of the budget, and will not before an answer ends.
+
+        A prompt that is cut by the budget may fit later, when eviction has taken from what it found in the cache.
+        """
+        head = self._waiting[0]
+        if left <= 0:
+            return False
+        return head.missing <= left or not self._kv.cached_prefix(head.prefix, 1)
 
     def _book(self, scheduled: list[tuple[EngineSequence, int]]) -> None:
         """The iteration is over: prompts are computed further, every answer under way has one token more."""

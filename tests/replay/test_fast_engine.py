@@ -82,32 +82,37 @@ _REQUEST = st.tuples(
     args=st.builds(_args, seqs=st.integers(1, 8), budget=st.integers(1, 96), block=st.sampled_from([1, 4, 16])),
     kv=st.sampled_from([224, 256, 400, 1000, 4000]),
     with_prefixes=st.booleans(),
-    aborts=st.sets(st.integers(0, 15), max_size=3),
+    marks=st.tuples(st.sets(st.integers(0, 15), max_size=3), st.sets(st.integers(0, 15))),
 )
 def test_jumping_changes_nothing(
     requests: list[tuple[int, int, int, float]],
     args: EngineArgs,
     kv: int,
     with_prefixes: bool,
-    aborts: set[int],
+    marks: tuple[set[int], set[int]],
 ) -> None:
     """For any traffic: first and last tokens at the same times and in the same order, the same KV use, preemptions,
     cache hits and queues whenever one looks, first come first served, and no token before its request.
     """
+    aborts, unseen = marks  # requests that are dropped; requests before which nobody looks
     stepper = _Stepper(EngineModel(STEPS, args, kv))
     fast, seen = FastEngine(STEPS, args, kv), _Seen()
     requests = sorted(requests, key=lambda request: request[3])
     for name, (input_tokens, output_tokens, family, at_s) in enumerate(requests):
         stepper.advance(at_s)
-        seen.note(fast.advance(at_s))
-        assert fast.clock_s == pytest.approx(stepper.clock_s, abs=1e-9)
-        assert (fast.running, fast.waiting) == (stepper.model.running, stepper.model.waiting)
-        assert fast.kv_used_ratio == stepper.model.kv_used_ratio <= 1.0
-        assert fast.preemptions == stepper.model.preemptions
+        if name in unseen:
+            while fast.due_s < at_s:
+                seen.note([fast.wake()])
+        else:
+            seen.note(fast.advance(at_s))
+            assert fast.clock_s == pytest.approx(stepper.clock_s, abs=1e-9)
+            assert (fast.running, fast.waiting) == (stepper.model.running, stepper.model.waiting)
+            assert fast.kv_used_ratio == stepper.model.kv_used_ratio <= 1.0
+            assert fast.preemptions == stepper.model.preemptions
         prefix = tuple(family * 1000 + n for n in range(150 // args.block_size_tokens)) if with_prefixes else ()
         stepper.arrive(at_s, name, (input_tokens, output_tokens), prefix)
         fast.arrive(at_s, name, input_tokens, output_tokens, prefix)
-        if name - 1 in aborts:
+        if name - 1 in aborts and name not in unseen:
             assert fast.abort(name - 1) == stepper.model.abort(name - 1)
     stepper.advance(math.inf)
     seen.note(fast.advance(math.inf))
@@ -116,7 +121,7 @@ def test_jumping_changes_nothing(
     assert seen.last_s == pytest.approx(stepper.last_s, abs=1e-9)
     assert fast.prefix_hit_tokens == stepper.model.prefix_hit_tokens
     assert (fast.running, fast.waiting, fast.kv_used_ratio) == (0, 0, 0.0)
-    assert set(range(len(requests))) - aborts <= set(seen.last_s)
+    assert set(range(len(requests))) - (aborts - {name - 1 for name in unseen}) <= set(seen.last_s)
     for name, last_s in seen.last_s.items():
         assert requests[name][3] < seen.first_s[name] <= last_s  # type: ignore[call-overload]
 
