@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from importlib.resources import files
 
 from controller.core.errors import TraceError
+from controller.replay.trace_files_cells import instant_s, shown, tokens
 
 COLUMNS = ("TIMESTAMP", "ContextTokens", "GeneratedTokens")
-TOKENS_MAX = 10_000_000
 SLICE_NAME = "azure-code-2023"
 
 
@@ -31,7 +30,7 @@ def read_azure(lines: Iterable[str]) -> tuple[TraceRequest, ...]:
     rows = iter(lines)
     head = next(rows, "").strip().removeprefix("\ufeff").split(",")
     if tuple(head[: len(COLUMNS)]) != COLUMNS:
-        raise TraceError(f"line 1: the columns must be {','.join(COLUMNS)}, not {','.join(head)[:80]!r}")
+        raise TraceError(f"line 1: the columns must be {','.join(COLUMNS)}, not {shown(','.join(head))}")
     found = [_request(number, line) for number, line in enumerate(rows, start=2) if line.strip()]
     if not found:
         raise TraceError("the trace has no rows; at least one is needed")
@@ -56,24 +55,7 @@ def _request(number: int, line: str) -> TraceRequest:
     if len(cells) < len(COLUMNS):
         raise TraceError(f"line {number}: {len(cells)} columns, at least {len(COLUMNS)} are needed")
     return TraceRequest(
-        arrival_s=_instant_s(number, cells[0]),
-        input_tokens=_tokens(number, COLUMNS[1], cells[1]),
-        output_tokens=_tokens(number, COLUMNS[2], cells[2]),
+        arrival_s=instant_s(f"line {number}", cells[0]),
+        input_tokens=tokens(f"line {number}", COLUMNS[1], cells[1]),
+        output_tokens=tokens(f"line {number}", COLUMNS[2], cells[2]),
     )
-
-
-def _instant_s(number: int, text: str) -> float:
-    """Unix seconds of a UTC time with up to nine digits of fraction."""
-    whole, _, fraction = text.strip().removesuffix("+00:00").partition(".")
-    try:
-        at = datetime.fromisoformat(whole).replace(tzinfo=UTC)
-        return at.timestamp() + (float(f"0.{fraction}") if fraction else 0.0)
-    except ValueError:
-        raise TraceError(f"line {number}: TIMESTAMP must be like 2023-11-16 18:17:03.9799600, not {text!r}") from None
-
-
-def _tokens(number: int, column: str, text: str) -> int:
-    value = int(text) if text.strip().isdecimal() else -1
-    if not 0 <= value <= TOKENS_MAX:
-        raise TraceError(f"line {number}: {column} must be a whole number from 0 to {TOKENS_MAX}, not {text!r}")
-    return value
