@@ -15,7 +15,7 @@ import numpy as np
 from controller.core.errors import SimulationError
 from controller.replay.fluid_gateways import spill_gateway
 from controller.replay.fluid_monitor import FluidMonitor
-from controller.replay.fluid_pool import ReplicaFleet, ReplicaShape, late_arrivals
+from controller.replay.fluid_pool import ReplicaFleet, ReplicaShape, Shortage, late_arrivals
 from controller.replay.simulation_types import Autoscaler, Curve, Economics, Outcome, Series, Wish
 
 SPILL_CALM_S = 60.0  # spilling has ended when nothing was spilled for so long
@@ -31,6 +31,7 @@ class FluidRun:
     drain_s: float = 0.0
     cold_start_cv: float = 0.0
     failure_ratio: float = 0.0  # of cold starts, each of which then begins again
+    shortages: tuple[Shortage, ...] = ()  # of nodes
     noise: bool = True  # off for demand that was recorded request by request
     ready_at_start: int | None = None  # None: what the first slot needs
     keep_series: bool = False
@@ -94,6 +95,7 @@ class _Pool:
             cold_start_cv=run.cold_start_cv,
             failure_ratio=run.failure_ratio,
             drain_s=run.drain_s,
+            shortages=run.shortages,
         )
         self._shape = run.shape
         self._batch = run.shape.running(economics.replica_requests_per_s, 1.0)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from bisect import insort
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,10 +57,30 @@ class ReplicaShape:
         return min(backlog, self.batch_headroom_ratio * full)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shortage:
+    """For a while there are nodes for so many replicas and no more: those that run stay, further orders wait unpaid."""
+
+    from_s: float
+    until_s: float
+    replicas: int
+
+
 class ReplicaFleet:
     """Ready, starting and draining replicas of one pool. Counts only what is ordered, paid and ready."""
 
-    __slots__ = ("_chance", "_cold_start_s", "_cv", "_drain_s", "_draining", "_failure_ratio", "_starting", "ready")
+    __slots__ = (
+        "_chance",
+        "_cold_start_s",
+        "_cv",
+        "_drain_s",
+        "_draining",
+        "_failure_ratio",
+        "_shortages",
+        "_starting",
+        "_without_node",
+        "ready",
+    )
 
     def __init__(
         self,
@@ -70,6 +91,7 @@ class ReplicaFleet:
         cold_start_cv: float = 0.0,
         failure_ratio: float = 0.0,
         drain_s: float = 0.0,
+        shortages: Sequence[Shortage] = (),
     ) -> None:
         self.ready = ready
         self._cold_start_s = cold_start_s
@@ -77,13 +99,15 @@ class ReplicaFleet:
         self._cv = cold_start_cv
         self._failure_ratio = failure_ratio
         self._drain_s = drain_s
+        self._shortages = shortages
+        self._without_node = 0  # ordered, and waiting for a node
         self._starting: list[float] = []  # when they are ready, soonest first
         self._draining: list[float] = []  # when they are gone, soonest first
 
     @property
     def starting(self) -> int:
-        """Ordered and not ready yet."""
-        return len(self._starting)
+        """Ordered and not ready yet, with a node or without."""
+        return len(self._starting) + self._without_node
 
     @property
     def paid(self) -> int:
@@ -96,16 +120,21 @@ class ReplicaFleet:
         while starting and starting[0] <= now_s:
             del starting[0]
             self.ready += 1
+        if self._without_node:
+            self._place(now_s)
         while draining and draining[0] <= now_s:
             del draining[0]
 
     def want(self, replicas: int, now_s: float) -> None:
         """Orders or releases until ready and starting together are so many: those that start are cancelled first."""
-        more = replicas - self.ready - len(self._starting)
-        for _ in range(more):
-            insort(self._starting, now_s + self._start_s())
+        more = replicas - self.ready - self.starting
+        if more > 0:
+            self._without_node += more
+            self._place(now_s)
         for _ in range(-more):
-            if self._starting:
+            if self._without_node:
+                self._without_node -= 1
+            elif self._starting:
                 del self._starting[-1]
             else:
                 self.ready -= 1
@@ -113,6 +142,13 @@ class ReplicaFleet:
                     self._draining.append(now_s + self._drain_s)
         if more > 0:
             self.advance(now_s)  # a cold start of nothing
+
+    def _place(self, now_s: float) -> None:
+        """Orders get nodes, and begin their cold start, as far as there are nodes."""
+        most = min((gap.replicas for gap in self._shortages if gap.from_s <= now_s < gap.until_s), default=math.inf)
+        while self._without_node and self.ready + len(self._starting) < most:
+            self._without_node -= 1
+            insort(self._starting, now_s + self._start_s())
 
     def _start_s(self) -> float:
         """One cold start: lognormal about its mean; one that fails is found out at its end, and begins again."""

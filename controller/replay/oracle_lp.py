@@ -24,7 +24,7 @@ def optimum_mixed(
     """The least cost of this mix by one who knows all demand, to within `gap_ratio`, and a schedule that has it.
 
     Demand longer than a window is solved in windows that overlap; what that loses is small where `overlap_s` is several
-    cold starts. What no limit leaves room for is unserved.
+    cold starts. What no limit leaves room for is unserved. A week of one-minute slots of one pool takes half a minute.
     """
     if not (window_s >= mix.slot_s and overlap_s >= 0):
         raise SimulationError(f"window_s is {window_s:g} and overlap_s {overlap_s:g}; they must be >= slot_s and >= 0")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from controller.core.errors import SimulationError
 from controller.replay.fluid import FluidRun, offered_requests, simulate
-from controller.replay.fluid_pool import ReplicaShape
+from controller.replay.fluid_pool import ReplicaShape, Shortage
 from controller.replay.oracle import optimum
 from controller.replay.oracle_schedule import ScheduleAutoscaler
 from controller.replay.simulation_types import Curve, Economics, Outcome, Seen, Wish
@@ -266,6 +266,17 @@ def test_spilling_that_pauses_for_less_than_a_minute_has_not_ended() -> None:
     """Two bursts within a minute are one spell: it began, and ended once."""
     outcome = run(Constant(1), 10.0, 0.0, 10.0, *[0.0] * 7, ready_at_start=1)
     assert outcome.flips_per_hour * 100 / 3600 == pytest.approx(2)
+
+
+def test_without_nodes_orders_wait_unpaid_until_there_are_some() -> None:
+    """Three wanted, nodes for two: the third starts when the shortage is over, and what is taken back first is that."""
+    short = {"shortages": (Shortage(from_s=0.0, until_s=60.0, replicas=2),)}
+    series = run(Planned(3), *[5.0] * 10, **short).series
+    assert series is not None
+    assert list(series.ready) == [1, 1, 2, 2, 2, 2, 2, 2, 3, 3]
+    assert list(series.starting) == [2, 2, 1, 1, 1, 1, 1, 1, 0, 0]
+    assert run(Planned(3), *[5.0] * 10, **short).gpu_usd == pytest.approx(10 + 10 + 4)
+    assert run(Planned(3, 2), *[5.0] * 10, **short).gpu_usd == pytest.approx(10 + 10)
 
 
 def test_cold_starts_vary_and_fail_by_seed() -> None:
