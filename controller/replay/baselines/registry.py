@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from controller.replay.baselines.aibrix import (
@@ -35,10 +35,10 @@ AIBRIX_S = 10.0  # asks the pods whenever it reconciles
 PUSHED_S = 10.0  # by Ray's replicas and handles, to KubeAI by its own proxies at every check
 STREAMED_S = 5.0  # Dynamo's engines report every pass; it looks every five seconds
 AUTOSCALED = ("none", "naive")  # gateways: plain, and with a fallback route
-USES = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2)  # of what a replica bears at its SLO
-RATIOS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)  # of a gauge that ends at 1
-QUEUES = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 40.0, 80.0)  # requests waiting
-IN_FLIGHT = (2.0, 5.0, 10.0, 20.0, 35.0, 50.0, 70.0, 100.0)  # requests running or waiting
+USES = (0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 1.0, 1.05, 1.2, 1.35)  # of what a replica bears at its SLO
+RATIOS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)  # of a gauge that ends at 1
+QUEUES = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 40.0, 80.0, 160.0)  # requests waiting
+IN_FLIGHT = (2.0, 5.0, 10.0, 15.0, 20.0, 30.0, 40.0, 55.0, 75.0, 100.0)  # requests running or waiting
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +96,7 @@ BASELINES: Mapping[str, Baseline] = MappingProxyType(
         "hpa-kv-0.8": _of_kv(hpa_kv, 0.8),
         "hpa-kv-0.5": _of_kv(hpa_kv, 0.5),
         "hpa-queue": _of_queue(hpa_queue),
-        "hpa-rate": _of_use(hpa_rate, 0.7),
+        "hpa-rate": replace(_of_use(hpa_rate, 0.7), gateways=(*AUTOSCALED, "valve")),
         "keda-queue": _of_queue(keda_queue),
         "keda-queue-zero": _of_queue(keda_queue_zero),
         "knative-kpa": _of_kv(knative_kpa, 0.7, "target_concurrency_ratio", KNATIVE_S),
@@ -109,7 +109,7 @@ BASELINES: Mapping[str, Baseline] = MappingProxyType(
         "wva-v1": _of_kv(wva_v1, 0.8, "kv_saturated_ratio"),
         "wva-v2": Baseline(make=wva_v2, knob="up_use_ratio", default=0.85, sweep=USES),
         "wva-queueing": Baseline(
-            make=wva_queueing, knob="slo_share", default=1.0, sweep=(0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2)
+            make=wva_queueing, knob="slo_share", default=1.0, sweep=(0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2)
         ),
         "ray-serve": _of_in_flight(ray_serve, 2.0),
         "skyserve": _of_use(skyserve, 0.7),
@@ -117,7 +117,7 @@ BASELINES: Mapping[str, Baseline] = MappingProxyType(
             make=dynamo_easy,
             knob="up_kv_ratio",
             default=1.0,
-            sweep=(0.2, 0.3, 0.4, 0.6, 0.8, 0.9, 1.0, 1.2),
+            sweep=(0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0),
             scrape_s=STREAMED_S,
         ),
         "dynamo-sla": Baseline(
@@ -127,7 +127,11 @@ BASELINES: Mapping[str, Baseline] = MappingProxyType(
         "kubeai": _of_in_flight(kubeai, 100.0),
         "cron-hpa": _of_use(cron_hpa, 0.7),
         "mark": Baseline(
-            make=mark, knob="headroom", default=1.2, sweep=(0.8, 0.9, 1.0, 1.1, 1.2, 1.4), gateways=("valve",)
+            make=mark,
+            knob="headroom",
+            default=1.2,
+            sweep=(0.7, 0.8, 0.85, 0.9, 0.95, 1.0, 1.05, 1.1, 1.2, 1.4),
+            gateways=("valve",),
         ),
     }
 )
