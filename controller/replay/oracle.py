@@ -94,6 +94,19 @@ def demand_of(rates_per_s: Sequence[float] | Floats, slot_s: float) -> Floats:
     return demand
 
 
+def averaged(rates_per_s: Sequence[float] | Floats, slot_s: float, over_s: float = 60.0) -> Floats:
+    """The demand with every `over_s` of it evened out, in the slots it came in: what is over at the end stays as it is.
+
+    For the optimum beside a simulation with a queue: one that may hold requests for a second or two smooths the noise
+    of 10 s slots, and can then cost 1 to 3 % less than the optimum of these slots, which holds nothing.
+    """
+    demand = demand_of(rates_per_s, slot_s)
+    slots = max(1, round(over_s / slot_s))
+    whole = len(demand) // slots * slots
+    means = demand[:whole].reshape(-1, slots).mean(axis=1)
+    return np.concatenate([np.repeat(means, slots), demand[whole:]])
+
+
 def levels_needed(demand: Floats, economics: Economics) -> int:
     """Replicas that could ever be of use: for the peak, within the bounds."""
     peak = math.ceil(float(demand.max()) / economics.replica_requests_per_s - DUST_RATIO)

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from controller.replay.fluid import FluidRun, offered_requests, simulate
-from controller.replay.oracle import constant, constant_best, optimum
+from controller.replay.oracle import averaged, constant, constant_best, optimum
 from controller.replay.oracle_nearsighted import nearsighted
 from controller.replay.simulation_types import Curve, Economics, Outcome, Seen, Wish
 
@@ -85,11 +85,11 @@ class Reference:
 
 
 def reference(points: NDArray[np.float64], economics: Economics, slot_s: float, seed: int) -> Reference:
-    """One seed: rates held for their ten minutes, scaled, with Poisson noise per slot."""
+    """One seed: rates held for their ten minutes, scaled, with Poisson noise per slot; optima of the minutes' means."""
     rates = np.repeat(points, round(POINT_S / slot_s))
     rates = rates * (REPLICAS * economics.replica_requests_per_s / np.quantile(rates, 0.995))
     curve = Curve(name="week", slot_s=slot_s, rates_per_s=rates.tolist(), kind="diurnal")
-    demand = np.array(offered_requests(curve, seed)) / slot_s
+    demand = averaged(np.array(offered_requests(curve, seed)) / slot_s, slot_s)
     best = optimum(demand, slot_s, economics)
     peak = math.ceil(float(demand.max()) / economics.replica_requests_per_s)
 

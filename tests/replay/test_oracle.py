@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controller.core.errors import SimulationError
-from controller.replay.oracle import constant, constant_best, optimum
+from controller.replay.oracle import averaged, constant, constant_best, optimum
 from controller.replay.simulation_types import Economics
 
 SLOT_S = 60.0
@@ -199,6 +199,21 @@ def test_the_best_constant_is_the_best_of_all_constants(pool: Economics, count: 
     assert best.replicas.tolist() == [count] * 4
     others = [constant(requests, SLOT_S, pool, other) for other in range(pool.min_replicas, 5)]
     assert best.usd == min(other.usd for other in others if other.unserved == 0)
+
+
+@pytest.mark.parametrize(
+    ("over_s", "means"),
+    [
+        (30.0, [2, 2, 2, 5, 5, 5, 1, 9]),
+        (10.0, [1, 2, 3, 4, 5, 6, 1, 9]),
+        (1.0, [1, 2, 3, 4, 5, 6, 1, 9]),
+        (90.0, [1, 2, 3, 4, 5, 6, 1, 9]),
+    ],
+    ids=["three", "one", "less-than-a-slot", "more-than-all"],
+)
+def test_demand_is_evened_out_piece_by_piece(over_s: float, means: list[float]) -> None:
+    """Each whole piece has its mean, the rest stays: nothing is lost."""
+    assert averaged([1, 2, 3, 4, 5, 6, 1, 9], 10.0, over_s).tolist() == means
 
 
 @pytest.mark.parametrize(
