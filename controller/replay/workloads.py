@@ -66,19 +66,28 @@ def workload(name: str) -> Workload:
     return found
 
 
-def published_curve(name: str, *, cold_start_s: float = COLD_START_S) -> Curve:
-    """Its demand as published or drawn, in slots of ten seconds, not yet scaled to any pool."""
+def published_curve(name: str, *, cold_start_s: float = COLD_START_S, longest_tokens: int | None = None) -> Curve:
+    """Its demand as published or drawn, in slots of ten seconds, not yet scaled to any pool.
+
+    With a limit, without the recorded requests that do not fit a context of so many tokens.
+    """
     found = workload(name)
     if found.rates is None:
-        return curve_of(_recorded(found), name, found.kind)
+        return curve_of(_sizes(name, longest_tokens), name, found.kind)
     return Curve(name=name, slot_s=SLOT_S, rates_per_s=found.rates(cold_start_s).tolist(), kind=found.kind)
 
 
 def workload_curve(
-    name: str, *, replicas: float, replica_requests_per_s: float, cold_start_s: float = COLD_START_S
+    name: str,
+    *,
+    replicas: float,
+    replica_requests_per_s: float,
+    cold_start_s: float = COLD_START_S,
+    longest_tokens: int | None = None,
 ) -> Curve:
     """Its demand, scaled so that the 99.5th percentile of its slots keeps so many replicas busy."""
-    return scaled_to(published_curve(name, cold_start_s=cold_start_s), replicas * replica_requests_per_s)
+    published = published_curve(name, cold_start_s=cold_start_s, longest_tokens=longest_tokens)
+    return scaled_to(published, replicas * replica_requests_per_s)
 
 
 def workload_requests(
@@ -91,6 +100,7 @@ def workload_requests(
     start_s: float = 0.0,
     duration_s: float | None = None,
     distribution: str = "Gamma",
+    longest_tokens: int | None = None,
 ) -> RequestTrace:
     """Its requests, of the same size as the curve, in the stretch that was asked for; times count from its start.
 
@@ -99,14 +109,14 @@ def workload_requests(
     from recorded rows.
     """
     found = workload(name)
-    published = published_curve(name, cold_start_s=cold_start_s)
+    published = published_curve(name, cold_start_s=cold_start_s, longest_tokens=longest_tokens)
     factor = replicas * replica_requests_per_s / busy_rate_per_s(published)
     end_s = published.duration_s if duration_s is None else min(published.duration_s, start_s + duration_s)
     if not 0 <= start_s < end_s:
         raise SimulationError(
             f"start_s is {start_s:g} and the stretch ends at {end_s:g}; it must be in 0 to {published.duration_s:g}"
         )
-    sizes = _recorded(found)
+    sizes = _sizes(name, longest_tokens)
     if found.recorded:
         return repeated(cut(sizes, start_s, end_s), factor, rng)
     first, last = int(start_s // SLOT_S), int(np.ceil(end_s / SLOT_S))
@@ -119,17 +129,19 @@ def workload_requests(
 
 def mean_sizes(name: str, longest_tokens: int | None = None) -> tuple[float, float]:
     """Mean prompt and answer tokens of its requests; with a limit, of those that fit a context of so many tokens."""
-    sizes = _recorded(workload(name))
-    fits = sizes.input_tokens + sizes.output_tokens <= (longest_tokens or np.inf)
-    if not fits.any():
-        raise SimulationError(f"longest_tokens is {longest_tokens}; some request of {name} must fit")
-    return float(sizes.input_tokens[fits].mean()), float(np.maximum(1, sizes.output_tokens[fits]).mean())
+    sizes = _sizes(name, longest_tokens)
+    return float(np.maximum(1, sizes.input_tokens).mean()), float(np.maximum(1, sizes.output_tokens).mean())
 
 
-def _recorded(found: Workload) -> RequestTrace:
-    trace = shipped_trace(found.sizes)
+def _sizes(name: str, longest_tokens: int | None) -> RequestTrace:
+    trace = shipped_trace(workload(name).sizes)
     assert isinstance(trace, RequestTrace)  # noqa: S101 - the table below names files of requests
-    return trace
+    if longest_tokens is None:
+        return trace
+    fits = np.flatnonzero(trace.input_tokens + trace.output_tokens <= longest_tokens)
+    if not len(fits):
+        raise SimulationError(f"longest_tokens is {longest_tokens}; some request of {name} must fit")
+    return trace.taken(fits)
 
 
 def _windows(file: str, name: str) -> tuple[RateSeries, float]:
