@@ -8,30 +8,37 @@ from collections import deque
 class Window:
     """Samples not older than `length_s`; the newest is always among them."""
 
+    __slots__ = ("_length_s", "_times_s", "_values")
+
     def __init__(self, length_s: float) -> None:
         self._length_s = length_s
-        self._samples: deque[tuple[float, float]] = deque()
+        self._times_s: deque[float] = deque()
+        self._values: deque[float] = deque()  # by themselves, so that sums and extremes need no loop of ours
 
     def add(self, value: float, now_s: float) -> None:
         """Take a sample in and let go of those that are `length_s` old or older."""
-        while self._samples and self._samples[0][0] <= now_s - self._length_s:
-            self._samples.popleft()
-        self._samples.append((now_s, value))
+        times_s, values = self._times_s, self._values
+        oldest_s = now_s - self._length_s
+        while times_s and times_s[0] <= oldest_s:
+            times_s.popleft()
+            values.popleft()
+        times_s.append(now_s)
+        values.append(value)
 
     @property
     def mean(self) -> float:
         """The mean of the samples; 0 when there is none."""
-        return sum(value for _, value in self._samples) / len(self._samples) if self._samples else 0.0
+        return sum(self._values) / len(self._values) if self._values else 0.0
 
     @property
     def highest(self) -> float:
         """The greatest sample; 0 when there is none."""
-        return max((value for _, value in self._samples), default=0.0)
+        return max(self._values, default=0.0)
 
     @property
     def lowest(self) -> float:
         """The least sample; 0 when there is none."""
-        return min((value for _, value in self._samples), default=0.0)
+        return min(self._values, default=0.0)
 
 
 class Agreement:
