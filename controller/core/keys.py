@@ -42,10 +42,14 @@ def key_digest(pepper: bytes, secret: str) -> bytes:
 
 def split_key(key: str) -> tuple[str, str] | None:
     """(public id, secret), or None when the text cannot be one of our keys, be it by its check digits."""
+    return None if is_mistyped(key) else claimed_parts(key)
+
+
+def claimed_parts(key: str) -> tuple[str, str] | None:
+    """(public id, secret) of what has the form of a key, whatever its check digits are."""
     parts = _parts(key)
-    if parts is None or len(parts[1]) != SECRET_CHARS + CHECK_CHARS:
-        return parts
-    return None if is_mistyped(key) else (parts[0], parts[1][:SECRET_CHARS])
+    with_digits = parts is not None and len(parts[1]) == SECRET_CHARS + CHECK_CHARS
+    return (parts[0], parts[1][:SECRET_CHARS]) if parts is not None and with_digits else parts
 
 
 def is_mistyped(key: str) -> bool:

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from hashlib import blake2b
 
 from controller.core.errors import RequestError
-from controller.core.keys import KeyRecord, key_matches, split_key
+from controller.core.keys import SECRET_CHARS, KeyRecord, claimed_parts, is_mistyped, key_matches
 from controller.gateway.ports import KeyStore
 
 REMEMBERED_KEYS = 4096
 _NOBODY = KeyRecord(public_id="", tenant="", name="", digest=os.urandom(32), created_at_s=0.0)
+_NO_SECRET = "0" * SECRET_CHARS  # of what is no key: hashing it takes as long as hashing one
 
 
 def _refusal(message: str) -> RequestError:
@@ -38,11 +39,13 @@ def authenticate(header: bytes | None, keys: KeyStore) -> KeyRecord:
     """The key's record; unknown, wrong and revoked keys are refused alike."""
     if not header:
         raise _refusal("no API key: send `Authorization: Bearer sp-...` (`spillway keys create` makes one)")
-    scheme, _, text = header.partition(b" ")
-    parts = split_key(text.strip().decode("latin-1")) if scheme.lower() == b"bearer" else None
-    public_id, secret = parts if parts is not None else ("", "")
+    scheme, _, sent = header.partition(b" ")
+    text = sent.strip().decode("latin-1")
+    parts = claimed_parts(text) if scheme.lower() == b"bearer" else None
+    public_id, secret = parts if parts is not None else ("", _NO_SECRET)
     record = keys.lookup(public_id) or _NOBODY  # so that an unknown id takes every step that a known one takes
-    if not key_matches(record, keys.pepper_of(record), secret) or record is _NOBODY:
+    # check digits come last: what fails by them takes every step that what fails by its secret takes
+    if not key_matches(record, keys.pepper_of(record), secret) or record is _NOBODY or is_mistyped(text):
         raise _refusal("this API key is not valid (`spillway keys list` shows which are)")
     return record
 

@@ -8,8 +8,8 @@ import random
 import re
 import statistics
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import cast
 
 STAMP = re.compile(rb" @(\d{16})")
@@ -18,7 +18,7 @@ CONTENT_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 
 @dataclass(slots=True, kw_only=True)
 class Counts:
-    """What one run saw. `relayed_us`: how long each event was on its way from the mock."""
+    """What one run saw. `relayed_us`: how long each event was on its way from the mock; `cpu_s`: of the target."""
 
     answers: int = 0
     errors: int = 0
@@ -26,6 +26,22 @@ class Counts:
     latencies_s: list[float] = field(default_factory=list)
     relayed_us: list[int] = field(default_factory=list)
     first_error: str | None = None
+    cpu_s: float = 0.0
+
+    def copied(self) -> Counts:
+        """The counts of this moment, which what still comes in does not change."""
+        return replace(self, latencies_s=list(self.latencies_s), relayed_us=list(self.relayed_us))
+
+    def since(self, before: Counts) -> Counts:
+        """What was counted after `before`, a copy of these counts."""
+        return replace(
+            self,
+            answers=self.answers - before.answers,
+            events=self.events - before.events,
+            latencies_s=self.latencies_s[len(before.latencies_s) :],
+            relayed_us=self.relayed_us[len(before.relayed_us) :],
+            cpu_s=self.cpu_s - before.cpu_s,
+        )
 
     def latency_ms(self, percent: int) -> float:
         """A percentile of the latencies in milliseconds."""
@@ -153,27 +169,37 @@ class PacedClient(Client):
 
 
 async def closed_loop(
-    port: int, request: bytes, *, connections: int, duration_s: float, per_s: float | None = None
+    port: int,
+    request: bytes,
+    *,
+    connections: int,
+    duration_s: float,
+    per_s: float | None = None,
+    open_over_s: float = 0.0,
+    cpu_s: Callable[[], float] = lambda: 0.0,
 ) -> tuple[Counts, float]:
-    """Counts of `connections` clients that ask without pause, or `per_s` times in all, and the seconds that took."""
+    """Counts of `connections` clients that ask without pause, or `per_s` times in all, and the seconds that took.
+
+    They come one after another within `open_over_s`, which is not counted, nor is what is still under way at the end.
+    """
     counts, stop = Counts(), asyncio.Event()
     loop = asyncio.get_running_loop()
 
     def make() -> Client:
         return PacedClient(request, counts, stop, connections / per_s) if per_s else Client(request, counts, stop)
 
-    started_s = time.perf_counter()
-    clients = []
+    before, started_s, clients = Counts(cpu_s=cpu_s()), time.perf_counter(), []
     for _ in range(connections):
         _, client = await loop.create_connection(make, "127.0.0.1", port)
         clients.append(client)
+        await asyncio.sleep(open_over_s / connections)
+    if open_over_s:
+        counts.cpu_s = cpu_s()
+        before, started_s = counts.copied(), time.perf_counter()
     await asyncio.sleep(duration_s)
     stop.set()
-    took_s = time.perf_counter() - started_s
-    result = Counts(
-        answers=counts.answers, errors=counts.errors, events=counts.events, latencies_s=list(counts.latencies_s),
-        relayed_us=list(counts.relayed_us), first_error=counts.first_error,
-    )  # fmt: skip
+    took_s, counts.cpu_s = time.perf_counter() - started_s, cpu_s()
+    result = counts.copied().since(before)
     await asyncio.wait([client.done for client in clients], timeout=10.0)
     for client in clients:
         client.transport.abort()

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from tests.bench.figures import Figures
 from tests.bench.load import Counts, closed_loop, get_json, open_and_leave, request_bytes
+from tests.bench.mock import GAP_S
 from tests.bench.processes import Target
 
 UNARY_CONNECTIONS = 64
@@ -39,22 +40,20 @@ def chat_request(target: Target, prompt: str, **more: object) -> bytes:
     return request_bytes(target.port, body, target.headers)
 
 
-async def _loaded(target: Target, request: bytes, connections: int, effort: Effort) -> tuple[Counts, float, float]:
-    """Counts, seconds and the target's CPU seconds of one measured run after a warm-up."""
+async def _loaded(target: Target, request: bytes, connections: int, effort: Effort) -> tuple[Counts, float]:
+    """Counts and seconds of one measured run after a warm-up."""
     await closed_loop(target.port, request, connections=connections, duration_s=effort.warm_up_s)
-    cpu_s = target.cpu_s()
-    counts, took_s = await closed_loop(target.port, request, connections=connections, duration_s=effort.run_s)
-    return counts, took_s, target.cpu_s() - cpu_s
+    return await closed_loop(target.port, request, connections=connections, duration_s=effort.run_s, cpu_s=target.cpu_s)
 
 
 async def _unary(target: Target, effort: Effort, _: Figures) -> Measured:
     request = chat_request(target, "What is the capital of France?")
-    counts, took_s, cpu_s = await _loaded(target, request, UNARY_CONNECTIONS, effort)
+    counts, took_s = await _loaded(target, request, UNARY_CONNECTIONS, effort)
     return {
         "unary_per_s": counts.answers / took_s,
         "unary_p50_ms": counts.latency_ms(50),
         "unary_p99_ms": counts.latency_ms(99),
-        "cpu_us_per_request": cpu_s / max(1, counts.answers) * 1e6,
+        "cpu_us_per_request": counts.cpu_s / max(1, counts.answers) * 1e6,
     }, counts
 
 
@@ -72,17 +71,25 @@ async def _single(target: Target, effort: Effort, _: Figures) -> Measured:
 
 
 async def _paced(target: Target, effort: Effort, _: Figures) -> Measured:
+    """Streams that begin one after another and begin again when they end, so that at any time some are opened."""
     request = chat_request(target, "Count.", stream=True, max_tokens=STREAM_EVENTS)
-    counts, _took_s, cpu_s = await _loaded(target, request, STREAMS, effort)
+    counts, _took_s = await closed_loop(
+        target.port,
+        request,
+        connections=STREAMS,
+        duration_s=effort.run_s,
+        open_over_s=STREAM_EVENTS * GAP_S,
+        cpu_s=target.cpu_s,
+    )
     return {
-        "cpu_us_per_event": cpu_s / max(1, counts.events) * 1e6,
+        "cpu_us_per_event": counts.cpu_s / max(1, counts.events) * 1e6,
         "relay_p50_ms": counts.relay_ms(50),
         "relay_p99_ms": counts.relay_ms(99),
     }, counts
 
 
 async def _large(target: Target, effort: Effort, _: Figures) -> Measured:
-    counts, took_s, _ = await _loaded(target, chat_request(target, LARGE_PROMPT), LARGE_CONNECTIONS, effort)
+    counts, took_s = await _loaded(target, chat_request(target, LARGE_PROMPT), LARGE_CONNECTIONS, effort)
     return {"large_per_s": counts.answers / took_s}, counts
 
 
