@@ -1,10 +1,18 @@
-"""How many replicas a pool should have: a hot target, with what warms up counted and no shrink soon after a need."""
+"""How many replicas a pool should have.
+
+Where work may be bought elsewhere, by the ledgers of its levels (`market.py`): a replica is there while it is cheaper
+than buying its work. Where it may not, by a target utilisation: no shrink before a cooldown has passed since a need.
+What warms up counts as being there.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from math import ceil, isfinite
 
+from controller.autoscale.ledgers import Bounds
+from controller.autoscale.market import MarketState, shifted, weighed
+from controller.autoscale.prices import Prices
 from controller.core.pools import ScalePolicy
 from controller.core.samples import PoolSample
 
@@ -20,6 +28,7 @@ class ScaleState:
     needed_at_s: tuple[float, ...] | None = None
     stuck_since_s: float | None = None
     replicas: int | None = None  # as decided last
+    market: MarketState | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,13 +47,15 @@ def decide(
     *,
     replicas_now: int,
     pin_replicas: int | None = None,
+    prices: Prices | None = None,
     now_s: float,
 ) -> tuple[ScaleDecision, ScaleState]:
     """Choose the replica count of one pool for this tick.
 
-    `replicas_now` are ready or warming. Without a sample the last decision stands, and while some replicas say nothing
-    the pool does not shrink. A fresh state takes every replica there is as needed right now, so a restarted controller
-    never shrinks anything before a whole cooldown.
+    `replicas_now` are ready or warming; `prices` None: nothing is known of them, or nobody may be asked. Without a
+    sample the last decision stands, and while some replicas say nothing the pool does not shrink. A fresh state takes
+    every replica there is as needed right now, so a restarted controller never shrinks anything before a whole
+    cooldown.
     """
     if state.needed_at_s is None:
         state = replace(state, needed_at_s=(now_s,) * replicas_now)
@@ -54,9 +65,11 @@ def decide(
         held = replicas_now if state.replicas is None else state.replicas
         return _bounded(held, "no_data", state, policy)
     state = _watched(sample, state, now_s)
+    if prices is not None and isfinite(prices.spill_usd_per_replica_s):
+        return _by_market(sample, state, policy, prices, replicas_now=replicas_now, now_s=now_s)
     need, reason = _need(sample, state, policy, replicas_now, now_s)
     if sample.replicas_unknown > 0 and need < replicas_now:
-        need, reason = replicas_now, f"no word from {sample.replicas_unknown} of {sample.replicas_ready}"
+        need, reason = replicas_now, _silent(sample)
     needed_at_s = _remembered(state.needed_at_s or (), min(need, policy.max_replicas), policy, now_s)
     state = replace(state, needed_at_s=needed_at_s)
     held = min(replicas_now, len(needed_at_s))
@@ -64,6 +77,32 @@ def decide(
         ago_s = now_s - needed_at_s[held - 1]
         return _bounded(held, f"{held} were needed {ago_s:.0f} s ago", state, policy, ("cooldown",))
     return _bounded(need, reason, state, policy)
+
+
+def _by_market(
+    sample: PoolSample, state: ScaleState, policy: ScalePolicy, prices: Prices, *, replicas_now: int, now_s: float
+) -> tuple[ScaleDecision, ScaleState]:
+    """As many as pay, and those that providers could not stand in for."""
+    bounds = Bounds(least=policy.min_replicas, most=policy.max_replicas)
+    need, reason, market = weighed(sample, shifted(state.market, replicas_now, now_s), prices, bounds, now_s)
+    state = replace(state, market=market, needed_at_s=None)
+    beyond = sample.demand_replicas - prices.spill_limit_replicas
+    floor = ceil(max(0.0, beyond) / policy.target_utilization_ratio - ROUNDING)
+    if floor > need:
+        need = floor
+        reason = f"demand {sample.demand_replicas:.2f}, of which providers take {prices.spill_limit_replicas:.2f}"
+    if need >= replicas_now:
+        return _bounded(need, reason, state, policy)
+    if sample.replicas_unknown > 0:
+        return _bounded(replicas_now, _silent(sample), state, policy)
+    if now_s - market.since_s < policy.scale_down_cooldown_s:
+        reason = f"a controller takes nothing away in its first {policy.scale_down_cooldown_s:.0f} s"
+        return _bounded(replicas_now, reason, state, policy, ("cooldown",))
+    return _bounded(need, reason, state, policy)
+
+
+def _silent(sample: PoolSample) -> str:
+    return f"no word from {sample.replicas_unknown} of {sample.replicas_ready}"
 
 
 def _watched(sample: PoolSample, state: ScaleState, now_s: float) -> ScaleState:

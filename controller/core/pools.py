@@ -28,10 +28,14 @@ class Slo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScalePolicy:
-    """Bounds and timing of autoscaling."""
+    """Bounds and timing of autoscaling.
+
+    `home_use_ratio`: from this use on a replica is kept however cheap providers are; 1: the market alone decides.
+    """
 
     min_replicas: int = 1
     max_replicas: int = 4
+    home_use_ratio: float = 0.5
     target_utilization_ratio: float = 0.95
     cold_start_s: float = 240.0
     scale_down_cooldown_s: float = 300.0

@@ -1,0 +1,92 @@
+"""When a replica pays: a ledger per level of a pool, as in the ski-rental problem.
+
+Level k (from 0) serves what demand exceeds k replicas, at most one replica's worth. While it is off, its work is bought
+outside, and its ledger adds up how much more that costs than a replica would; once that comes to `patience.up` times
+the price of a start, the level is switched on. While it is on, its ledger adds up how much more the replica costs than
+buying would; at `patience.down` times that price it is switched off. Ledgers never fall below zero. Levels do not
+depend on each other, as spill cost is linear and replicas are alike, so the sum over levels is the pool's.
+
+With patience 1 both ways this is the deterministic rule of rent-or-buy, whose cost is bounded for any demand.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from controller.autoscale.prices import Prices
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """How many prices of a start a level may lose before it is switched."""
+
+    up: float
+    down: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """Levels that are always on, and the most there are."""
+
+    least: int
+    most: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spell:
+    """So long of this demand, up to now, at these prices."""
+
+    demand_replicas: float
+    elapsed_s: float
+    now_s: float
+    prices: Prices
+    bounds: Bounds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ledgers:
+    """`on`: levels 0 to on - 1 are on. `lost_usd[k]`: what level k has lost by being as it is; 0 beyond its end."""
+
+    on: int
+    lost_usd: tuple[float, ...] = ()
+
+    def at(self, level: int) -> float:
+        """What this level has lost."""
+        return self.lost_usd[level] if level < len(self.lost_usd) else 0.0
+
+
+def moved(ledgers: Ledgers, on: int) -> Ledgers:
+    """The ledgers once so many levels are on, whoever did it; those that were switched begin at zero."""
+    if on == ledgers.on:
+        return ledgers
+    low, high = min(on, ledgers.on), max(on, ledgers.on)
+    lost_usd = tuple(0.0 if low <= level < high else lost for level, lost in enumerate(ledgers.lost_usd))
+    return Ledgers(on=on, lost_usd=lost_usd)
+
+
+def stepped(ledgers: Ledgers, patience: Patience, spell: Spell) -> Ledgers:
+    """The ledgers after a spell, with levels switched that have lost enough."""
+    lost_usd, bounds, on = _booked(ledgers, spell), spell.bounds, ledgers.on
+    up_usd, down_usd = patience.up * spell.prices.start_usd, patience.down * spell.prices.start_usd
+    while on < bounds.least or (on < min(bounds.most, len(lost_usd)) and lost_usd[on] > up_usd):
+        on += 1
+    if on == ledgers.on:
+        while on > bounds.least and (on > bounds.most or lost_usd[on - 1] > down_usd):
+            on -= 1
+    return moved(replace(ledgers, lost_usd=lost_usd), on)
+
+
+def _booked(ledgers: Ledgers, spell: Spell) -> tuple[float, ...]:
+    """What each level has lost by now; as many levels as are on or asked for."""
+    demand, on = spell.demand_replicas, ledgers.on
+    paid_usd = spell.prices.replica_usd_per_s * spell.elapsed_s
+    bought_usd = spell.prices.spill_usd_per_replica_s * spell.elapsed_s
+    levels = max(on, min(spell.bounds.most, int(demand) + 1), len(ledgers.lost_usd))
+    before = ledgers.lost_usd + (0.0,) * (levels - len(ledgers.lost_usd))
+    found = []
+    for level, lost in enumerate(before):
+        more_usd = bought_usd * min(1.0, max(0.0, demand - level)) - paid_usd
+        found.append(max(0.0, lost - more_usd if level < on else lost + more_usd))
+    while len(found) > on and not found[-1]:
+        found.pop()
+    return tuple(found)

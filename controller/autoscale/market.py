@@ -1,0 +1,76 @@
+"""How many replicas pay, given what they and the providers cost; and why, in words and numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from controller.autoscale.experts import Experts, assembled, taught
+from controller.autoscale.ledgers import Bounds, Ledgers, Patience, Spell, moved, stepped
+from controller.autoscale.prices import Prices
+from controller.core.samples import PoolSample
+
+TICK_MAX_S = 30.0  # of a longer gap between two ticks no more is known than this
+FULL_RATIO = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MarketState:
+    """Carried from tick to tick. `since_s`: of the first one; `at_s`: of the last."""
+
+    since_s: float
+    at_s: float
+    ledgers: Ledgers
+    experts: Experts
+
+
+def shifted(state: MarketState | None, replicas_now: int, now_s: float) -> MarketState:
+    """The state once so many replicas are ready or warming, whoever started or took them."""
+    if state is None:
+        ledgers = Ledgers(on=replicas_now)
+        return MarketState(since_s=now_s, at_s=now_s, ledgers=ledgers, experts=assembled(replicas_now))
+    return replace(state, ledgers=moved(state.ledgers, replicas_now))
+
+
+def weighed(
+    sample: PoolSample, state: MarketState, prices: Prices, bounds: Bounds, now_s: float
+) -> tuple[int, str, MarketState]:
+    """The replicas that pay, the reason, and the state that remembers both."""
+    spell = Spell(
+        demand_replicas=_demand_replicas(sample),
+        elapsed_s=min(TICK_MAX_S, max(0.0, now_s - state.at_s)),
+        now_s=now_s,
+        prices=prices,
+        bounds=bounds,
+    )
+    experts = taught(state.experts, spell)
+    after = stepped(state.ledgers, experts.patience, spell)
+    reason = _reason(state.ledgers, after, experts.patience, spell)
+    return after.on, reason, replace(state, at_s=now_s, ledgers=after, experts=experts)
+
+
+def _demand_replicas(sample: PoolSample) -> float:
+    """The demand as measured; at least what is served and what is bought while the pool is full.
+
+    An estimate that is too low would otherwise let a full pool buy for ever.
+    """
+    is_full = sample.saturation_ratio >= FULL_RATIO and not sample.replicas_warming
+    if not is_full or sample.spilled_per_s >= sample.arrivals_per_s:
+        return sample.demand_replicas
+    kept_ratio = 1.0 - sample.spilled_per_s / sample.arrivals_per_s
+    return max(sample.demand_replicas, sample.replicas_ready / kept_ratio)
+
+
+def _reason(before: Ledgers, after: Ledgers, patience: Patience, spell: Spell) -> str:
+    """Which ledger drove the decision, or how near the next one is."""
+    start_usd, said = spell.prices.start_usd, f"demand {spell.demand_replicas:.2f}"
+    up_usd, down_usd = patience.up * start_usd, patience.down * start_usd
+    if after.on > before.on:
+        return f"{said}: buying has cost ${up_usd:.3g} more than replica {after.on}"
+    if after.on < before.on:
+        return f"{said}: replica {before.on} has cost ${down_usd:.3g} more than buying"
+    up, down = after.at(after.on), after.at(after.on - 1) if after.on else 0.0
+    if up * down_usd > down * up_usd:
+        return f"{said}: buying has cost ${up:.3g} more than replica {after.on + 1}, it starts at ${up_usd:.3g}"
+    if down:
+        return f"{said}: replica {after.on} has cost ${down:.3g} more than buying, it goes at ${down_usd:.3g}"
+    return f"{said}: a replica pays from {100.0 * spell.prices.break_even_ratio:.0f} % of use on"
