@@ -13,7 +13,7 @@ class PoolSample:
     `replicas_unknown`: ready ones that said nothing to be believed, so that the sums are too small.
     `saturation_ratio`: worst of queue and KV cache over their limits; >= 1 means full.
     `demand_replicas`: work offered to the pool (served here + spilled away) in units of one replica at its SLO
-    capacity, averaged over the observation window.
+    capacity, averaged over the observation window. Sizes are per request; 0 when none came.
     """
 
     at_s: float
@@ -29,6 +29,8 @@ class PoolSample:
     demand_replicas: float
     ttft_p95_s: float | None = None
     replicas_unknown: int = 0
+    input_tokens: float = 0.0
+    output_tokens: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -70,6 +70,8 @@ def sample_of(
         demand_replicas=_demand_replicas(pool, steps, known, demand),
         ttft_p95_s=demand.ttft_p95_s,
         replicas_unknown=len(ready) - len(known),
+        input_tokens=demand.input_tokens,
+        output_tokens=demand.output_tokens,
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from controller.autoscale.decide import ScaleDecision, ScaleState, decide
+from controller.autoscale.prices import Prices
 from controller.core.fleet import Pin, PoolView, Replica, ReplicaState, RoutingMode
 from controller.core.pools import Pool
 from controller.core.samples import PoolSample
@@ -62,6 +63,7 @@ def plan_pool(
     managed: bool,
     drained: frozenset[str],
     ordered: frozenset[str],
+    prices: Prices | None = None,
     now_s: float,
 ) -> tuple[PoolPlan, PoolState]:
     """Decide routing and size of one pool.
@@ -78,7 +80,15 @@ def plan_pool(
     going = {one.replica_id for one in replicas if one.state is ReplicaState.DRAINING} | ordered
     staying = [one for one in replicas if one.state in _ALIVE and one.replica_id not in going]
     pinned = None if pin is None else pin.replicas
-    scale, scaled = decide(sample, state.scale, pool.scale, replicas_now=len(staying), pin_replicas=pinned, now_s=now_s)
+    scale, scaled = decide(
+        sample,
+        state.scale,
+        pool.scale,
+        replicas_now=len(staying),
+        pin_replicas=pinned,
+        prices=prices,
+        now_s=now_s,
+    )
     missing = scale.replicas - len(staying)
     drain = sorted(ordered)
     if missing < 0:

@@ -18,6 +18,7 @@ from controller.loop.freshness import Standstill, standstill
 from controller.loop.observe import sample_of, with_metrics
 from controller.loop.plan import PoolPlan, PoolState, plan_pool, restored
 from controller.loop.ports import Clock, EngineFeed, FleetSink, GatewayFeed, Platform, SpecFeed
+from controller.loop.prices import PriceBook
 from controller.telemetry.controller_metrics import ControllerMetrics
 
 log = structlog.get_logger()
@@ -69,6 +70,7 @@ class ControlLoop:
         self.view = sink.last() or FleetView()
         self.metrics = ControllerMetrics()
         self._states = {name: restored(self.view.pools.get(name)) for name in settings.pools}
+        self._prices = PriceBook(settings)
         self._windows = {name: DemandWindow() for name in settings.pools}
         self._standstills: dict[str, Mapping[str, Standstill | None]] = {}
 
@@ -123,6 +125,7 @@ class ControlLoop:
             managed=self._platform.manages(pool),
             drained=_unused(seen, counters),
             ordered=word.ordered & {one.replica_id for one in seen.replicas},
+            prices=self._prices.now(pool, seen.sample),
             now_s=now_s,
         )
         self._states[pool.name] = state

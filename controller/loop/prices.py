@@ -1,0 +1,49 @@
+"""What replicas of each pool cost and what their work costs elsewhere, for requests of the size that came last."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from controller.autoscale.capacity import gpu_seconds_per_request
+from controller.autoscale.prices import Prices, market_prices
+from controller.catalogue.load import load_catalogue
+from controller.config.settings import Settings
+from controller.core.models import GpuShape, StepTimes
+from controller.core.money import Price
+from controller.core.pools import Pool
+from controller.core.samples import PoolSample
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Card:
+    """What is known of a pool before any request came."""
+
+    shape: GpuShape
+    steps: StepTimes
+    outside: tuple[Price, ...]
+
+
+class PriceBook:
+    """The prices of all pools. None for those whose GPUs or step times are not known, and until a request has come."""
+
+    def __init__(self, settings: Settings) -> None:
+        shapes = load_catalogue().gpus
+        self._cards: dict[str, _Card] = {}
+        self._last: dict[str, Prices] = {}
+        for pool in settings.pools.values():
+            shape, steps = shapes.get(pool.instance_type), settings.step_times.get(pool.name)
+            targets = (settings.models[key] for key in pool.spill.to if key in settings.models)
+            outside = tuple(model.price for model in targets if not model.is_own and model.enabled)
+            if shape is not None and steps is not None:
+                self._cards[pool.name] = _Card(shape=shape, steps=steps, outside=outside)
+
+    def now(self, pool: Pool, sample: PoolSample | None) -> Prices | None:
+        """The prices for what was asked lately; while nothing is asked, those of before."""
+        card = self._cards.get(pool.name)
+        if card is None or sample is None or sample.input_tokens + sample.output_tokens <= 0.0:
+            return self._last.get(pool.name)
+        sizes = {"input_tokens": sample.input_tokens, "output_tokens": sample.output_tokens}
+        cost_s = gpu_seconds_per_request(card.steps, pool.engine, pool.slo, **sizes)
+        prices = market_prices(pool, card.shape, card.outside, gpu_seconds_per_request=cost_s, **sizes)
+        self._last[pool.name] = prices
+        return prices

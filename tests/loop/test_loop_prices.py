@@ -1,0 +1,52 @@
+"""The prices by which the control loop scales."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date
+from math import inf
+from pathlib import Path
+
+import pytest
+
+from controller.config.load import load_settings
+from controller.loop.prices import PriceBook
+from tests.loop.loop_values import sample
+
+SETTINGS = load_settings(None, {}, today=date(2026, 11, 1), state_dir=Path("unused"))
+BUILT_IN = SETTINGS.pools["llama-8b"]
+POOL = replace(BUILT_IN, spill=replace(BUILT_IN.spill, to=("gpt-4o", "claude-3-5-sonnet")))
+
+
+def test_prices_are_for_the_requests_that_came_last() -> None:
+    """None before the first; while nothing comes those of before stand."""
+    book = PriceBook(replace(SETTINGS, pools={POOL.name: POOL}))
+    quiet = sample()
+    assert book.now(POOL, quiet) is None
+    asked = book.now(POOL, replace(quiet, input_tokens=1155.0, output_tokens=211.0))
+    assert asked is not None
+    assert book.now(POOL, quiet) == book.now(POOL, None) == asked
+    longer = book.now(POOL, replace(quiet, input_tokens=100.0, output_tokens=2000.0))
+    assert longer is not None
+    assert longer.spill_usd_per_replica_s != asked.spill_usd_per_replica_s
+    assert min(longer.spill_usd_per_replica_s, asked.spill_usd_per_replica_s) > 10 * asked.replica_usd_per_s
+
+
+def test_a_replica_costs_its_share_of_the_instance_an_hour() -> None:
+    """As the catalogue has it."""
+    found = PriceBook(SETTINGS).now(BUILT_IN, replace(sample(), input_tokens=500.0, output_tokens=100.0))
+    assert found is not None
+    assert found.replica_usd_per_s * 3600 == pytest.approx(1.212)
+    assert found.start_usd == pytest.approx(found.replica_usd_per_s * POOL.scale.cold_start_s)
+
+
+def test_a_pool_that_may_not_spill_has_nobody_to_buy_from() -> None:
+    """And one whose GPUs nobody knows has no prices."""
+    asked = replace(sample(), input_tokens=500.0, output_tokens=100.0)
+    alone = replace(POOL, spill=replace(POOL.spill, to=()))
+    found = PriceBook(replace(SETTINGS, pools={POOL.name: alone})).now(alone, asked)
+    assert found is not None
+    assert found.spill_usd_per_replica_s == inf
+    strange = replace(POOL, instance_type="dgx-under-the-desk")
+    assert PriceBook(replace(SETTINGS, pools={POOL.name: strange})).now(strange, asked) is None
+    assert PriceBook(replace(SETTINGS, step_times={})).now(POOL, asked) is None
