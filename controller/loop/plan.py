@@ -79,17 +79,11 @@ def plan_pool(
     ordered &= {one.replica_id for one in replicas if one.state in _ALIVE}
     going = {one.replica_id for one in replicas if one.state is ReplicaState.DRAINING} | ordered
     staying = [one for one in replicas if one.state in _ALIVE and one.replica_id not in going]
-    pinned = None if pin is None else pin.replicas
+    count, pinned = len(staying), None if pin is None else pin.replicas
     scale, scaled = decide(
-        sample,
-        state.scale,
-        pool.scale,
-        replicas_now=len(staying),
-        pin_replicas=pinned,
-        prices=prices,
-        now_s=now_s,
+        sample, state.scale, pool.scale, replicas_now=count, pin_replicas=pinned, prices=prices, now_s=now_s
     )
-    missing = scale.replicas - len(staying)
+    missing = scale.replicas - count
     drain = sorted(ordered)
     if missing < 0:
         drain += [one.replica_id for one in sorted(staying, key=_least_missed)[:-missing]]
