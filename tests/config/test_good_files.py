@@ -82,7 +82,8 @@ pools:
     slo: {ttft_p95_s: 1.5, tpot_p95_s: 0.05}
     replicas: {min: 0, max: 7}
     autoscale:
-      {home_use_ratio: 0.4, target_utilization_ratio: 0.7, cold_start_s: 60, scale_down_cooldown_s: 90, drain_deadline_s: 30}
+      {home_use_ratio: 0.4, target_utilization_ratio: 0.7, cold_start_s: 60, scale_down_cooldown_s: 90,
+       drain_deadline_s: 30}
     spill:
       to: [gpt-6-luna, gpt-6-terra]
       enter_saturation_ratio: 1.2
