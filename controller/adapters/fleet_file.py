@@ -14,7 +14,7 @@ from pathlib import Path
 import orjson
 import structlog
 
-from controller.core.fleet import FleetView, Pin, PoolView, Replica, ReplicaState, RoutingMode
+from controller.core.fleet import FleetView, Pin, PoolView, Replica, ReplicaState, RoutingMode, ScaleTerms
 
 log = structlog.get_logger()
 
@@ -34,6 +34,13 @@ def _pin(raw: Mapping[str, object] | None) -> Pin | None:
     return Pin(routing=RoutingMode(str(routing)) if routing is not None else None, **fields)  # type: ignore[arg-type] # checked by the constructor
 
 
+def _terms(raw: Mapping[str, object] | None) -> ScaleTerms | None:
+    if raw is None:
+        return None
+    experts = tuple(tuple(one) for one in raw["experts"])  # type: ignore[attr-defined] # JSON list
+    return ScaleTerms(**{**raw, "experts": experts})  # type: ignore[arg-type] # checked by the constructor
+
+
 def _pool(raw: Mapping[str, object]) -> PoolView:
     fields = dict(raw)
     replicas = tuple(
@@ -42,7 +49,8 @@ def _pool(raw: Mapping[str, object]) -> PoolView:
     )
     mode = RoutingMode(str(fields.pop("mode")))
     pin = _pin(fields.pop("pin"))  # type: ignore[arg-type] # JSON object
-    return PoolView(replicas=replicas, mode=mode, pin=pin, **fields)  # type: ignore[arg-type] # checked by the constructor
+    terms = _terms(fields.pop("terms", None))  # type: ignore[arg-type] # JSON object
+    return PoolView(replicas=replicas, mode=mode, pin=pin, terms=terms, **fields)  # type: ignore[arg-type] # checked by the constructor
 
 
 def decode_view(data: bytes) -> FleetView:

@@ -13,6 +13,7 @@ from math import ceil, isfinite
 from controller.autoscale.ledgers import Bounds
 from controller.autoscale.market import MarketState, shifted, weighed
 from controller.autoscale.prices import Prices
+from controller.core.fleet import ScaleTerms
 from controller.core.pools import ScalePolicy
 from controller.core.samples import PoolSample
 
@@ -33,11 +34,15 @@ class ScaleState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScaleDecision:
-    """`replicas`: ready and warming ones together, without those that drain. `constraints`: what bent the wish."""
+    """`replicas`: ready and warming ones together, without those that drain. `constraints`: what bent the wish.
+
+    `terms`: the figures behind it, where what pays decides.
+    """
 
     replicas: int
     reason: str
     constraints: tuple[str, ...] = ()
+    terms: ScaleTerms | None = None
 
 
 def decide(
@@ -84,21 +89,21 @@ def _by_market(
 ) -> tuple[ScaleDecision, ScaleState]:
     """As many as pay, and those that providers could not stand in for."""
     bounds = Bounds(least=policy.min_replicas, most=policy.max_replicas)
-    need, reason, market = weighed(sample, shifted(state.market, replicas_now, now_s), prices, bounds, now_s)
+    found, market = weighed(sample, shifted(state.market, replicas_now, now_s), prices, bounds, now_s)
     state = replace(state, market=market, needed_at_s=None)
+    need, reason, constraints = found.replicas, found.reason, tuple[str, ...]()
     beyond = sample.demand_replicas - prices.spill_limit_replicas
     floor = ceil(max(0.0, beyond) / policy.target_utilization_ratio - ROUNDING)
     if floor > need:
         need = floor
         reason = f"demand {sample.demand_replicas:.2f}, of which providers take {prices.spill_limit_replicas:.2f}"
-    if need >= replicas_now:
-        return _bounded(need, reason, state, policy)
-    if sample.replicas_unknown > 0:
-        return _bounded(replicas_now, _silent(sample), state, policy)
-    if now_s - market.since_s < policy.scale_down_cooldown_s:
+    if need < replicas_now and sample.replicas_unknown > 0:
+        need, reason = replicas_now, _silent(sample)
+    elif need < replicas_now and now_s - market.since_s < policy.scale_down_cooldown_s:
         reason = f"a controller takes nothing away in its first {policy.scale_down_cooldown_s:.0f} s"
-        return _bounded(replicas_now, reason, state, policy, ("cooldown",))
-    return _bounded(need, reason, state, policy)
+        need, constraints = replicas_now, ("cooldown",)
+    decision, state = _bounded(need, reason, state, policy, constraints)
+    return replace(decision, terms=found.terms), state
 
 
 def _silent(sample: PoolSample) -> str:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from controller.autoscale.experts import Experts, assembled, taught
+from controller.autoscale.experts import PATIENCES, Experts, assembled, taught
 from controller.autoscale.ledgers import Bounds, Ledgers, Patience, Spell, moved, stepped
 from controller.autoscale.prices import Prices
+from controller.core.fleet import ScaleTerms
 from controller.core.samples import PoolSample
 
 TICK_MAX_S = 30.0  # of a longer gap between two ticks no more is known than this
@@ -31,10 +32,19 @@ def shifted(state: MarketState | None, replicas_now: int, now_s: float) -> Marke
     return replace(state, ledgers=moved(state.ledgers, replicas_now))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Weighed:
+    """How many replicas pay, why, and the figures behind it."""
+
+    replicas: int
+    reason: str
+    terms: ScaleTerms
+
+
 def weighed(
     sample: PoolSample, state: MarketState, prices: Prices, bounds: Bounds, now_s: float
-) -> tuple[int, str, MarketState]:
-    """The replicas that pay, the reason, and the state that remembers both."""
+) -> tuple[Weighed, MarketState]:
+    """The replicas that pay, and the state that remembers it."""
     spell = Spell(
         demand_replicas=_demand_replicas(sample),
         elapsed_s=min(TICK_MAX_S, max(0.0, now_s - state.at_s)),
@@ -44,8 +54,27 @@ def weighed(
     )
     experts = taught(state.experts, spell)
     after = stepped(state.ledgers, experts.patience, spell)
-    reason = _reason(state.ledgers, after, experts.patience, spell)
-    return after.on, reason, replace(state, at_s=now_s, ledgers=after, experts=experts)
+    found = Weighed(
+        replicas=after.on,
+        reason=_reason(state.ledgers, after, experts.patience, spell),
+        terms=_terms(after, experts, spell),
+    )
+    return found, replace(state, at_s=now_s, ledgers=after, experts=experts)
+
+
+def _terms(ledgers: Ledgers, experts: Experts, spell: Spell) -> ScaleTerms:
+    spent = zip(PATIENCES, experts.experts, strict=True)
+    return ScaleTerms(
+        demand_replicas=spell.demand_replicas,
+        replica_usd_per_s=spell.prices.replica_usd_per_s,
+        spill_usd_per_replica_s=spell.prices.spill_usd_per_replica_s,
+        start_usd=spell.prices.start_usd,
+        patience_up=experts.patience.up,
+        patience_down=experts.patience.down,
+        off_lost_usd=ledgers.at(ledgers.on),
+        on_lost_usd=ledgers.at(ledgers.on - 1) if ledgers.on else 0.0,
+        experts=tuple((patience.up, patience.down, expert.spent_usd) for patience, expert in spent),
+    )
 
 
 def _demand_replicas(sample: PoolSample) -> float:

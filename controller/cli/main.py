@@ -13,7 +13,7 @@ from controller.core.errors import SpillwayError
 
 # In the order `spillway --help` lists them; each module has `register(app)` and imports what is heavy only when run.
 COMMANDS = (
-    "up", "demo", "status", "request", "route", "load", "pool", "keys", "connect", "ledger",
+    "up", "demo", "status", "request", "route", "explain", "load", "pool", "keys", "connect", "ledger",
     "config", "gateway", "controller", "engine_sim",
 )  # fmt: skip
 

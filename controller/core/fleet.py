@@ -54,6 +54,24 @@ class Pin:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ScaleTerms:
+    """The figures behind a scaling decision by what pays. `off_lost_usd`: what buying the work of the next replica has
+    cost more than having it; `on_lost_usd`: what the last replica has cost more than buying its work; each switches at
+    its patience times `start_usd`. `experts`: of each patience (up, down) what it would have spent, fading.
+    """
+
+    demand_replicas: float
+    replica_usd_per_s: float
+    spill_usd_per_replica_s: float
+    start_usd: float
+    patience_up: float
+    patience_down: float
+    off_lost_usd: float
+    on_lost_usd: float
+    experts: tuple[tuple[float, float, float], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PoolView:
     """One pool as the routers see it."""
 
@@ -66,6 +84,7 @@ class PoolView:
     saturation_ratio: float | None = None
     desired_replicas: int | None = None
     decision_reason: str = ""
+    terms: ScaleTerms | None = None
     pin: Pin | None = None
 
     def count(self, state: ReplicaState) -> int:

@@ -248,4 +248,5 @@ def _pool_view(pool: Pool, seen: _Seen, plan: PoolPlan, state: PoolState) -> Poo
         saturation_ratio=None if sample is None else sample.saturation_ratio,
         desired_replicas=None if scale is None else scale.replicas,
         decision_reason=words,
+        terms=None if scale is None else scale.terms,
     )

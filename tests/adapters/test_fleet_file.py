@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from controller.adapters.fleet_file import FleetFile
-from controller.core.fleet import FleetView, Pin, PoolView, Replica, ReplicaState, RoutingMode
+from controller.core.fleet import FleetView, Pin, PoolView, Replica, ReplicaState, RoutingMode, ScaleTerms
 
 VIEW = FleetView(
     revision=7,
@@ -29,6 +29,17 @@ VIEW = FleetView(
             ),
             mode=RoutingMode.SPILLING,
             spill_ratio=0.25,
+            terms=ScaleTerms(
+                demand_replicas=1.5,
+                replica_usd_per_s=0.001,
+                spill_usd_per_replica_s=0.002,
+                start_usd=0.3,
+                patience_up=1.0,
+                patience_down=1.0,
+                off_lost_usd=0.1,
+                on_lost_usd=0.0,
+                experts=((1.0, 1.0, 2.5), (0.3, 0.5, 2.0)),
+            ),
             pin=Pin(routing=RoutingMode.LOCAL, replicas=2, who="me", reason="test", until_s=99.0),
         ),
         "bare": PoolView(name="bare", pin=Pin(routing=None, replicas=1, who="me", reason="", until_s=1.0)),

@@ -1,0 +1,98 @@
+"""`spillway explain pool`: what drove the last decisions, in words and numbers."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+from published import fleet, publish
+from published import run as run_command
+from typer.testing import Result
+
+from controller.cli import explain
+from controller.cli.errors import EXIT_USAGE, CliError
+from controller.core.fleet import FleetView, Pin, ScaleTerms
+
+TERMS = ScaleTerms(
+    demand_replicas=2.7,
+    replica_usd_per_s=0.001,
+    spill_usd_per_replica_s=0.004,
+    start_usd=0.24,
+    patience_up=0.3,
+    patience_down=10.0,
+    off_lost_usd=0.05,
+    on_lost_usd=0.0,
+    experts=((1.0, 1.0, 9.5), (0.3, 10.0, 8.25)),
+)
+
+
+def explained(view: FleetView) -> FleetView:
+    """The view whose first pool scales by what pays."""
+    return replace(view, pools={**view.pools, "llama-8b": replace(view.pools["llama-8b"], terms=TERMS)})
+
+
+def run(state_dir: Path, *arguments: str) -> Result:
+    """One `spillway explain pool` on this state folder."""
+    return run_command(explain.register, "explain", "pool", *arguments, "--state-dir", str(state_dir))
+
+
+def test_prices_ledgers_and_patience_are_told(tmp_path: Path) -> None:
+    """Who is ahead, by how much, and what it takes."""
+    publish(tmp_path, explained(fleet()))
+    result = run(tmp_path, "llama-8b")
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    assert lines[0] == "pool      llama-8b: 1 ready, 1 warming, 3 wanted"
+    assert lines[1].startswith("routing   Spilling, 37 % leaves: saturated: 1.20")
+    assert "scaling   demand 2.70 at target 0.95" in lines
+    assert "full      120 % of what its SLO leaves for waiting, or of its KV cache" in lines
+    assert "prices    $3.60 an hour for a replica, $14.40 for its work elsewhere: it pays from 25 % of use on" in lines
+    assert "start     $0.24 until a replica serves" in lines
+    assert "next      replica 3 starts once buying has cost $0.072 more than having it: so far $0.05" in lines
+    assert "last      replica 2 goes once having it has cost $2.4 more than buying: so far $0" in lines
+    assert lines[-1] == "patience  0.3 starts to grow, 10 to shrink: would have spent $8.25, leads"
+    assert lines[-2] == "patience  1 starts to grow, 1 to shrink: would have spent $9.5"
+
+
+def test_a_pool_without_prices_or_decisions_says_what_there_is(tmp_path: Path) -> None:
+    """And a pin is told; a pool without replicas has no last one."""
+    pinned = Pin(routing=None, replicas=2, who="ada", reason="launch", until_s=4e9)
+    view = fleet(pin=pinned)
+    empty = replace(view.pools["mixtral-8x7b"], replicas=(), terms=TERMS)
+    publish(tmp_path, replace(view, pools={**view.pools, "mixtral-8x7b": empty}))
+    lines = run(tmp_path, "llama-8b").stdout.splitlines()
+    assert lines[-1] == "pinned    2 replicas until 2096-10-02T07:06:40Z, by ada: launch"
+    lines = run(tmp_path, "mixtral-8x7b").stdout.splitlines()
+    assert lines[:3] == [
+        "pool      mixtral-8x7b: 0 ready, 0 warming, as many as there are wanted",
+        "routing   Local, 0 % leaves: nothing decided yet",
+        "scaling   nothing decided yet",
+    ]
+    assert not any(line.startswith("last") for line in lines)
+
+
+def test_for_machines(tmp_path: Path) -> None:
+    """The same as one document, with its age."""
+    publish(tmp_path, explained(fleet(age_s=30.0)))
+    result = run(tmp_path, "llama-8b", "--json")
+    document = json.loads(result.stdout)
+    assert document["kind"] == "pool_explained"
+    assert document["data"]["terms"]["experts"][1] == [0.3, 10.0, 8.25]
+    assert document["data"]["desired"] == 3
+    assert document["data"]["age_s"] >= 30.0
+    assert "this was decided 30 s ago; no controller publishes here now" in result.stderr
+
+
+def test_what_is_not_there_is_said(tmp_path: Path) -> None:
+    """No such pool, and no publication at all."""
+    publish(tmp_path, fleet())
+    error = run(tmp_path, "llama-7b").exception
+    assert isinstance(error, CliError)
+    assert (error.exit_code, str(error)) == (EXIT_USAGE, "no such pool: 'llama-7b'")
+    assert error.why == "published pools: llama-8b, mixtral-8x7b"
+    bare = tmp_path / "bare"
+    (bare / "run").mkdir(parents=True)
+    error = run(bare, "llama-8b").exception
+    assert isinstance(error, CliError)
+    assert str(error) == "nothing has been published"
