@@ -32,8 +32,8 @@ class Prices:
 
     @property
     def break_even_ratio(self) -> float:
-        """The use from which on a replica is cheaper than buying its work, c / (s * mu)."""
-        return self.replica_usd_per_s / self.spill_usd_per_replica_s
+        """The use from which on a replica is cheaper than buying its work, c / (s * mu); inf where that costs nothing."""
+        return self.replica_usd_per_s / self.spill_usd_per_replica_s if self.spill_usd_per_replica_s else inf
 
 
 def request_usd(price: Price, input_tokens: float, output_tokens: float) -> float:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.autoscale.prices import market_prices, request_usd
+from controller.autoscale.prices import Prices, market_prices, request_usd
 from controller.catalogue.load import load_catalogue
 from controller.config.load import load_settings
 from controller.core.money import Price
@@ -54,6 +54,11 @@ def test_cheap_providers_do_not_empty_a_pool_unless_the_market_alone_decides() -
     assert market_prices(pool, SHAPE, [MINI], **sizes).break_even_ratio == pytest.approx(pool.scale.home_use_ratio)
     alone = replace(pool, scale=replace(pool.scale, home_use_ratio=1.0))
     assert market_prices(alone, SHAPE, [MINI], **sizes).break_even_ratio == pytest.approx(1.0)
+
+
+def test_what_costs_nothing_elsewhere_is_never_worth_a_replica() -> None:
+    """No use pays for it."""
+    assert Prices(replica_usd_per_s=1.0, spill_usd_per_replica_s=0.0, cold_start_s=1.0).break_even_ratio == inf
 
 
 def test_nobody_to_ask() -> None:

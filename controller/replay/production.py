@@ -1,0 +1,62 @@
+"""What runs in production as one of the policies that simulations compare: the same `decide`, fed from what is seen."""
+
+from __future__ import annotations
+
+from controller.autoscale.decide import ScaleState, decide
+from controller.autoscale.prices import Prices
+from controller.core.pools import ScalePolicy
+from controller.core.samples import PoolSample
+from controller.replay.simulation_types import Economics, Seen, Wish
+
+PERIOD_S = 10.0  # a slot of the fluid model; the control loop ticks every second, and sees no more between scrapes
+FULL_RATIO, ROOM_RATIO = 1.0, 0.5  # what the fluid model knows of saturation: somebody waits or was spilled, or nobody
+
+
+class ProductionPolicy:
+    """The controller's scaling of one pool; per-request spilling is the simulated gateway's."""
+
+    def __init__(self, economics: Economics, *, name: str = "spillway", period_s: float = PERIOD_S) -> None:
+        self.name = name
+        self.period_s = period_s
+        self._state = ScaleState()
+        self._policy = ScalePolicy(
+            min_replicas=economics.min_replicas,
+            max_replicas=economics.max_replicas,
+            cold_start_s=economics.cold_start_s,
+        )
+        bought_usd_per_s = economics.spill_usd_per_request * economics.replica_requests_per_s
+        self._prices = Prices(
+            replica_usd_per_s=economics.replica_usd_per_s,
+            spill_usd_per_replica_s=bought_usd_per_s,
+            cold_start_s=economics.cold_start_s,
+            spill_limit_replicas=economics.spill_limit_per_s / economics.replica_requests_per_s,
+        )
+
+    def step(self, seen: Seen, now_s: float) -> Wish:
+        """One tick of the controller."""
+        is_full = seen.ready > 0 and (seen.waiting > 0 or seen.spilled_per_s > 0)
+        sample = PoolSample(
+            at_s=now_s,
+            replicas_ready=seen.ready,
+            replicas_warming=seen.starting,
+            replicas_draining=0,
+            running=round(seen.running),
+            waiting=round(seen.waiting),
+            kv_cache_usage_ratio=seen.kv_usage_ratio,
+            saturation_ratio=FULL_RATIO if is_full else ROOM_RATIO,
+            arrivals_per_s=seen.arrivals_per_s,
+            spilled_per_s=seen.spilled_per_s,
+            demand_replicas=seen.demand_replicas,
+            ttft_p95_s=seen.ttft_p95_s,
+            input_tokens=seen.input_tokens_mean,
+            output_tokens=seen.output_tokens_mean,
+        )
+        decision, self._state = decide(
+            sample,
+            self._state,
+            self._policy,
+            replicas_now=seen.ready + seen.starting,
+            prices=self._prices,
+            now_s=now_s,
+        )
+        return Wish(replicas=decision.replicas, reason=decision.reason)
