@@ -32,7 +32,7 @@ class Prices:
 
     @property
     def break_even_ratio(self) -> float:
-        """The use from which on a replica is cheaper than buying its work, c / (s * mu); inf where that costs nothing."""
+        """The use from which on a replica is cheaper than buying its work, c / (s * mu); inf where that is free."""
         return self.replica_usd_per_s / self.spill_usd_per_replica_s if self.spill_usd_per_replica_s else inf
 
 
