@@ -7,7 +7,7 @@ import math
 import pytest
 
 from controller.replay.fluid import FluidRun, offered_requests, simulate
-from controller.replay.oracle import optimum
+from controller.replay.oracle import averaged, optimum
 from controller.replay.production import ProductionPolicy
 from controller.replay.simulation_types import Curve, Economics, Outcome
 
@@ -37,7 +37,7 @@ def step(low: float, high: float, economics: Economics) -> Curve:
 def ratio(curve: Curve, economics: Economics, outcome: Outcome) -> float:
     """Its cost over that of the optimum, which knew all of the same arrivals."""
     rates = [count / SLOT_S for count in offered_requests(curve, outcome.seed)]
-    return outcome.usd / optimum(rates, SLOT_S, economics).usd
+    return outcome.usd / optimum(averaged(rates, SLOT_S), SLOT_S, economics).usd
 
 
 @pytest.mark.parametrize("economics", [EIGHT_B, SEVENTY_B], ids=["8b", "70b"])
