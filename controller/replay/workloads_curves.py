@@ -82,7 +82,8 @@ def zero_to_n() -> Floats:
 
 def _counted(trace: RequestTrace, name: str, slot_s: float) -> Floats:
     slots = _slots(name, float(trace.arrivals_s[-1]), slot_s)
-    counts, _ = np.histogram(trace.arrivals_s, bins=slots, range=(0.0, slots * slot_s))
+    whole = trace.arrivals_s[trace.arrivals_s < slots * slot_s]  # the last bin would take its upper edge in
+    counts, _ = np.histogram(whole, bins=slots, range=(0.0, slots * slot_s))
     return counts / slot_s
 
 

@@ -1,0 +1,86 @@
+"""The whole bench as a machine: says which heats can run now, is told their scores, and has the results.
+
+It starts nothing, so that whoever drives it may use one process or many, and may stop at any time: the courses that
+are whole by then are results. Called by `spillway bench policy`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from controller.replay.contest import TUNING_SEED, Heat, best_points, heats, swept_points
+from controller.replay.contest_types import Course, CourseResult, Entrant, Final, Point, Score, Tried
+
+
+class Contest:
+    """Every policy over every course: a sweep of each knob, then the best of each with every seed."""
+
+    def __init__(
+        self, courses: Sequence[Course], entrants: Mapping[str, Entrant], *, values: int, seeds: Sequence[int]
+    ) -> None:
+        self._courses = courses
+        self._seeds = tuple(seeds)
+        self._swept = [point for entrant in entrants.values() for point in swept_points(entrant, values)]
+        self._policies = len(entrants)
+        self._tried: list[dict[Point, Score]] = [{} for _ in courses]
+        self._judged: list[dict[Point, dict[int, Score]]] = [{} for _ in courses]
+
+    @property
+    def runs(self) -> int:
+        """So many there are in all."""
+        return len(self._courses) * (len(self._swept) + self._policies * len(self._seeds))
+
+    @property
+    def courses(self) -> int:
+        """How many there are."""
+        return len(self._courses)
+
+    @property
+    def whole(self) -> int:
+        """How many of them are done."""
+        return sum(self._is_whole(at) for at in range(len(self._courses)))
+
+    def opening(self) -> tuple[Heat, ...]:
+        """All sweeps."""
+        numbers = range(len(self._courses))
+        return tuple(heat for at in numbers for heat in heats(at, self._swept, (TUNING_SEED,), judged=False))
+
+    def take(self, heat: Heat, scores: Sequence[Score]) -> tuple[Heat, ...]:
+        """The scores of a heat; once a course is tuned, what is to be judged there."""
+        if heat.judged:
+            for point, score in zip(heat.points, scores, strict=True):
+                self._judged[heat.course][point][heat.seed] = score
+            return ()
+        tried = self._tried[heat.course]
+        tried.update(zip(heat.points, scores, strict=True))
+        if len(tried) < len(self._swept):
+            return ()
+        best = best_points(self._in_order(heat.course))
+        self._judged[heat.course] = {point: {} for point in best}
+        return heats(heat.course, best, self._seeds, judged=True)
+
+    def results(self) -> tuple[CourseResult, ...]:
+        """Of the courses that are whole."""
+        return tuple(self._result(at) for at in range(len(self._courses)) if self._is_whole(at))
+
+    def _in_order(self, at: int) -> tuple[Tried, ...]:
+        scores = self._tried[at]
+        return tuple(Tried(point=point, score=scores[point]) for point in self._swept)
+
+    def _is_whole(self, at: int) -> bool:
+        judged = self._judged[at]
+        return len(judged) > 0 and all(len(scores) == len(self._seeds) for scores in judged.values())
+
+    def _result(self, at: int) -> CourseResult:
+        course, judged = self._courses[at], self._judged[at]
+        return CourseResult(
+            workload=course.workload,
+            kind=course.kind,
+            pool=course.pool,
+            replicas=course.replicas,
+            tried=self._in_order(at),
+            finals=tuple(
+                Final(point=point, scores=tuple(scores[seed] for seed in self._seeds))
+                for point, scores in judged.items()
+            ),
+        )
