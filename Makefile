@@ -1,5 +1,5 @@
 # Every command a newcomer needs. `make help` lists them.
-.PHONY: help up demo test test-all faults lint bench bench-gateway env dev-env vllm-env clients-env lock clean
+.PHONY: help up demo test test-all faults lint bench bench-gateway bench-policy env dev-env vllm-env clients-env lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
@@ -29,7 +29,10 @@ bench-gateway: dev-env ## measure the gateway beside its peers; prints a table w
 	@scripts/bench-env.sh
 	@.venv/bin/python -m tests.bench
 
-bench: bench-gateway
+bench-policy: env ## every autoscaler over public traces beside the clairvoyant optimum; writes bench-policy.html and .json (15 minutes)
+	@.venv/bin/spillway bench policy --html bench-policy.html --json bench-policy.json
+
+bench: bench-gateway bench-policy
 
 env:
 	@scripts/env.sh report

@@ -19,6 +19,7 @@ COMMAND = re.compile(r"(?:\.venv/bin/)?spillway ((?:[a-z][a-z-]*)(?: [a-z][a-z-]
 TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 GROUPS = {"route": ("explain",), "pool": ("list", "pin", "unpin", "drain"),
           "keys": ("create", "list", "new-pepper", "revoke"),
+          "bench": ("policy",),
           "ledger": ("report", "export", "verify"), "config": ("validate", "show", "schema")}  # fmt: skip
 
 

@@ -1,0 +1,71 @@
+"""`spillway bench`: what can be measured and proven on this machine; `policy` is the autoscaling."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import typer
+
+from controller.cli.errors import EXIT_INTERRUPTED, EXIT_USAGE, CliError
+
+EPILOG = (
+    "Examples: spillway bench policy --quick    spillway bench policy --html policies.html    "
+    "spillway bench policy --workload az24-conv-week --json out.json"
+)
+SEEDS_MOST = 10
+
+
+def register(app: typer.Typer) -> None:
+    """Afterwards `app` has `bench`."""
+    bench = typer.Typer(help="Measure policies against the optimum.", no_args_is_help=True)
+    bench.callback()(lambda: None)
+    bench.command("policy", epilog=EPILOG)(policy)
+    app.add_typer(bench, name="bench")
+
+
+def policy(
+    *,
+    quick: bool = typer.Option(False, "--quick", help="few workloads, one pool, two seeds: under two minutes"),
+    workload: list[str] | None = typer.Option(None, help="only this workload; may be repeated [default: all]"),
+    seeds: int | None = typer.Option(
+        None, min=2, max=SEEDS_MOST, help="judged with so many seeds [default: 5, quick 2]"
+    ),
+    processes: int = typer.Option(2, min=1, max=64, help="run on so many cores"),
+    json_file: Path | None = typer.Option(None, "--json", help="write all scores as JSON"),
+    html_file: Path | None = typer.Option(None, "--html", help="write tables and plots as one page, without network"),
+    plot_dir: Path | None = typer.Option(None, "--plots", help="write the plots as PNG into this folder"),
+) -> None:
+    """Every autoscaler over every workload, each tuned alike, beside the clairvoyant optimum.
+
+    Ctrl-C ends it early: what is whole by then is reported, with exit code 130. Takes up to 15 minutes on two cores.
+    """
+    from controller.cli.output import say
+    from controller.cli.report_extra import need_folder, need_report_extra
+
+    need_report_extra()
+    for file in (json_file, html_file, plot_dir):
+        need_folder(file)
+    from controller.cli.bench_policy import Plan, run
+    from controller.cli.bench_policy_report import tell, write_html, write_json, write_plots
+
+    plan = Plan.quick_one() if quick else Plan.whole()
+    plan = plan.narrowed(_known(workload or (), plan.known), seeds)
+    results, interrupted = run(plan, processes)
+    tell(results)
+    if json_file:
+        write_json(json_file, results, plan)
+    if html_file:
+        write_html(html_file, results, plan)
+    if plot_dir:
+        write_plots(plot_dir, results, plan)
+    if interrupted:
+        say("bench", f"ended early: {len(results)} of {len(plan.courses())} courses are whole")
+        raise typer.Exit(EXIT_INTERRUPTED)
+
+
+def _known(names: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
+    for name in names:
+        if name not in known:
+            raise CliError(f"no workload '{name}'", "workloads are " + ", ".join(known), exit_code=EXIT_USAGE)
+    return tuple(names)

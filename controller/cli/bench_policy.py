@@ -1,0 +1,131 @@
+"""Runs the contest of policies over a few processes, with a bar that says how far it is. Ctrl-C keeps what is whole."""
+
+from __future__ import annotations
+
+import signal
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from multiprocessing import get_context
+from typing import TYPE_CHECKING
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from controller.cli.output import say, words
+from controller.replay.contest import Heat, scores_of
+from controller.replay.contest_bench import Contest
+from controller.replay.contest_field import POOLS, course, entrants
+from controller.replay.workloads import WORKLOADS, published_curve
+
+if TYPE_CHECKING:
+    from controller.replay.contest_types import Course, CourseResult, Score
+
+SEEDS, VALUES = 5, 4
+QUICK_WORKLOADS = ("az24-conv-week", "az23-code-burst", "step5x")
+QUICK_SEEDS, QUICK_VALUES = 2, 3
+SIZES = (20, 4)  # replicas that the busy moments need
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What is run: plain data, so that every process makes the same courses from it."""
+
+    known: tuple[str, ...]
+    workloads: tuple[str, ...]
+    pools: tuple[str, ...]
+    sizes: tuple[int, ...]
+    values: int
+    seeds: int
+
+    @classmethod
+    def whole(cls) -> Plan:
+        """Everything; the long weeks last, so that an early end has many results."""
+        names = tuple(sorted(WORKLOADS, key=lambda name: WORKLOADS[name].kind == "diurnal"))
+        return cls(known=names, workloads=names, pools=tuple(POOLS), sizes=SIZES, values=VALUES, seeds=SEEDS)
+
+    @classmethod
+    def quick_one(cls) -> Plan:
+        """A week, a burst and a step on the small pool: enough to see that it works and where policies stand."""
+        return replace(cls.whole(), workloads=QUICK_WORKLOADS, pools=("8b",), values=QUICK_VALUES, seeds=QUICK_SEEDS)
+
+    def narrowed(self, workloads: Sequence[str], seeds: int | None) -> Plan:
+        """With these workloads only, where any is named, and so many seeds, where it is said."""
+        return replace(self, workloads=tuple(workloads) or self.workloads, seeds=seeds or self.seeds)
+
+    def courses(self) -> tuple[Course, ...]:
+        """Made anew."""
+        return tuple(
+            course(published_curve(name, cold_start_s=POOLS[pool].economics.cold_start_s), pool, size)
+            for name in self.workloads
+            for pool in self.pools
+            for size in self.sizes
+        )
+
+
+def run(plan: Plan, processes: int) -> tuple[tuple[CourseResult, ...], bool]:
+    """The results, and whether it was ended early."""
+    contest = Contest(plan.courses(), entrants(), values=plan.values, seeds=range(1, plan.seeds + 1))
+    say("bench", f"{contest.runs} runs in {processes} processes; Ctrl-C ends it and reports what is whole")
+    try:
+        with _workers(plan, processes) as workers, _progress() as bar:
+            task, told = bar.add_task("runs", total=contest.runs), 0
+            for heat in _driven(contest, workers, processes):
+                bar.advance(task, len(heat.points))
+                told = _told(contest, told)
+    except KeyboardInterrupt:
+        return contest.results(), True
+    return contest.results(), False
+
+
+def _told(contest: Contest, told: int) -> int:
+    """Where nobody sees a bar: a line for each course that is whole. The number of those."""
+    whole = contest.whole
+    if whole > told and not words().is_terminal:
+        say("bench", f"{whole} of {contest.courses} courses done")
+    return whole
+
+
+def _driven(contest: Contest, workers: ProcessPoolExecutor, processes: int) -> Iterator[Heat]:
+    """Every heat, once it is done; one course is ended before the next is begun, so that an early end has results."""
+    open_heats: dict[Future[tuple[Score, ...]], Heat] = {}
+    ahead = deque(contest.opening())
+    while ahead or open_heats:
+        while ahead and len(open_heats) < 2 * processes:
+            heat = ahead.popleft()
+            open_heats[workers.submit(_scores, heat)] = heat
+        done, _ = wait(open_heats, return_when=FIRST_COMPLETED)
+        for future in done:
+            heat = open_heats.pop(future)
+            ahead.extendleft(reversed(contest.take(heat, future.result())))
+            yield heat
+
+
+@contextmanager
+def _workers(plan: Plan, processes: int) -> Iterator[ProcessPoolExecutor]:
+    """Processes that are gone afterwards, what they have not begun with them."""
+    workers = ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_prepare, initargs=(plan,))
+    try:
+        yield workers
+    finally:
+        workers.shutdown(wait=True, cancel_futures=True)
+
+
+def _progress() -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    return Progress(*columns, console=words(), transient=True)
+
+
+_courses: tuple[Course, ...] = ()  # of a worker, made once when it starts
+
+
+def _prepare(plan: Plan) -> None:
+    """In a worker: Ctrl-C is for the parent alone."""
+    global _courses  # noqa: PLW0603  what a process pool's initialiser is for
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _courses = plan.courses()
+
+
+def _scores(heat: Heat) -> tuple[Score, ...]:
+    return scores_of(heat, _courses[heat.course], entrants())

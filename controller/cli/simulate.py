@@ -1,0 +1,82 @@
+"""`spillway simulate`: one policy on one workload, shipped or the user's own, at the user's own prices."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from controller.cli.errors import EXIT_USAGE, CliError
+
+if TYPE_CHECKING:
+    from controller.cli.simulate_report import Settled
+
+EPILOG = (
+    "Examples: spillway simulate az24-conv-week    spillway simulate mine.csv --pool 70b --replicas 8 --html my.html"
+    "    spillway simulate step5x --policy hpa-rate --gateway naive --knob 0.9    "
+    "spillway simulate az24-code-week --replica-usd-per-hour 2.10 --spill-usd-per-1k 0.45 --json"
+)
+GATEWAYS = ("valve", "naive", "none")
+
+
+def register(app: typer.Typer) -> None:
+    """Afterwards `app` has `simulate`."""
+    app.command("simulate", epilog=EPILOG)(simulate)
+
+
+def simulate(
+    *,
+    workload: str = typer.Argument("az24-conv-week", help="a workload that ships, or a trace file of your own"),
+    policy: str = typer.Option("spillway", help="spillway, or an autoscaler such as hpa-rate, keda-queue, mark"),
+    knob: float | None = typer.Option(None, help="the policy's main knob [default: its own]"),
+    gateway: str | None = typer.Option(
+        None, help="what spills by itself: valve | naive | none [default: the policy's]"
+    ),
+    pool: str = typer.Option("8b", help="prices, capacity and cold start to begin with: 8b | 70b"),
+    replicas: int | None = typer.Option(
+        None, min=1, max=1000, help="scale demand so that its busy moments need so many [default: 20; a file: as it is]"
+    ),
+    replica_usd_per_hour: float | None = typer.Option(None, help="what a replica costs"),
+    spill_usd_per_1k: float | None = typer.Option(None, help="what 1,000 spilled requests cost; inf: may not spill"),
+    replica_requests_per_s: float | None = typer.Option(None, help="what a replica does at its SLO"),
+    cold_start_s: float | None = typer.Option(None, help="from order to ready"),
+    min_replicas: int | None = typer.Option(None, help="never fewer"),
+    max_replicas: int | None = typer.Option(None, help="never more [default: twice what busy moments need]"),
+    seed: int = typer.Option(1, min=0, help="of the arrivals"),
+    decisions: int = typer.Option(0, min=0, help="show the last N changes of the replica count, with their reasons"),
+    plot: Path | None = typer.Option(None, help="write a timeline as PNG"),
+    html: Path | None = typer.Option(None, help="write figures, timeline and decisions as one page, without network"),
+    as_json: bool = typer.Option(False, "--json", help="one JSON document on stdout"),
+) -> None:
+    """What a policy would have cost and attained on a workload, beside the clairvoyant optimum.
+
+    Trace files as they are published: Azure 2023/2024, BurstGPT, Mooncake, ServeGen; or CSV with the columns
+    arrival_ms,input_tokens,output_tokens, or t_s,rate_rps. Plain or gzip.
+    """
+    from controller.cli.report_extra import need_folder, need_report_extra
+
+    need_report_extra()
+    for file in (plot, html):
+        need_folder(file)
+    from controller.cli.simulate_report import settle, tell
+
+    if gateway is not None and gateway not in GATEWAYS:
+        raise _bad("--gateway", gateway, "one of " + ", ".join(GATEWAYS))
+    if knob is not None and not 0 < knob < math.inf:
+        raise _bad("--knob", f"{knob:g}", "a finite number > 0")
+    given = {
+        "replica_usd_per_s": None if replica_usd_per_hour is None else replica_usd_per_hour / 3600,
+        "spill_usd_per_request": None if spill_usd_per_1k is None else spill_usd_per_1k / 1000,
+        "replica_requests_per_s": replica_requests_per_s,
+        "cold_start_s": cold_start_s,
+        "min_replicas": min_replicas,
+        "max_replicas": max_replicas,
+    }
+    settled: Settled = settle(workload, policy, pool, gateway=gateway, knob=knob, replicas=replicas, prices=given)
+    tell(settled, seed=seed, decisions=decisions, plot=plot, html=html, as_json=as_json)
+
+
+def _bad(option: str, value: str, allowed: str) -> CliError:
+    return CliError(f"{option} is {value}", f"it must be {allowed}", exit_code=EXIT_USAGE)

@@ -1,0 +1,178 @@
+"""One simulated run from its options to its figures: table, JSON, PNG, page. Called by `simulate`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from controller.cli.errors import EXIT_USAGE, CliError
+from controller.cli.output import console, emit_json, plain, say, table
+from controller.core.errors import SimulationError, TraceError
+from controller.replay.baselines.fluid_facts import fluid_facts
+from controller.replay.contest_field import BOUND_RATIO, entrant, pool_kind
+from controller.replay.contest_types import Entrant
+from controller.replay.fluid import FluidRun
+from controller.replay.fluid_pool import ReplicaShape
+from controller.replay.report_page import Section, page
+from controller.replay.report_plots import timeline_plot
+from controller.replay.report_run import Told, decision_rows, run_rows, run_verdict, told_run
+from controller.replay.simulation_types import Curve, Economics
+from controller.replay.trace_files import read_trace_file
+from controller.replay.trace_files_types import RequestTrace
+from controller.replay.workloads import WORKLOADS, published_curve
+from controller.replay.workloads_curves import busy_rate_per_s, curve_of, scaled_to
+
+SHIPPED_REPLICAS = 20  # shipped workloads have no size of their own
+DECISION_COLUMNS = ("at", "from", "to", "reason")
+PAGE_DECISIONS = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """What is to be run, every option filled in."""
+
+    curve: Curve
+    economics: Economics
+    shape: ReplicaShape
+    entrant: Entrant
+    gateway: str
+    knob: float
+    noise: bool  # a file's requests came as they came
+
+
+def settle(
+    name: str,
+    policy: str,
+    pool: str,
+    *,
+    gateway: str | None,
+    knob: float | None,
+    replicas: int | None,
+    prices: Mapping[str, float | None],
+) -> Settled:
+    """The run that these options ask for; CliError names the option that cannot be."""
+    try:
+        found, kind = entrant(policy), pool_kind(pool)
+        given = {field: value for field, value in prices.items() if value is not None}
+        economics = replace(kind.economics, **given)  # type: ignore[arg-type]  # counts and rates, as the options have them
+        curve, noise = _demand(name, economics.cold_start_s)
+        if name in WORKLOADS or replicas is not None:
+            curve = scaled_to(curve, (replicas or SHIPPED_REPLICAS) * economics.replica_requests_per_s)
+        if prices["max_replicas"] is None:
+            economics = replace(economics, max_replicas=_bound(curve, economics))
+    except SimulationError as error:
+        raise CliError("cannot be simulated", str(error), exit_code=EXIT_USAGE) from error
+    return Settled(
+        curve=curve,
+        economics=economics,
+        shape=kind.shape,
+        entrant=found,
+        gateway=gateway or found.gateways[-1],
+        knob=found.default if knob is None else knob,
+        noise=noise or replicas is not None,
+    )
+
+
+def tell(settled: Settled, *, seed: int, decisions: int, plot: Path | None, html: Path | None, as_json: bool) -> None:
+    """Runs it, and says what came of it in every way that was asked for."""
+    curve, economics = settled.curve, settled.economics
+    known = fluid_facts(economics, settled.shape, curve)
+    made = settled.entrant.make(known, settled.knob)
+    how = FluidRun(
+        gateway=settled.gateway,
+        scrape_s=settled.entrant.scrape_s,
+        keep_series=True,
+        shape=settled.shape,
+        noise=settled.noise,
+    )
+    told = told_run(curve, economics, made, seed=seed, run=how)
+    if as_json:
+        emit_json("simulate", document(settled, told))
+    else:
+        _print(settled, told, decisions)
+    if plot:
+        plot.write_bytes(_timeline(settled, told))
+        say("wrote", str(plot))
+    if html:
+        html.write_text(_page(settled, told), encoding="utf-8")
+        say("wrote", str(html))
+
+
+def document(settled: Settled, told: Told) -> dict[str, object]:
+    """The run as data, without its timeline."""
+    best = told.best
+    return {
+        "workload": settled.curve.name,
+        "policy": settled.entrant.name,
+        "gateway": settled.gateway,
+        "knob": {"name": settled.entrant.knob, "value": settled.knob},
+        "economics": {name: _finite(value) for name, value in _fields(settled.economics).items()},
+        "outcome": plain(replace(told.outcome, series=None)),
+        "usd_ratio": told.usd_ratio,
+        "optimum": {"usd": best.usd, "spilled": best.spilled, "starts": best.starts, "unserved": best.unserved},
+        "decisions": plain(told.decisions),
+    }
+
+
+def _print(settled: Settled, told: Told, decisions: int) -> None:
+    table(_title(settled), ("", settled.entrant.name, "optimum"), run_rows(told))
+    if decisions:
+        console().print()
+        table("Decisions", DECISION_COLUMNS, decision_rows(told.decisions, decisions))
+
+
+def _title(settled: Settled) -> str:
+    hours = settled.curve.duration_s / 3600
+    return (
+        f"{settled.entrant.name} ({settled.gateway}, {settled.entrant.knob} {settled.knob:g}) "
+        f"on {settled.curve.name}, {hours:.1f} h"
+    )
+
+
+def _page(settled: Settled, told: Told) -> str:
+    title = _title(settled)
+    sections = [
+        Section(
+            title="Figures",
+            columns=("", settled.entrant.name, "optimum"),
+            rows=run_rows(told),
+            plots=((title, _timeline(settled, told)),),
+        ),
+        Section(title="Decisions", columns=DECISION_COLUMNS, rows=decision_rows(told.decisions, PAGE_DECISIONS)),
+    ]
+    return page(title, run_verdict(told), sections, ours="")
+
+
+def _timeline(settled: Settled, told: Told) -> bytes:
+    return timeline_plot(told.series, settled.economics, _title(settled))
+
+
+def _demand(name: str, cold_start_s: float) -> tuple[Curve, bool]:
+    """A shipped workload, or what a file recorded; whether chance is to be added."""
+    if name in WORKLOADS:
+        return published_curve(name, cold_start_s=cold_start_s), True
+    file = Path(name)
+    if not file.exists():
+        why = "there is no such file, and the workloads that ship are " + ", ".join(WORKLOADS)
+        raise CliError(f"no workload '{name}'", why, exit_code=EXIT_USAGE)
+    try:
+        trace = read_trace_file(file)
+    except TraceError as error:
+        raise CliError(f"cannot use the trace {name}", str(error), exit_code=EXIT_USAGE) from error
+    return curve_of(trace, file.name), not isinstance(trace, RequestTrace)
+
+
+def _bound(curve: Curve, economics: Economics) -> int:
+    """Twice what busy moments need, and the least that is asked for."""
+    busy = busy_rate_per_s(curve) / economics.replica_requests_per_s
+    return max(1, BOUND_RATIO * math.ceil(busy), economics.min_replicas)
+
+
+def _fields(economics: Economics) -> dict[str, float]:
+    return {name: getattr(economics, name) for name in economics.__dataclass_fields__}
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -1,0 +1,86 @@
+"""`spillway bench policy`: runs over processes, reports in every form, and refuses before it works."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from published import run as run_command
+from typer.testing import Result
+
+from controller.cli import bench, report_extra
+from controller.cli.bench_policy import QUICK_WORKLOADS, Plan, run
+from controller.cli.bench_policy_report import tell, write_html, write_json, write_plots
+from controller.cli.errors import EXIT_USAGE, CliError
+from controller.replay.workloads import WORKLOADS
+
+TINY = Plan(known=("aibrix-8min",), workloads=("aibrix-8min",), pools=("8b",), sizes=(4,), values=1, seeds=2)
+
+
+def called(*arguments: str) -> Result:
+    """One call."""
+    return run_command(bench.register, "bench", "policy", *arguments)
+
+
+def test_a_whole_bench_in_two_processes_and_all_its_reports(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every policy is judged with both seeds; table, JSON, page and plots say the same verdict."""
+    results, interrupted = run(TINY, 2)
+    assert not interrupted
+    (result,) = results
+    assert all(len(final.scores) == 2 for final in result.finals)
+    tell(results)
+    verdict = capsys.readouterr().out.splitlines()[0]
+    assert "spillway" in verdict
+    write_json(tmp_path / "a.json", results, TINY)
+    data = json.loads((tmp_path / "a.json").read_text(encoding="utf-8"))["data"]
+    assert data["verdict"] == verdict
+    assert data["courses"][0]["finals"][0]["point"]["policy"] == "spillway"
+    write_html(tmp_path / "a.html", results, TINY)
+    assert (tmp_path / "a.html").read_text(encoding="utf-8").count("data:image/png") == 2
+    write_plots(tmp_path / "plots", results, TINY)
+    names = sorted(file.name for file in (tmp_path / "plots").iterdir())
+    assert names == ["aibrix-8min-8b-x4-attainment.png", "aibrix-8min-8b-x4-timeline.png"]
+
+
+def test_nothing_whole_is_said_so(capsys: pytest.CaptureFixture[str]) -> None:
+    """After a Ctrl-C in the first seconds."""
+    tell(())
+    assert "Nothing was run to its end" in capsys.readouterr().out
+
+
+def test_plans() -> None:
+    """The whole has both pools and sizes; the quick one is a part of it; both can be narrowed."""
+    whole, quick = Plan.whole(), Plan.quick_one()
+    assert (whole.pools, whole.sizes, whole.seeds) == (("8b", "70b"), (20, 4), 5)
+    assert set(whole.workloads) == set(WORKLOADS)
+    assert WORKLOADS[whole.workloads[-1]].kind == "diurnal"
+    assert set(QUICK_WORKLOADS) <= set(WORKLOADS)
+    assert quick.workloads == QUICK_WORKLOADS
+    narrowed = whole.narrowed(("ramp",), 3)
+    assert (narrowed.workloads, narrowed.seeds) == (("ramp",), 3)
+    assert whole.narrowed((), None) == whole
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("--workload", "nope"), "no workload 'nope': workloads are"),
+        (("--json", "no/such/folder/a.json"), "cannot write no/such/folder/a.json: there is no folder"),
+    ],
+    ids=["workload", "folder"],
+)
+def test_what_cannot_be_is_refused_before_anything_is_run(arguments: tuple[str, ...], says: str) -> None:
+    """One line each."""
+    error = called(*arguments).exception
+    assert isinstance(error, CliError)
+    assert error.exit_code == EXIT_USAGE
+    assert says in f"{error.what}: {error.why}"
+
+
+def test_without_the_extra_one_line_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No traceback of an import."""
+    monkeypatch.setattr(report_extra, "LIBRARIES", ("numpy", "no_such_library"))
+    error = called().exception
+    assert isinstance(error, CliError)
+    assert (error.why, error.fix) == ("no_such_library not installed", "make env, or: pip install 'spillway[report]'")
