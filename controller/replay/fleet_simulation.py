@@ -89,6 +89,7 @@ class _FleetRun:
         self._providers = ExternalProviders(setup.providers, chance)
         self._monitor = FleetMonitor(setup.scrape_s, setup.economics.replica_requests_per_s, typical)
         self._first_s = array("d", bytes(8 * count))
+        self._wait_s = array("d", bytes(8 * count))  # as predicted
         self._held: deque[int] = deque()  # nobody is ready for these
         self._ttft_s, self._tpot_s = setup.slo.ttft_p95_s, setup.slo.tpot_p95_s
         self._wished = setup.replicas_at_start
@@ -114,7 +115,7 @@ class _FleetRun:
             if due_s < next_s and due_s <= others_s:
                 self._now_s = due_s
                 self._wake(fleet.due_s.index(due_s))
-            elif next_s <= others_s:
+            elif next_s < others_s:
                 self._now_s = next_s
                 self._arrive(at)
                 at += 1
@@ -170,7 +171,8 @@ class _FleetRun:
         index = self._fleet.least_busy()
         fits = False
         if index is not None:
-            ttft_s, tpot_s = self._fleet.predicted_s(index, tokens)
+            wait_s, ttft_s, tpot_s = self._fleet.predicted_s(index, tokens)
+            self._wait_s[name] = min(wait_s, 1e6)
             fits = ttft_s <= VALVE_RATIO * self._ttft_s and tpot_s <= self._tpot_s
         if self._goes_out(fits) and self._spill(name, fits):
             return
@@ -217,6 +219,9 @@ class _FleetRun:
         at_s = woken.at_s
         for name in woken.first:
             self._first_s[name] = at_s  # type: ignore[call-overload]  # names are our own integers
+            wait_s = self._wait_s[name]  # type: ignore[call-overload]
+            if wait_s > 0.0:
+                self._fleet.learn(wait_s, self._input[name], at_s - self._arrival_s[name])  # type: ignore[call-overload]
         for name in woken.finished:
             first_s = self._first_s[name]  # type: ignore[call-overload]
             ttft_s = first_s - self._arrival_s[name]  # type: ignore[call-overload]

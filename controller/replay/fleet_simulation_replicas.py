@@ -14,7 +14,11 @@ from dataclasses import dataclass
 from controller.core.models import StepTimes
 from controller.core.pools import EngineArgs
 from controller.replay.fast_engine import FastEngine, Woken
-from controller.routing.predict import EngineTiming
+from controller.routing.predict import EngineTiming, ReplicaLoad
+
+_IDLE = ReplicaLoad()
+_LEARN_RATIO = 0.05  # of what a request shows
+_FACTOR_MAX = 8.0
 
 
 class SimulatedReplica:
@@ -51,6 +55,7 @@ class SimulatedFleet:
         self._timing = EngineTiming(steps, engine)
         self._typical = typical
         self._remaining_tokens = typical.output_tokens / 2
+        self._wait_factor = 1.0
         self._usd_per_s = usd_per_s
         self.usd = 0.0  # of replicas that are gone
         self.live: list[SimulatedReplica] = []
@@ -102,11 +107,17 @@ class SimulatedFleet:
             return self.load_s.index(least)
         return next((index for index, replica in enumerate(self.live) if not replica.draining), None)
 
-    def predicted_s(self, index: int, input_tokens: int) -> tuple[float, float]:
-        """TTFT and TPOT that a request would have there."""
+    def predicted_s(self, index: int, input_tokens: int) -> tuple[float, float, float]:
+        """Of a request there: wait for room by arithmetic, TTFT with the wait as waits were of late, TPOT."""
         replica = self.live[index]
-        ttft_s = sum(self._timing.parts(replica, input_tokens, input_tokens, self._remaining_tokens))
-        return ttft_s, self._timing.decode_step_s(replica.decoding + 1, replica.context_tokens + input_tokens)
+        wait_s, prefill_s = self._timing.parts(replica, input_tokens, input_tokens, self._remaining_tokens)
+        tpot_s = self._timing.decode_step_s(replica.decoding + 1, replica.context_tokens + input_tokens)
+        return wait_s, wait_s * self._wait_factor + prefill_s, tpot_s
+
+    def learn(self, wait_s: float, input_tokens: int, ttft_s: float) -> None:
+        """A request for which a wait was predicted has its first token: how far off such predictions are."""
+        real = max(0.0, ttft_s - self._timing.parts(_IDLE, input_tokens, input_tokens, 0.0)[1]) / wait_s
+        self._wait_factor += _LEARN_RATIO * (min(_FACTOR_MAX, real) - self._wait_factor)
 
     def send(self, index: int, now_s: float, name: int, tokens: tuple[int, int], prefix: tuple[int, ...] = ()) -> None:
         """Give a request to a replica."""
