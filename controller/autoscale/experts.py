@@ -22,6 +22,7 @@ PATIENCES = (
     Patience(up=1.0, down=10.0),
     Patience(up=0.3, down=10.0),
 )
+FIRST_LEADER = 1  # of the five the cheapest over the first hour of most traces, while nothing has been learned
 MEMORY_S = 12 * 3600.0
 LEAD_STARTS_RATIO = 0.1  # cheaper by so many starts of every ready replica: a change of lead is not free
 
@@ -41,7 +42,7 @@ class Experts:
     """All of them, and who leads."""
 
     experts: tuple[Expert, ...]
-    leader: int = 0
+    leader: int = FIRST_LEADER
 
     @property
     def patience(self) -> Patience:

@@ -23,10 +23,10 @@ def lived(experts: Experts, demands: list[float]) -> Experts:
     return experts
 
 
-def test_they_begin_even_and_with_the_pool_as_it_is() -> None:
-    """The first one leads: the rule with a bound for any demand."""
+def test_they_begin_quick_and_with_the_pool_as_it_is() -> None:
+    """Nothing is learned yet: a late replica costs more than one that was not needed."""
     experts = assembled(3)
-    assert (experts.patience.up, experts.patience.down) == (1.0, 1.0)
+    assert (experts.patience.up, experts.patience.down) == (0.3, 0.5)
     assert {(one.ready, one.ledgers.on, one.spent_usd) for one in experts.experts} == {(3, 3, 0.0)}
 
 

@@ -8,6 +8,9 @@ from math import inf
 import pytest
 
 from controller.autoscale.decide import ScaleDecision, ScaleState, decide
+from controller.autoscale.experts import assembled
+from controller.autoscale.ledgers import Ledgers
+from controller.autoscale.market import MarketState
 from controller.autoscale.prices import Prices
 from controller.core.pools import ScalePolicy
 from controller.core.samples import PoolSample
@@ -40,7 +43,9 @@ class Pool:
 
     def __init__(self, replicas: int, *, policy: ScalePolicy = POLICY, prices: Prices = PRICES) -> None:
         self.replicas, self.policy, self.prices = replicas, policy, prices
-        self.state, self.now_s = ScaleState(), 0.0
+        experts = replace(assembled(replicas), leader=0)  # even: a start costs $100 either way
+        market = MarketState(since_s=0.0, at_s=0.0, ledgers=Ledgers(on=replicas), experts=experts)
+        self.state, self.now_s = ScaleState(market=market), 0.0
 
     def tick(self, demand: float, **more: float) -> ScaleDecision:
         """One decision."""
