@@ -9,11 +9,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from controller.core.errors import SimulationError
-from controller.replay.fluid import FluidRun, offered_requests, replicas_for, simulate
-from controller.replay.oracle import Optimum, optimum
+from controller.replay.contest import best_schedule
+from controller.replay.fluid import FluidRun, simulate
+from controller.replay.oracle import Optimum
 from controller.replay.simulation_types import Autoscaler, Curve, Economics, Outcome, Seen, Series, Wish
 
 
@@ -70,8 +69,7 @@ def told_run(curve: Curve, economics: Economics, policy: Autoscaler, *, seed: in
     outcome = simulate(curve, economics, listener, seed=seed, run=run)
     if outcome.series is None:
         raise SimulationError("keep_series is false; it must be true to tell a run")
-    rates = np.asarray(offered_requests(curve, seed, noise=run.noise)) / curve.slot_s
-    best = optimum(rates, curve.slot_s, economics, ready_at_start=replicas_for(curve.rates_per_s[0], economics))
+    best = best_schedule(curve, 0, economics, seed, noise=run.noise)
     return Told(outcome=outcome, series=outcome.series, best=best, decisions=tuple(listener.decisions))
 
 

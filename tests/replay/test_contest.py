@@ -64,6 +64,14 @@ def test_a_score_counted_from_the_start_is_that_of_the_simulation() -> None:
     assert (ours.seed, ours.peak_replicas) == (7, outcome.peak_replicas)
 
 
+def test_on_recorded_weeks_the_optimum_has_the_noise_of_a_minute_evened_out() -> None:
+    """As a queue does: it costs less than that of every slot for itself."""
+    lively = curve(*BUSY)
+    even = contest.best_schedule(replace(lively, kind="diurnal"), 0, ECONOMICS, 7)
+    assert even.offered == pytest.approx(contest.best_schedule(lively, 0, ECONOMICS, 7).offered)
+    assert even.usd < contest.best_schedule(lively, 0, ECONOMICS, 7).usd
+
+
 def test_what_happens_while_warming_up_is_not_counted() -> None:
     """A first half that drowns costs nothing when only the calm second half counts."""
     told = course(*(50.0,) * 10, *(5.0,) * 10, counted_from_s=100.0)
