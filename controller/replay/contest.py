@@ -7,13 +7,13 @@ judged. `spillway bench policy` spreads the heats over processes. All runs of a 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
 
 from controller.core.errors import SimulationError
-from controller.replay.contest_types import ATTAINMENT_LEAST, Course, Entrant, Point, Score, Stretch, Tried
+from controller.replay.contest_types import ATTAINMENT_LEAST, HINDSIGHT, Course, Entrant, Point, Score, Stretch, Tried
 from controller.replay.fluid import FluidRun, offered_requests, replicas_for, simulate
 from controller.replay.oracle import Optimum, averaged, optimum
 from controller.replay.simulation_types import Curve, Economics, Outcome
@@ -65,8 +65,9 @@ def score(point: Point, stretch: Stretch, course: Course, entrant: Entrant, seed
 
 
 def run(point: Point, curve: Curve, course: Course, entrant: Entrant, seed: int) -> Outcome:
-    """The whole run, with its series."""
-    made = entrant.make(course.facts, point.knob)
+    """The whole run, with its series. Timetables are made from the days for tuning, constants in hindsight."""
+    known = replace(course.facts, curve=curve if point.policy in HINDSIGHT else course.tuned_on.curve)
+    made = entrant.make(known, point.knob)
     how = FluidRun(gateway=point.gateway, scrape_s=entrant.scrape_s, keep_series=True, shape=course.shape)
     return simulate(curve, course.facts.economics, made, seed=seed, run=how)
 

@@ -113,7 +113,7 @@ def course(curve: Curve, pool: str, replicas: int) -> Course:
         kind=curve.kind,
         pool=pool,
         replicas=replicas,
-        facts=fluid_facts(economics, kind.shape, judged_on.curve),
+        facts=fluid_facts(economics, kind.shape, tuned_on.curve),
         shape=kind.shape,
         tuned_on=tuned_on,
         judged_on=judged_on,

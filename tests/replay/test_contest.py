@@ -9,6 +9,7 @@ from contest_world import ECONOMICS, Steady, course, curve, entrant, point, scor
 
 from controller.core.errors import SimulationError
 from controller.replay import contest
+from controller.replay.baselines.pool_facts import PoolFacts
 from controller.replay.contest import TUNING_SEED, Heat, best_points, heats, scores_of, swept_points
 from controller.replay.contest_bench import Contest
 from controller.replay.contest_types import Point, Stretch, Tried
@@ -79,6 +80,19 @@ def test_what_happens_while_warming_up_is_not_counted() -> None:
     whole = contest.score(point("steady", 2.0, "valve"), told.tuned_on, told, entrant(), 1)
     assert half.spilled_ratio < 0.01
     assert whole.spilled_ratio > 0.5
+
+
+@pytest.mark.parametrize(("name", "knows"), [("static-best", 20.0), ("cron-hpa", 10.0)])
+def test_only_constants_in_hindsight_know_the_demand_they_meet(name: str, knows: float) -> None:
+    """Others know the days they were tuned on."""
+    told, seen = course(10.0, 10.0), []
+
+    def watch(facts: PoolFacts, _knob: float) -> Steady:
+        seen.append(facts.hindsight.rates_per_s[0])
+        return Steady(1)
+
+    contest.run(point(name), curve(20.0, 20.0), told, entrant(name, make=watch), 1)
+    assert seen == [knows]
 
 
 def test_no_request_costs_nothing_and_misses_nothing() -> None:

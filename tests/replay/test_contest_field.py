@@ -57,7 +57,7 @@ def test_a_course_needs_its_replicas_in_busy_moments_and_may_have_twice_as_many(
     assert made.name == "curve 8b x20"
     assert max(made.judged_on.curve.rates_per_s) == pytest.approx(20 * 7.2)
     assert made.facts.economics.max_replicas == 40
-    assert made.facts.hindsight is made.judged_on.curve
+    assert made.facts.hindsight is made.tuned_on.curve
 
 
 @pytest.mark.parametrize(
