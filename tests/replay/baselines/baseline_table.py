@@ -1,4 +1,4 @@
-"""What each baseline does on a week of Azure 2024: `python -m tests.replay.baselines.baseline_table [code|conv]`.
+"""What each baseline does on a workload of some days: `python -m tests.replay.baselines.baseline_table [WORKLOAD]`.
 
 Prints the table of controller/replay/baselines/README.md: tuned on days 1 to 3, reported on days 4 to 7.
 """
@@ -17,9 +17,8 @@ from controller.replay.fluid import FluidRun, offered_requests, simulate
 from controller.replay.fluid_pool import ReplicaShape
 from controller.replay.oracle import optimum
 from controller.replay.simulation_types import Curve, Economics, Outcome
-from tests.replay.reference_numbers import DATA, POINT_S, public_rates
+from controller.replay.workloads import workload_curve
 
-SLOT_S = 10.0
 STUDIED_DAYS = 3
 REPLICAS = 20
 POOL = Economics(
@@ -33,15 +32,18 @@ SHAPE = ReplicaShape()
 SEED = 1
 
 
-def week(service: str) -> tuple[Curve, Curve]:
-    """(days to tune on, days to report), scaled so that the 99.5 % quantile of the week needs 20 replicas."""
-    points = dict(public_rates(DATA))[f"az24-{service}"]
-    rates = np.repeat(points, round(POINT_S / SLOT_S))
-    rates = rates * (REPLICAS * POOL.replica_requests_per_s / np.quantile(rates, 0.995))
-    cut = round(STUDIED_DAYS * 86_400 / SLOT_S)
+def week(name: str) -> tuple[Curve, Curve]:
+    """(days to tune on, days to report) of a workload, scaled so that its busy slots need 20 replicas."""
+    whole = workload_curve(
+        name,
+        replicas=REPLICAS,
+        replica_requests_per_s=POOL.replica_requests_per_s,
+        cold_start_s=POOL.cold_start_s,
+    )
+    cut = round(STUDIED_DAYS * 86_400 / whole.slot_s)
     studied, reported = (
-        Curve(name=name, slot_s=SLOT_S, rates_per_s=part.tolist(), kind="diurnal")
-        for name, part in (("studied", rates[:cut]), ("reported", rates[cut:]))
+        Curve(name=part, slot_s=whole.slot_s, rates_per_s=rates, kind=whole.kind)
+        for part, rates in (("studied", whole.rates_per_s[:cut]), ("reported", whole.rates_per_s[cut:]))
     )
     return studied, reported
 
@@ -84,22 +86,22 @@ class Row:
             yield f"{run.actions_per_hour:.1f}"
 
 
-def table(service: str) -> Iterator[str]:
+def table(name: str) -> Iterator[str]:
     """Rows of a Markdown table."""
-    studied, reported = week(service)
-    demand = np.array(offered_requests(reported, SEED)) / SLOT_S
+    studied, reported = week(name)
+    demand = np.array(offered_requests(reported, SEED)) / reported.slot_s
     first = math.ceil(reported.rates_per_s[0] / POOL.replica_requests_per_s)
-    best = optimum(demand, SLOT_S, POOL, ready_at_start=first)
+    best = optimum(demand, reported.slot_s, POOL, ready_at_start=first)
     yield f"Optimum: {best.usd_per_1k:.4f} $ per 1,000 requests, {100 * best.spilled / best.offered:.1f} % spilled."
     columns = "cost | in time | spilled | actions/h"
     yield f"| baseline | form | default | {columns} | tuned | {columns} |"
     yield "|" + "---|" * 12
-    for name, baseline in BASELINES.items():
+    for baseline_name, baseline in BASELINES.items():
         for gateway in baseline.gateways:
-            yield f"| {' | '.join(Row(name, gateway, studied, reported).cells(best.usd))} |"
+            yield f"| {' | '.join(Row(baseline_name, gateway, studied, reported).cells(best.usd))} |"
 
 
 if __name__ == "__main__":
-    for line in table(sys.argv[1] if len(sys.argv) > 1 else "code"):
+    for line in table(sys.argv[1] if len(sys.argv) > 1 else "az24-code-week"):
         sys.stdout.write(line + "\n")
         sys.stdout.flush()

@@ -6,7 +6,7 @@ from tests.replay.baselines.baseline_table import Row, week
 
 def test_week_is_cut_after_three_days() -> None:
     """Days 1 to 3 are tuned on, days 4 to 7 reported."""
-    studied, reported = week("code")
+    studied, reported = week("az24-code-week")
     assert [studied.duration_s / 86_400, reported.duration_s / 86_400] == [3, 4]
 
 
