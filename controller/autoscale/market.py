@@ -72,7 +72,8 @@ def _terms(ledgers: Ledgers, experts: Experts, spell: Spell) -> ScaleTerms:
         patience_up=experts.patience.up,
         patience_down=experts.patience.down,
         off_lost_usd=ledgers.at(ledgers.on),
-        on_lost_usd=ledgers.at(ledgers.on - 1) if ledgers.on else 0.0,
+        on_lost_usd=_lost_by_last(ledgers, spell.bounds),
+        least_replicas=spell.bounds.least,
         experts=tuple((patience.up, patience.down, expert.spent_usd) for patience, expert in spent),
     )
 
@@ -89,6 +90,11 @@ def _demand_replicas(sample: PoolSample) -> float:
     return max(sample.demand_replicas, sample.replicas_ready / kept_ratio)
 
 
+def _lost_by_last(ledgers: Ledgers, bounds: Bounds) -> float:
+    """What the last replica has cost more than buying; 0 for one that stays whatever it costs."""
+    return ledgers.at(ledgers.on - 1) if ledgers.on > bounds.least else 0.0
+
+
 def _reason(before: Ledgers, after: Ledgers, patience: Patience, spell: Spell) -> str:
     """Which ledger drove the decision, or how near the next one is."""
     start_usd, said = spell.prices.start_usd, f"demand {spell.demand_replicas:.2f}"
@@ -97,7 +103,7 @@ def _reason(before: Ledgers, after: Ledgers, patience: Patience, spell: Spell) -
         return f"{said}: buying has cost ${up_usd:.3g} more than replica {after.on}"
     if after.on < before.on:
         return f"{said}: replica {before.on} has cost ${down_usd:.3g} more than buying"
-    up, down = after.at(after.on), after.at(after.on - 1) if after.on else 0.0
+    up, down = after.at(after.on), _lost_by_last(after, spell.bounds)
     if up * down_usd > down * up_usd:
         return f"{said}: buying has cost ${up:.3g} more than replica {after.on + 1}, it starts at ${up_usd:.3g}"
     if down:

@@ -113,7 +113,7 @@ def _money(terms: ScaleTerms, replicas: int) -> list[str]:
         f"next      replica {replicas + 1} starts once buying has cost ${up_usd:.3g} more than having it: "
         f"so far ${terms.off_lost_usd:.3g}",
     ]
-    if replicas:
+    if replicas > terms.least_replicas:
         lines.append(
             f"last      replica {replicas} goes once having it has cost ${down_usd:.3g} more than buying: "
             f"so far ${terms.on_lost_usd:.3g}"

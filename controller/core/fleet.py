@@ -57,7 +57,8 @@ class Pin:
 class ScaleTerms:
     """The figures behind a scaling decision by what pays. `off_lost_usd`: what buying the work of the next replica has
     cost more than having it; `on_lost_usd`: what the last replica has cost more than buying its work; each switches at
-    its patience times `start_usd`. `experts`: of each patience (up, down) what it would have spent, fading.
+    its patience times `start_usd`. `least_replicas` stay whatever they cost. `experts`: of each
+    patience (up, down) what it would have spent, fading.
     """
 
     demand_replicas: float
@@ -68,6 +69,7 @@ class ScaleTerms:
     patience_down: float
     off_lost_usd: float
     on_lost_usd: float
+    least_replicas: int
     experts: tuple[tuple[float, float, float], ...]
 
 

@@ -38,6 +38,7 @@ VIEW = FleetView(
                 patience_down=1.0,
                 off_lost_usd=0.1,
                 on_lost_usd=0.0,
+                least_replicas=0,
                 experts=((1.0, 1.0, 2.5), (0.3, 0.5, 2.0)),
             ),
             pin=Pin(routing=RoutingMode.LOCAL, replicas=2, who="me", reason="test", until_s=99.0),

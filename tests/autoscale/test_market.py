@@ -137,3 +137,13 @@ def test_a_long_gap_between_ticks_is_not_taken_for_demand() -> None:
     assert pool.tick(3.0).replicas == 1
     assert pool.state.market is not None
     assert pool.state.market.ledgers.at(1) == pytest.approx(30.0)
+
+
+def test_a_replica_that_stays_in_any_case_is_not_said_to_go() -> None:
+    """The least there are cost what they cost; only those above them are weighed against buying."""
+    pool = Pool(1, policy=replace(POLICY, min_replicas=1))
+    pool.tick(0.0)
+    decision = pool.tick(0.0)
+    assert decision.reason == "demand 0.00: a replica pays from 50 % of use on"
+    assert decision.terms is not None
+    assert (decision.terms.on_lost_usd, decision.terms.least_replicas) == (0.0, 1)

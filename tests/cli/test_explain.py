@@ -23,6 +23,7 @@ TERMS = ScaleTerms(
     patience_down=10.0,
     off_lost_usd=0.05,
     on_lost_usd=0.0,
+    least_replicas=1,
     experts=((1.0, 1.0, 9.5), (0.3, 10.0, 8.25)),
 )
 
