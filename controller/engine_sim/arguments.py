@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import sys
 from dataclasses import dataclass, replace
@@ -13,7 +14,7 @@ from controller.catalogue.load import Catalogue, load_catalogue, pool_step_times
 from controller.config.load import load_settings
 from controller.config.settings import Settings
 from controller.core.errors import ConfigError
-from controller.core.models import Model
+from controller.core.models import Model, StepTimes
 from controller.core.pools import EngineArgs
 from controller.engine_sim.engine import EngineSetup
 
@@ -59,8 +60,37 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--cold-start-s", type=float, default=0.0, help="not listening for so long")
     parser.add_argument("--drain-s", type=float, default=30.0, help="on SIGTERM, open answers get so long")
     parser.add_argument("--speed", type=float, default=1.0, help="2 runs twice as fast as the GPU would")
+    parser.add_argument(
+        "--step-times",
+        type=_step_times,
+        metavar="A,B,C,P1,P2",
+        help="as measured, in ms: of a step, per sequence, per 1k tokens of context, per 1k of prompts, and squared",
+    )
     parser.add_argument("--usage-file", type=Path, help="keeps the engine's own token counts here")
     return parser
+
+
+def _step_times(text: str) -> tuple[float, ...]:
+    """Five numbers."""
+    found = tuple(float(cell) for cell in text.split(","))
+    if len(found) != 5 or not all(0 <= value < math.inf for value in found) or found[0] == 0:
+        raise ValueError(text)
+    return found
+
+
+def _measured(steps: StepTimes, given: tuple[float, ...]) -> StepTimes:
+    """The step times that were given, with the KV cache of the GPU."""
+    alpha, beta, gamma, p1, p2 = given
+    return StepTimes(
+        alpha_ms=alpha,
+        beta_ms_per_seq=beta,
+        gamma_ms_per_1k_context=gamma,
+        correction=1.0,
+        p0_ms=alpha,
+        p1_ms_per_1k=p1,
+        p2_ms_per_1k_sq=p2,
+        kv_cache_tokens=steps.kv_cache_tokens,
+    )
 
 
 def known_catalogue(config: Path | None) -> Catalogue | Settings:
@@ -101,6 +131,8 @@ def read(argv: list[str]) -> EngineOptions:
         steps, scaled = pool_step_times(model, engine, shape)
     except LookupError as error:
         parser.error(str(error))
+    if given.step_times is not None:
+        steps, scaled = _measured(steps, given.step_times), False
     if given.kv_cache_tokens is not None:
         steps = replace(steps, kv_cache_tokens=given.kv_cache_tokens)
     if steps.kv_cache_tokens // given.block_size * given.block_size < given.max_model_len:

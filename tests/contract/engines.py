@@ -16,6 +16,7 @@ from pathlib import Path
 
 from controller.adapters.engine_commands import Launch, sim_command, vllm_command
 from controller.config.load import load_settings
+from controller.core.models import StepTimes
 from controller.core.pools import EngineArgs
 from tests.engine_sim.sim_servers import Server, free_port, running
 
@@ -34,14 +35,16 @@ ENGINE = EngineArgs(max_model_len_tokens=2048, max_num_seqs=32, block_size_token
 
 
 @contextlib.contextmanager
-def running_contract_server(kind: str, folder: Path) -> Iterator[Server]:
-    """`sim` or `vllm`, ready, serving a llama-8b of 2,048 tokens context."""
+def running_contract_server(kind: str, folder: Path, steps: StepTimes | None = None) -> Iterator[Server]:
+    """`sim` or `vllm`, ready, serving a llama-8b of 2,048 tokens context; the first at ten times the speed of its GPU,
+    or with these step times.
+    """
     settings = load_settings(None, {}, today=date(2026, 11, 1), state_dir=folder)
     pool = replace(settings.pools["llama-8b"], engine=ENGINE, model_dir=str(folder / "model"))
     launch = Launch(replica_id="contract", host="127.0.0.1", port=free_port())
     log = folder / f"{kind}.log"
     if kind == "sim":
-        command = [*sim_command(settings, pool, launch, sys.executable), "--speed", "10"]
+        command = [*sim_command(settings, pool, launch, sys.executable), *_timing(steps)]
         environ = dict(os.environ)
     else:
         subprocess.run(
@@ -52,6 +55,13 @@ def running_contract_server(kind: str, folder: Path) -> Iterator[Server]:
         environ = {**os.environ, **CPU_ENVIRON}
     with running(command, launch.port, log=log, ready_s=READY_DEADLINE_S, env=environ) as server:
         yield replace(server, model=settings.models[pool.model].model_id)
+
+
+def _timing(steps: StepTimes | None) -> list[str]:
+    if steps is None:
+        return ["--speed", "10"]
+    times = (steps.alpha_ms, steps.beta_ms_per_seq, steps.gamma_ms_per_1k_context, steps.p1_ms_per_1k)
+    return ["--step-times", ",".join(f"{value:.6f}" for value in (*times, steps.p2_ms_per_1k_sq))]
 
 
 def ask(server: Server, **fields: object) -> dict[str, object]:

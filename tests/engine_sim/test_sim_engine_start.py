@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -85,8 +86,11 @@ def test_sigterm_lets_open_streams_finish() -> None:
         (["--model-key", "llama-8b-self", "--instance-type", "nope"], "allowed:"),
         ([*ENGINE, "--max-model-len", "9999999"], "KV cache"),
         ([*ENGINE, "--speed", "0"], "positive"),
+        ([*ENGINE, "--step-times", "1,2,3"], "--step-times"),
+        ([*ENGINE, "--step-times", "0,1,1,1,1"], "--step-times"),
+        ([*ENGINE, "--step-times", "1,1,1,nan,1"], "--step-times"),
     ],
-    ids=["model", "shape", "length", "speed"],
+    ids=["model", "shape", "length", "speed", "few step times", "no step time", "nan step time"],
 )
 def test_impossible_flags_end_with_one_line_and_code_2(flags: list[str], words: str) -> None:
     """Each refusal names the flag and what is allowed."""
@@ -94,6 +98,14 @@ def test_impossible_flags_end_with_one_line_and_code_2(flags: list[str], words: 
     ended = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
     assert ended.returncode == 2
     assert words in ended.stderr.splitlines()[-1]
+
+
+def test_measured_step_times_replace_those_of_the_catalogue() -> None:
+    """A step of 50 ms: nine of them after the first token."""
+    with running_engine("--step-times", "50,0,0,0,0") as server:
+        stream = server.client().completions.create(model=server.model, prompt="Hi", max_tokens=10, stream=True)
+        times_s = [time.monotonic() for event in stream if event.choices]
+    assert times_s[-1] - times_s[0] >= 0.2
 
 
 def test_a_port_in_use_is_one_clear_line() -> None:
