@@ -19,6 +19,7 @@ from controller.replay.simulation_types import Economics, Series
 
 OURS_COLOUR = "#d62728"
 COLOURS = ("#1f77b4", "#2ca02c", "#9467bd", "#8c564b", "#e377c2", "#7f7f7f", "#bcbd22", "#17becf", "#ff7f0e", "#393b79")
+LINES = {"none": ":", "naive": "--", "valve": "-"}
 MARKS = ("o", "s", "^", "D", "v", "P")
 POINTS_MOST = 1500  # of a timeline: more than a screen has columns
 RATIO_MOST = 3.0  # dearer points are drawn at the edge
@@ -29,7 +30,7 @@ def attainment_plot(result: CourseResult, ours: str) -> bytes:
     """Cost ratio to the optimum (x) against SLO attainment (y), one curve for each policy over its knob."""
     figure = Figure(figsize=(11, 6.5), layout="constrained")
     axes = figure.add_subplot()
-    looks = _looks(result, ours)
+    looks, named = _looks(result, ours), set[str]()
     for (policy, gateway), tried in _curves(result.tried).items():
         colour, mark = looks[policy]
         is_ours = policy == ours
@@ -39,16 +40,19 @@ def attainment_plot(result: CourseResult, ours: str) -> bytes:
             color=colour,
             marker=mark,
             markersize=8 if is_ours else 5,
-            linewidth=2.5 if is_ours else 1.0,
-            linestyle="-" if gateway != "none" else ":",
-            alpha=1.0 if is_ours else 0.75,
+            linewidth=2.5 if is_ours else 0.9,
+            linestyle=LINES[gateway],
+            alpha=1.0 if is_ours else 0.6,
             zorder=3 if is_ours else 2,
-            label=policy if gateway != "naive" or not _has(result, policy, "none") else None,
+            label=None if policy in named else policy,
         )
+        named.add(policy)
     _attainment_axis(axes)
     axes.set_xlabel("cost, times the clairvoyant optimum with spilling (dearer than 3x: at the edge)")
     axes.set_xlim(0.8, RATIO_MOST + 0.05)
-    axes.set_title(f"{result.name}: every policy over its knob (dotted: plain; solid: with spilling)", loc="left")
+    axes.set_title(
+        f"{result.name}: policies over their knobs (dotted: plain, dashed: naive spill, solid: valve)", loc="left"
+    )
     figure.legend(loc="outside right upper", fontsize=8, frameon=False)
     return png(figure)
 
@@ -113,10 +117,6 @@ def _looks(result: CourseResult, ours: str) -> Mapping[str, tuple[str, str]]:
     others = sorted({one.point.policy for one in result.tried} - {ours})
     marks = (mark for mark in MARKS for _ in COLOURS)
     return {ours: (OURS_COLOUR, "*")} | dict(zip(others, zip(cycle(COLOURS), cycle(marks), strict=False), strict=False))
-
-
-def _has(result: CourseResult, policy: str, gateway: str) -> bool:
-    return any(one.point.policy == policy and one.point.gateway == gateway for one in result.tried)
 
 
 def _missed(attained_ratio: float) -> float:
