@@ -22,9 +22,9 @@ from controller.replay.workloads import WORKLOADS, published_curve
 if TYPE_CHECKING:
     from controller.replay.contest_types import Course, CourseResult, Score
 
-SEEDS, VALUES = 5, 4
+SEEDS, VALUES = 5, 3
 QUICK_WORKLOADS = ("az24-conv-week", "az23-code-burst", "step5x")
-QUICK_SEEDS, QUICK_VALUES = 2, 3
+QUICK_SEEDS, QUICK_VALUES = 2, 2
 SIZES = (20, 4)  # replicas that the busy moments need
 
 
@@ -72,7 +72,7 @@ def run(plan: Plan, processes: int) -> tuple[tuple[CourseResult, ...], bool]:
         with _workers(plan, processes) as workers, _progress() as bar:
             task, told = bar.add_task("runs", total=contest.runs), 0
             for heat in _driven(contest, workers, processes):
-                bar.advance(task, len(heat.points))
+                bar.update(task, advance=len(heat.points), total=contest.runs)
                 told = _told(contest, told)
     except KeyboardInterrupt:
         return contest.results(), True

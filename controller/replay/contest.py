@@ -19,6 +19,7 @@ from controller.replay.oracle import Optimum, averaged, optimum
 from controller.replay.simulation_types import Curve, Economics, Outcome
 
 TUNING_SEED = 1000  # no seed that is judged
+FINER_VALUES = 2  # on each side of the best of a sweep
 HEAT_POINTS = 12  # runs of one heat: large enough to share its optimum, small enough to show that it goes on
 
 
@@ -40,6 +41,18 @@ def swept_points(entrant: Entrant, values: int) -> tuple[Point, ...]:
     return tuple(
         Point(policy=entrant.name, gateway=gateway, knob=knob) for gateway in entrant.gateways for knob in knobs
     )
+
+
+def finer_points(tried: Sequence[Tried], entrants: Mapping[str, Entrant]) -> tuple[Point, ...]:
+    """Around the best of each policy, in its form: the two nearest values on each side that a search would try."""
+    done = {one.point for one in tried}
+    found = []
+    for best in best_points(tried):
+        sweep = sorted({*entrants[best.policy].sweep, best.knob})
+        place = sweep.index(best.knob)
+        near = sweep[max(0, place - FINER_VALUES) : place + FINER_VALUES + 1]
+        found += [replace(best, knob=knob) for knob in near]
+    return tuple(point for point in found if point not in done)
 
 
 def heats(course: int, points: Sequence[Point], seeds: Sequence[int], *, judged: bool) -> tuple[Heat, ...]:

@@ -8,27 +8,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from controller.replay.contest import TUNING_SEED, Heat, best_points, heats, swept_points
+from controller.replay.contest import TUNING_SEED, Heat, best_points, finer_points, heats, swept_points
 from controller.replay.contest_types import Course, CourseResult, Entrant, Final, Point, Score, Tried
 
 
 class Contest:
-    """Every policy over every course: a sweep of each knob, then the best of each with every seed."""
+    """Every policy over every course: a sweep of each knob, a finer one around the best, then that with every seed."""
 
     def __init__(
         self, courses: Sequence[Course], entrants: Mapping[str, Entrant], *, values: int, seeds: Sequence[int]
     ) -> None:
         self._courses = courses
+        self._entrants = entrants
         self._seeds = tuple(seeds)
-        self._swept = [point for entrant in entrants.values() for point in swept_points(entrant, values)]
-        self._policies = len(entrants)
+        swept = tuple(point for entrant in entrants.values() for point in swept_points(entrant, values))
+        self._swept = [swept for _ in courses]  # what is to be tried while tuning
+        self._is_fine = [False for _ in courses]
         self._tried: list[dict[Point, Score]] = [{} for _ in courses]
         self._judged: list[dict[Point, dict[int, Score]]] = [{} for _ in courses]
 
     @property
     def runs(self) -> int:
-        """So many there are in all."""
-        return len(self._courses) * (len(self._swept) + self._policies * len(self._seeds))
+        """So many there are in all, as far as is known: finer sweeps are planned when there is a best to go round."""
+        judged = len(self._entrants) * len(self._seeds)
+        return sum(len(swept) + judged for swept in self._swept)
 
     @property
     def courses(self) -> int:
@@ -43,21 +46,27 @@ class Contest:
     def opening(self) -> tuple[Heat, ...]:
         """All sweeps."""
         numbers = range(len(self._courses))
-        return tuple(heat for at in numbers for heat in heats(at, self._swept, (TUNING_SEED,), judged=False))
+        return tuple(heat for at in numbers for heat in heats(at, self._swept[at], (TUNING_SEED,), judged=False))
 
     def take(self, heat: Heat, scores: Sequence[Score]) -> tuple[Heat, ...]:
-        """The scores of a heat; once a course is tuned, what is to be judged there."""
+        """The scores of a heat; once a sweep is whole, what comes after it on that course."""
+        at = heat.course
         if heat.judged:
             for point, score in zip(heat.points, scores, strict=True):
-                self._judged[heat.course][point][heat.seed] = score
+                self._judged[at][point][heat.seed] = score
             return ()
-        tried = self._tried[heat.course]
-        tried.update(zip(heat.points, scores, strict=True))
-        if len(tried) < len(self._swept):
+        self._tried[at].update(zip(heat.points, scores, strict=True))
+        if len(self._tried[at]) < len(self._swept[at]):
             return ()
-        best = best_points(self._in_order(heat.course))
-        self._judged[heat.course] = {point: {} for point in best}
-        return heats(heat.course, best, self._seeds, judged=True)
+        if not self._is_fine[at]:
+            self._is_fine[at] = True
+            finer = finer_points(self._in_order(at), self._entrants)
+            self._swept[at] += finer
+            if finer:
+                return heats(at, finer, (TUNING_SEED,), judged=False)
+        best = best_points(self._in_order(at))
+        self._judged[at] = {point: {} for point in best}
+        return heats(at, best, self._seeds, judged=True)
 
     def results(self) -> tuple[CourseResult, ...]:
         """Of the courses that are whole."""
@@ -65,7 +74,7 @@ class Contest:
 
     def _in_order(self, at: int) -> tuple[Tried, ...]:
         scores = self._tried[at]
-        return tuple(Tried(point=point, score=scores[point]) for point in self._swept)
+        return tuple(Tried(point=point, score=scores[point]) for point in self._swept[at])
 
     def _is_whole(self, at: int) -> bool:
         judged = self._judged[at]
