@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from math import ceil, isfinite
 
 from controller.autoscale.ledgers import Bounds
-from controller.autoscale.market import MarketState, shifted, weighed
+from controller.autoscale.market import MarketState, beyond_providers, shifted, weighed
 from controller.autoscale.prices import Prices
 from controller.core.fleet import ScaleTerms
 from controller.core.pools import ScalePolicy
@@ -30,6 +30,7 @@ class ScaleState:
     stuck_since_s: float | None = None
     replicas: int | None = None  # as decided last
     market: MarketState | None = None
+    floor_at_s: tuple[float, ...] = ()  # as `needed_at_s`, of what providers would not have taken
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,10 +93,10 @@ def _by_market(
     found, market = weighed(sample, shifted(state.market, replicas_now, now_s), prices, bounds, now_s)
     state = replace(state, market=market, needed_at_s=None)
     need, reason, constraints = found.replicas, found.reason, tuple[str, ...]()
-    beyond = sample.demand_replicas - prices.spill_limit_replicas
-    floor = ceil(max(0.0, beyond) / policy.target_utilization_ratio - ROUNDING)
-    if floor > need:
-        need = floor
+    floor = ceil(beyond_providers(market, prices) / policy.target_utilization_ratio - ROUNDING)
+    state = replace(state, floor_at_s=_remembered(state.floor_at_s, floor, policy, now_s))
+    if len(state.floor_at_s) > need:
+        need = len(state.floor_at_s)
         reason = f"demand {sample.demand_replicas:.2f}, of which providers take {prices.spill_limit_replicas:.2f}"
     if need < replicas_now and sample.replicas_unknown > 0:
         need, reason = replicas_now, _silent(sample)

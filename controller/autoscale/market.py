@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import exp
 
 from controller.autoscale.experts import PATIENCES, Experts, assembled, taught
 from controller.autoscale.ledgers import Bounds, Ledgers, Patience, Spell, moved, stepped
@@ -12,16 +13,22 @@ from controller.core.samples import PoolSample
 
 TICK_MAX_S = 30.0  # of a longer gap between two ticks no more is known than this
 FULL_RATIO = 1.0
+FAST_S = 60.0  # over which demand is averaged before its trend is taken
+LIMIT_USED_RATIO = 0.8  # of what providers take: the rest is for noise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MarketState:
-    """Carried from tick to tick. `since_s`: of the first one; `at_s`: of the last."""
+    """Carried from tick to tick. `since_s`: of the first one; `at_s`: of the last. `fast` and `slow`: demand averaged
+    over a minute, and over a cold start more.
+    """
 
     since_s: float
     at_s: float
     ledgers: Ledgers
     experts: Experts
+    fast_replicas: float | None = None
+    slow_replicas: float = 0.0
 
 
 def shifted(state: MarketState | None, replicas_now: int, now_s: float) -> MarketState:
@@ -52,6 +59,7 @@ def weighed(
         prices=prices,
         bounds=bounds,
     )
+    state = averaged(state, prices, spell.demand_replicas, spell.elapsed_s)
     experts = taught(state.experts, spell)
     after = stepped(state.ledgers, experts.patience, spell)
     found = Weighed(
@@ -76,6 +84,29 @@ def _terms(ledgers: Ledgers, experts: Experts, spell: Spell) -> ScaleTerms:
         least_replicas=spell.bounds.least,
         experts=tuple((patience.up, patience.down, expert.spent_usd) for patience, expert in spent),
     )
+
+
+def averaged(state: MarketState, prices: Prices, demand_replicas: float, elapsed_s: float) -> MarketState:
+    """The state with its averages of demand brought up to now."""
+    if state.fast_replicas is None:
+        return replace(state, fast_replicas=demand_replicas, slow_replicas=demand_replicas)
+    fast, slow = exp(-elapsed_s / FAST_S), exp(-elapsed_s / (FAST_S + prices.cold_start_s))
+    return replace(
+        state,
+        fast_replicas=fast * state.fast_replicas + (1.0 - fast) * demand_replicas,
+        slow_replicas=slow * state.slow_replicas + (1.0 - slow) * demand_replicas,
+    )
+
+
+def beyond_providers(state: MarketState, prices: Prices) -> float:
+    """The work that providers will not take once a replica that is started now is ready, in replicas.
+
+    On a steady slope an average lags by its time constant, so that the difference of two tells the slope.
+    """
+    fast = state.fast_replicas or 0.0
+    slope_per_s = max(0.0, fast - state.slow_replicas) / max(prices.cold_start_s, FAST_S)
+    ahead = fast + slope_per_s * (FAST_S + prices.cold_start_s)
+    return max(0.0, ahead - LIMIT_USED_RATIO * prices.spill_limit_replicas)
 
 
 def _demand_replicas(sample: PoolSample) -> float:

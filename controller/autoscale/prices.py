@@ -51,9 +51,11 @@ def market_prices(
     input_tokens: float,
     output_tokens: float,
     gpu_seconds_per_request: float,
+    spill_limit_per_s: float = inf,
 ) -> Prices:
     """The prices of a pool for requests of this size, from those of its GPUs and of the models it may spill to.
 
+    `spill_limit_per_s`: how many requests their providers together take.
     Where providers sell for less than replicas cost, a replica is still kept from `home_use_ratio` on.
     """
     replica_usd_per_s = float(shape.usd_per_hour) / SECONDS_PER_HOUR * pool.engine.tensor_parallel / shape.gpus
@@ -63,4 +65,5 @@ def market_prices(
         replica_usd_per_s=replica_usd_per_s,
         spill_usd_per_replica_s=max(bought, replica_usd_per_s / pool.scale.home_use_ratio),
         cold_start_s=pool.scale.cold_start_s,
+        spill_limit_replicas=spill_limit_per_s * gpu_seconds_per_request,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 
 from controller.autoscale.capacity import gpu_seconds_per_request
 from controller.autoscale.prices import Prices, market_prices
@@ -21,6 +22,7 @@ class _Card:
     shape: GpuShape
     steps: StepTimes
     outside: tuple[Price, ...]
+    spill_limit_per_s: float  # of their providers together; inf where one has none
 
 
 class PriceBook:
@@ -32,10 +34,17 @@ class PriceBook:
         self._last: dict[str, Prices] = {}
         for pool in settings.pools.values():
             shape, steps = shapes.get(pool.instance_type), settings.step_times.get(pool.name)
-            targets = (settings.models[key] for key in pool.spill.to if key in settings.models)
-            outside = tuple(model.price for model in targets if not model.is_own and model.enabled)
+            targets = [settings.models[key] for key in pool.spill.to if key in settings.models]
+            bought = [model for model in targets if not model.is_own and model.enabled]
+            providers = {model.provider for model in bought}
+            limits = [settings.providers[name].requests_per_min for name in providers if name in settings.providers]
             if shape is not None and steps is not None:
-                self._cards[pool.name] = _Card(shape=shape, steps=steps, outside=outside)
+                self._cards[pool.name] = _Card(
+                    shape=shape,
+                    steps=steps,
+                    outside=tuple(model.price for model in bought),
+                    spill_limit_per_s=sum(inf if limit is None else limit / 60.0 for limit in limits),
+                )
 
     def now(self, pool: Pool, sample: PoolSample | None) -> Prices | None:
         """The prices for what was asked lately; while nothing is asked, those of before."""
@@ -44,6 +53,13 @@ class PriceBook:
             return self._last.get(pool.name)
         sizes = {"input_tokens": sample.input_tokens, "output_tokens": sample.output_tokens}
         cost_s = gpu_seconds_per_request(card.steps, pool.engine, pool.slo, **sizes)
-        prices = market_prices(pool, card.shape, card.outside, gpu_seconds_per_request=cost_s, **sizes)
+        prices = market_prices(
+            pool,
+            card.shape,
+            card.outside,
+            gpu_seconds_per_request=cost_s,
+            spill_limit_per_s=card.spill_limit_per_s,
+            **sizes,
+        )
         self._last[pool.name] = prices
         return prices

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from controller.autoscale.capacity import gpu_seconds_per_request
 from controller.config.load import load_settings
 from controller.loop.prices import PriceBook
 from tests.loop.loop_values import sample
@@ -50,3 +51,20 @@ def test_a_pool_that_may_not_spill_has_nobody_to_buy_from() -> None:
     strange = replace(POOL, instance_type="dgx-under-the-desk")
     assert PriceBook(replace(SETTINGS, pools={POOL.name: strange})).now(strange, asked) is None
     assert PriceBook(replace(SETTINGS, step_times={})).now(POOL, asked) is None
+
+
+def test_what_providers_take_is_the_sum_of_their_limits() -> None:
+    """Per minute and request, and so in replicas; without a limit at one of them there is none."""
+    asked = replace(sample(), input_tokens=500.0, output_tokens=100.0)
+    pools = {POOL.name: POOL}
+    unlimited = {name: replace(one, requests_per_min=None) for name, one in SETTINGS.providers.items()}
+    free = PriceBook(replace(SETTINGS, pools=pools, providers=unlimited)).now(POOL, asked)
+    limited = {name: replace(one, requests_per_min=600) for name, one in SETTINGS.providers.items()}
+    found = PriceBook(replace(SETTINGS, pools=pools, providers=limited)).now(POOL, asked)
+    assert free is not None
+    assert found is not None
+    assert free.spill_limit_replicas == inf
+    cost_s = gpu_seconds_per_request(
+        SETTINGS.step_times[POOL.name], POOL.engine, POOL.slo, input_tokens=500.0, output_tokens=100.0
+    )
+    assert found.spill_limit_replicas == pytest.approx(2 * 10.0 * cost_s)  # OpenAI and Anthropic
