@@ -27,6 +27,7 @@ from controller.adapters.replica_records import (
     ask_to_stop,
     is_alive,
     kill,
+    kill_rest,
     start_time,
 )
 from controller.config.settings import Settings
@@ -194,6 +195,7 @@ class LocalProcesses:
 
     def _finish_stopping(self, record: ReplicaRecord, *, alive: bool) -> None:
         if not alive:
+            kill_rest(record)
             self._records.forget(record.replica_id)
             self._children.pop(record.replica_id, None)
             self._failed_checks.pop(record.replica_id, None)

@@ -107,6 +107,15 @@ def kill(record: ReplicaRecord) -> None:
             os.killpg(record.pid, signal.SIGKILL)
 
 
+def kill_rest(record: ReplicaRecord) -> None:
+    """SIGKILL to what a process that is gone has left behind: vLLM's engine core goes on without its server, and holds
+    the GPU's memory. While one of its group is left, nobody else gets the number of that group.
+    """
+    if not psutil.pid_exists(record.pid):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(record.pid, signal.SIGKILL)
+
+
 def stop_recorded(state_dir: Path, *, grace_s: float = 10.0) -> tuple[str, ...]:
     """Stop every recorded process, also of an earlier run, and forget it; returns the ids of those that still ran.
 
@@ -122,6 +131,7 @@ def stop_recorded(state_dir: Path, *, grace_s: float = 10.0) -> tuple[str, ...]:
         kill(record)
     _await_gone(running, 2.0)
     for record in known:
+        kill_rest(record)
         records.forget(record.replica_id)
     return tuple(record.replica_id for record in running)
 

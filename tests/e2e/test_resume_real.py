@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import openai
+import psutil
 import pytest
 
 from tests.contract.engines import VLLM_PYTHON, running_contract_server
@@ -75,6 +76,8 @@ def _said(gateway: GatewayProcess, kill: list[Server]) -> tuple[str, tuple[int, 
         if number == KILLED_AFTER:
             for server in kill:
                 if server.metric("vllm:num_requests_running") > 0:
+                    for process in psutil.Process(server.process.pid).children(recursive=True):
+                        process.kill()  # its engine core would go on without it
                     server.process.kill()
     return text, counts
 
