@@ -22,6 +22,7 @@ from tests.engine_sim.sim_servers import Server
 COUNT, EVERY_S = 60, 0.1
 OUTPUT = (20, 160)
 PROMPT_WORDS = (20, 400)
+FRONT_END_S = 0.02  # 15 to 30 ms by the measured points in controller/replay/data
 START = StepTimes(
     alpha_ms=10.0,
     beta_ms_per_seq=0.1,
@@ -97,7 +98,8 @@ def _fit(observed: list[ObservedRequest]) -> StepTimes:
 @pytest.mark.timeout(500)
 def test_the_simulated_engine_keeps_the_times_of_the_real_one(tmp_path: Path) -> None:
     """Two constants, fitted to every other request: the simulated server, over HTTP and in real time, gives the others
-    the mean TTFT, TPOT and E2E latency that the real one gave them, within a quarter.
+    the mean TTFT, TPOT and E2E latency that the real one gave them, within a quarter. TTFT may also differ by what the
+    real server's front end takes, which is no part of the model and outweighs a step of this tiny one.
     """
     words = np.random.default_rng(8).integers(*PROMPT_WORDS, COUNT)
     prompts = [f"{at} " + "the queue " * (int(count) // 2) for at, count in enumerate(words)]
@@ -114,5 +116,6 @@ def test_the_simulated_engine_keeps_the_times_of_the_real_one(tmp_path: Path) ->
         for name in ("ttft_s", "tpot_s", "e2e_s")
     }
     print({name: f"{mine / theirs - 1:+.1%}" for name, (mine, theirs) in figures.items()}, steps)  # noqa: T201
-    for mine, theirs in figures.values():
-        assert mine == pytest.approx(theirs, rel=0.25), (figures, steps)
+    for name, (mine, theirs) in figures.items():
+        room_s = FRONT_END_S if name == "ttft_s" else 0.0
+        assert mine == pytest.approx(theirs, rel=0.25, abs=room_s), (figures, steps)
