@@ -44,10 +44,11 @@ def swept_points(entrant: Entrant, values: int) -> tuple[Point, ...]:
 
 
 def finer_points(tried: Sequence[Tried], entrants: Mapping[str, Entrant]) -> tuple[Point, ...]:
-    """Around the best of each policy, in its form: the two nearest values on each side that a search would try."""
+    """Around the best of each form of each policy: the two nearest values on each side that a search would try."""
     done = {one.point for one in tried}
+    forms = dict.fromkeys(one.point.gateway for one in tried)
     found = []
-    for best in best_points(tried):
+    for best in (best for form in forms for best in best_points([one for one in tried if one.point.gateway == form])):
         sweep = sorted({*entrants[best.policy].sweep, best.knob})
         place = sweep.index(best.knob)
         near = sweep[max(0, place - FINER_VALUES) : place + FINER_VALUES + 1]

@@ -139,11 +139,13 @@ def test_the_best_point_of_a_policy(scores: dict[float, tuple[float, float]], be
     ids=["between", "least", "greatest"],
 )
 def test_a_finer_sweep_goes_round_the_best(best: float, finer: list[float]) -> None:
-    """Two values on each side, in the form of the best; none is tried twice."""
-    tried = [Tried(point=point("a", knob), score=score(1.0 + abs(knob - best))) for knob in (1.0, 4.0, 7.0)]
-    points = contest.finer_points(tried, {"a": entrant("a")})
-    assert [one.knob for one in points] == finer
-    assert {one.gateway for one in points} == {"valve"}
+    """Two values on each side, in each form; none is tried twice."""
+    for form in ("valve", "none"):
+        tried = [Tried(point=point("a", knob, form), score=score(1.0 + abs(knob - best))) for knob in (1.0, 4.0, 7.0)]
+        other = Tried(point=point("a", 7.0, "naive"), score=score(1.0))
+        points = contest.finer_points([*tried, other], {"a": entrant("a")})
+        assert [one.knob for one in points if one.gateway == form] == finer
+        assert [one.knob for one in points if one.gateway == "naive"] == [5.0, 6.0]
 
 
 def drive(bench: Contest) -> list[Heat]:
@@ -167,7 +169,7 @@ def test_a_bench_tunes_every_policy_and_judges_the_best_of_each_with_every_seed(
     done = drive(bench)
     runs = sum(len(heat.points) for heat in done)
     assert runs == bench.runs
-    assert 2 * (9 + 2 * 2) < runs <= 2 * (9 + 2 * 4 + 2 * 2)
+    assert 2 * (9 + 2 * 2) < runs <= 2 * (9 + 3 * 4 + 2 * 2)
     assert {heat.seed for heat in done if not heat.judged} == {TUNING_SEED}
     results = bench.results()
     assert [one.name for one in results] == [one.name for one in courses] == ["curve tiny x4", "curve tiny x8"]
