@@ -268,8 +268,10 @@ def build_controller(settings: Settings, engine: str, environ: Mapping[str, str]
     from controller.adapters.engine_scrape import EngineScraper
     from controller.adapters.gateway_scrape import GatewayScraper
     from controller.adapters.processes import LocalProcesses
+    from controller.cli.overrides import usable_providers
     from controller.loop.tick import ControlLoop
 
+    variables = os.environ if environ is None else environ
     timeout_s = settings.controller.scrape_timeout_s
     admin_url = f"http://{settings.gateway.admin_host}:{settings.gateway.admin_port}"
     return ControlLoop(
@@ -278,11 +280,12 @@ def build_controller(settings: Settings, engine: str, environ: Mapping[str, str]
             settings,
             engine="vllm" if engine == "vllm" else "sim",
             environ=environ,
-            engine_key=engine_key(settings, os.environ if environ is None else environ),
+            engine_key=engine_key(settings, variables),
         ),
         engines=EngineScraper(timeout_s),
         gateway=GatewayScraper(admin_url, timeout_s),
         spec=open_spec(settings),
         sink=open_fleet(settings),
         clock=SystemClock(),
+        usable_providers=usable_providers(settings, variables),
     )

@@ -26,16 +26,19 @@ class _Card:
 
 
 class PriceBook:
-    """The prices of all pools. None for those whose GPUs or step times are not known, and until a request has come."""
+    """The prices of all pools. None for those whose GPUs or step times are not known, and until a request has come.
 
-    def __init__(self, settings: Settings) -> None:
+    Only from `usable_providers` can work be bought: what has no key stands in for no replica.
+    """
+
+    def __init__(self, settings: Settings, usable_providers: frozenset[str]) -> None:
         shapes = load_catalogue().gpus
         self._cards: dict[str, _Card] = {}
         self._last: dict[str, Prices] = {}
         for pool in settings.pools.values():
             shape, steps = shapes.get(pool.instance_type), settings.step_times.get(pool.name)
             targets = [settings.models[key] for key in pool.spill.to if key in settings.models]
-            bought = [model for model in targets if not model.is_own and model.enabled]
+            bought = [model for model in targets if model.enabled and model.provider in usable_providers]
             providers = {model.provider for model in bought}
             limits = [settings.providers[name].requests_per_min for name in providers if name in settings.providers]
             if shape is not None and steps is not None:

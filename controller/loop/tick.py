@@ -59,6 +59,7 @@ class ControlLoop:
         spec: SpecFeed,
         sink: FleetSink,
         clock: Clock,
+        usable_providers: frozenset[str] = frozenset(),
     ) -> None:
         self._settings = settings
         self._platform = platform
@@ -70,7 +71,7 @@ class ControlLoop:
         self.view = sink.last() or FleetView()
         self.metrics = ControllerMetrics()
         self._states = {name: restored(self.view.pools.get(name)) for name in settings.pools}
-        self._prices = PriceBook(settings)
+        self._prices = PriceBook(settings, usable_providers)
         self._windows = {name: DemandWindow() for name in settings.pools}
         self._standstills: dict[str, Mapping[str, Standstill | None]] = {}
 

@@ -19,9 +19,12 @@ BUILT_IN = SETTINGS.pools["llama-8b"]
 POOL = replace(BUILT_IN, spill=replace(BUILT_IN.spill, to=("gpt-4o", "claude-3-5-sonnet")))
 
 
+EVERYBODY = frozenset(SETTINGS.providers)
+
+
 def test_prices_are_for_the_requests_that_came_last() -> None:
     """None before the first; while nothing comes those of before stand."""
-    book = PriceBook(replace(SETTINGS, pools={POOL.name: POOL}))
+    book = PriceBook(replace(SETTINGS, pools={POOL.name: POOL}), EVERYBODY)
     quiet = sample()
     assert book.now(POOL, quiet) is None
     asked = book.now(POOL, replace(quiet, input_tokens=1155.0, output_tokens=211.0))
@@ -35,7 +38,7 @@ def test_prices_are_for_the_requests_that_came_last() -> None:
 
 def test_a_replica_costs_its_share_of_the_instance_an_hour() -> None:
     """As the catalogue has it."""
-    found = PriceBook(SETTINGS).now(BUILT_IN, replace(sample(), input_tokens=500.0, output_tokens=100.0))
+    found = PriceBook(SETTINGS, EVERYBODY).now(BUILT_IN, replace(sample(), input_tokens=500.0, output_tokens=100.0))
     assert found is not None
     assert found.replica_usd_per_s * 3600 == pytest.approx(1.212)
     assert found.start_usd == pytest.approx(found.replica_usd_per_s * POOL.scale.cold_start_s)
@@ -45,12 +48,15 @@ def test_a_pool_that_may_not_spill_has_nobody_to_buy_from() -> None:
     """And one whose GPUs nobody knows has no prices."""
     asked = replace(sample(), input_tokens=500.0, output_tokens=100.0)
     alone = replace(POOL, spill=replace(POOL.spill, to=()))
-    found = PriceBook(replace(SETTINGS, pools={POOL.name: alone})).now(alone, asked)
+    found = PriceBook(replace(SETTINGS, pools={POOL.name: alone}), EVERYBODY).now(alone, asked)
     assert found is not None
     assert found.spill_usd_per_replica_s == inf
+    keyless = PriceBook(SETTINGS, frozenset()).now(BUILT_IN, asked)
+    assert keyless is not None
+    assert keyless.spill_usd_per_replica_s == inf
     strange = replace(POOL, instance_type="dgx-under-the-desk")
-    assert PriceBook(replace(SETTINGS, pools={POOL.name: strange})).now(strange, asked) is None
-    assert PriceBook(replace(SETTINGS, step_times={})).now(POOL, asked) is None
+    assert PriceBook(replace(SETTINGS, pools={POOL.name: strange}), EVERYBODY).now(strange, asked) is None
+    assert PriceBook(replace(SETTINGS, step_times={}), EVERYBODY).now(POOL, asked) is None
 
 
 def test_what_providers_take_is_the_sum_of_their_limits() -> None:
@@ -58,9 +64,9 @@ def test_what_providers_take_is_the_sum_of_their_limits() -> None:
     asked = replace(sample(), input_tokens=500.0, output_tokens=100.0)
     pools = {POOL.name: POOL}
     unlimited = {name: replace(one, requests_per_min=None) for name, one in SETTINGS.providers.items()}
-    free = PriceBook(replace(SETTINGS, pools=pools, providers=unlimited)).now(POOL, asked)
+    free = PriceBook(replace(SETTINGS, pools=pools, providers=unlimited), EVERYBODY).now(POOL, asked)
     limited = {name: replace(one, requests_per_min=600) for name, one in SETTINGS.providers.items()}
-    found = PriceBook(replace(SETTINGS, pools=pools, providers=limited)).now(POOL, asked)
+    found = PriceBook(replace(SETTINGS, pools=pools, providers=limited), EVERYBODY).now(POOL, asked)
     assert free is not None
     assert found is not None
     assert free.spill_limit_replicas == inf
