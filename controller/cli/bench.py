@@ -26,7 +26,9 @@ def register(app: typer.Typer) -> None:
 
 def policy(
     *,
-    quick: bool = typer.Option(False, "--quick", help="few workloads, one pool, two seeds: under two minutes"),
+    quick: bool = typer.Option(
+        False, "--quick", help="few workloads, one pool of one size, two seeds: a minute or two"
+    ),
     workload: list[str] | None = typer.Option(None, help="only this workload; may be repeated [default: all]"),
     seeds: int | None = typer.Option(
         None, min=2, max=SEEDS_MOST, help="judged with so many seeds [default: 5, quick 2]"

@@ -48,7 +48,14 @@ class Plan:
     @classmethod
     def quick_one(cls) -> Plan:
         """A week, a burst and a step on the small pool: enough to see that it works and where policies stand."""
-        return replace(cls.whole(), workloads=QUICK_WORKLOADS, pools=("8b",), values=QUICK_VALUES, seeds=QUICK_SEEDS)
+        return replace(
+            cls.whole(),
+            workloads=QUICK_WORKLOADS,
+            pools=("8b",),
+            sizes=SIZES[:1],
+            values=QUICK_VALUES,
+            seeds=QUICK_SEEDS,
+        )
 
     def narrowed(self, workloads: Sequence[str], seeds: int | None) -> Plan:
         """With these workloads only, where any is named, and so many seeds, where it is said."""
