@@ -135,6 +135,20 @@ def test_an_idle_engine_is_due_never_and_sees_nothing() -> None:
     assert fast.advance(200.0) == []
 
 
+def test_an_abort_beside_a_half_computed_prompt_leaves_it_alone() -> None:
+    """The one that stays has its tokens when it would have had them alone: the other had not been let in yet."""
+    times = []
+    for others in (0, 1):
+        fast = FastEngine(STEPS, _args(seqs=1, budget=16), 1024)
+        fast.arrive(0.0, "stays", 150, 5, ())
+        for _ in range(others):
+            fast.arrive(0.0, "leaves", 20, 5, ())
+        fast.advance(1e-6)
+        assert [fast.abort("leaves") for _ in range(others)] == [True] * others
+        times.append((fast.advance(math.inf), fast.clock_s))
+    assert times[0] == times[1]
+
+
 def test_a_look_in_the_middle_of_a_step_sees_the_end_of_that_step() -> None:
     """An iteration that has begun ends; a second look at the same moment takes no further step."""
     fast = FastEngine(STEPS, _args(), 1024)
