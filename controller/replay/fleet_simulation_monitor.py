@@ -11,7 +11,7 @@ from statistics import fmean
 import numpy as np
 
 from controller.replay.fleet_simulation_replicas import SimulatedFleet, TypicalRequest
-from controller.replay.simulation_types import Seen
+from controller.replay.simulation_types import Seen, nothing_seen
 
 
 class FleetMonitor:
@@ -24,21 +24,7 @@ class FleetMonitor:
         self.input_tokens = self.output_tokens = 0
         self.ttft_s: list[float] = []
         self.tpot_s: list[float] = []
-        self.seen = Seen(
-            ready=0,
-            starting=0,
-            running=0.0,
-            waiting=0.0,
-            kv_usage_ratio=0.0,
-            arrivals_per_s=0.0,
-            served_per_s=0.0,
-            spilled_per_s=0.0,
-            demand_replicas=0.0,
-            ttft_p95_s=None,
-            tpot_mean_s=None,
-            input_tokens_mean=float(typical.input_tokens),
-            output_tokens_mean=float(typical.output_tokens),
-        )
+        self.seen = nothing_seen(float(typical.input_tokens), float(typical.output_tokens))
 
     def counted(self, fleet: SimulatedFleet) -> Seen:
         """What a policy sees now."""

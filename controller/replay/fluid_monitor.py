@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from controller.replay.fluid_pool import ReplicaShape
-from controller.replay.simulation_types import Seen
+from controller.replay.simulation_types import Seen, nothing_seen
 
 
 class FluidMonitor:
@@ -25,21 +25,7 @@ class FluidMonitor:
         self._next_s = 0.0
         self._sums = [0.0, 0.0, 0.0, 0.0]  # slots, offered, served, spilled since the last scrape
         self._wait_s = 0.0
-        self.seen = Seen(
-            ready=0,
-            starting=0,
-            running=0.0,
-            waiting=0.0,
-            kv_usage_ratio=0.0,
-            arrivals_per_s=0.0,
-            served_per_s=0.0,
-            spilled_per_s=0.0,
-            demand_replicas=0.0,
-            ttft_p95_s=None,
-            tpot_mean_s=None,
-            input_tokens_mean=shape.input_tokens,
-            output_tokens_mean=shape.output_tokens,
-        )
+        self.seen = nothing_seen(shape.input_tokens, shape.output_tokens)
 
     def add(self, offered: float, served: float, spilled: float, wait_s: float) -> None:
         """One more slot of the window; `wait_s` is what an arrival at its end waits."""

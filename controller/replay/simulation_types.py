@@ -96,6 +96,25 @@ class Seen:
     per_replica: tuple[tuple[float, float, float], ...] = ()  # running, waiting, KV ratio; () when all are alike
 
 
+def nothing_seen(input_tokens: float, output_tokens: float) -> Seen:
+    """What there is to see before the first scrape: no replica and no request, but the size that they will have."""
+    return Seen(
+        ready=0,
+        starting=0,
+        running=0.0,
+        waiting=0.0,
+        kv_usage_ratio=0.0,
+        arrivals_per_s=0.0,
+        served_per_s=0.0,
+        spilled_per_s=0.0,
+        demand_replicas=0.0,
+        ttft_p95_s=None,
+        tpot_mean_s=None,
+        input_tokens_mean=input_tokens,
+        output_tokens_mean=output_tokens,
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
     """What a policy wants from now on."""
