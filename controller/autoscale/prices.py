@@ -8,7 +8,7 @@ from math import inf
 
 from controller.core.models import GpuShape
 from controller.core.money import Price
-from controller.core.pools import Pool
+from controller.core.pools import EngineArgs, Pool
 
 SECONDS_PER_HOUR = 3600.0
 TOKENS_PER_MTOK = 1e6
@@ -36,6 +36,11 @@ class Prices:
         return self.replica_usd_per_s / self.spill_usd_per_replica_s if self.spill_usd_per_replica_s else inf
 
 
+def replica_usd_per_s(shape: GpuShape, engine: EngineArgs) -> float:
+    """What a replica costs: its share of the instance's GPUs."""
+    return float(shape.usd_per_hour) / SECONDS_PER_HOUR * engine.tensor_parallel / shape.gpus
+
+
 def request_usd(price: Price, input_tokens: float, output_tokens: float) -> float:
     """What a request of this size costs at a provider, nothing of it cached."""
     return (
@@ -58,12 +63,12 @@ def market_prices(
     `spill_limit_per_s`: how many requests their providers together take.
     Where providers sell for less than replicas cost, a replica is still kept from `home_use_ratio` on.
     """
-    replica_usd_per_s = float(shape.usd_per_hour) / SECONDS_PER_HOUR * pool.engine.tensor_parallel / shape.gpus
+    having = replica_usd_per_s(shape, pool.engine)
     cheapest_usd = min((request_usd(price, input_tokens, output_tokens) for price in outside), default=inf)
     bought = cheapest_usd / gpu_seconds_per_request
     return Prices(
-        replica_usd_per_s=replica_usd_per_s,
-        spill_usd_per_replica_s=max(bought, replica_usd_per_s / pool.scale.home_use_ratio),
+        replica_usd_per_s=having,
+        spill_usd_per_replica_s=max(bought, having / pool.scale.home_use_ratio),
         cold_start_s=pool.scale.cold_start_s,
         spill_limit_replicas=spill_limit_per_s * gpu_seconds_per_request,
     )

@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import TypeVar
 
 from controller.autoscale.capacity import gpu_seconds_per_request
+from controller.autoscale.prices import replica_usd_per_s, request_usd
 from controller.catalogue import load_catalogue, step_times
 from controller.core.errors import SimulationError
 from controller.core.models import StepTimes
@@ -46,8 +47,7 @@ class PoolKind:
     @property
     def replica_usd_per_s(self) -> float:
         """Its share of the instance."""
-        shape = load_catalogue().gpus[self.instance_type]
-        return float(shape.usd_per_hour) * self.engine.tensor_parallel / shape.gpus / 3600.0
+        return replica_usd_per_s(load_catalogue().gpus[self.instance_type], self.engine)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,11 +140,10 @@ def economics(
     kind = pool_kind(pool)
     price = list_price(pool, prices)
     inputs, outputs = mean_sizes(workload, kind.engine.max_model_len_tokens)
-    usd_per_mtok = float(price.usd_per_mtok_in) * inputs + float(price.usd_per_mtok_out) * outputs
     limit_per_min = PRICE_SETS[prices].requests_per_min if requests_per_min is None else requests_per_min
     return Economics(
         replica_usd_per_s=kind.replica_usd_per_s,
-        spill_usd_per_request=usd_per_mtok / 1e6,
+        spill_usd_per_request=request_usd(price, inputs, outputs),
         replica_requests_per_s=replica_requests_per_s(pool, workload),
         cold_start_s=kind.cold_start_s,
         min_replicas=min_replicas,
