@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -141,6 +142,23 @@ class StepTimes:
     p1_ms_per_1k: float
     p2_ms_per_1k_sq: float
     kv_cache_tokens: int
+
+    @classmethod
+    def measured(cls, constants: Iterable[float], *, kv_cache_tokens: int) -> StepTimes:
+        """Those of alpha, beta, gamma, p1 and p2 as a server showed them: nothing to correct, and a prompt alone takes
+        alpha too.
+        """
+        alpha_ms, beta_ms_per_seq, gamma_ms_per_1k_context, p1_ms_per_1k, p2_ms_per_1k_sq = constants
+        return cls(
+            alpha_ms=alpha_ms,
+            beta_ms_per_seq=beta_ms_per_seq,
+            gamma_ms_per_1k_context=gamma_ms_per_1k_context,
+            correction=1.0,
+            p0_ms=alpha_ms,
+            p1_ms_per_1k=p1_ms_per_1k,
+            p2_ms_per_1k_sq=p2_ms_per_1k_sq,
+            kv_cache_tokens=kv_cache_tokens,
+        )
 
     def step_s(
         self, decodes: int, context_tokens: int, prefill_tokens: int, prefill_squares: int | None = None

@@ -78,21 +78,6 @@ def _step_times(text: str) -> tuple[float, ...]:
     return found
 
 
-def _measured(steps: StepTimes, given: tuple[float, ...]) -> StepTimes:
-    """The step times that were given, with the KV cache of the GPU."""
-    alpha, beta, gamma, p1, p2 = given
-    return StepTimes(
-        alpha_ms=alpha,
-        beta_ms_per_seq=beta,
-        gamma_ms_per_1k_context=gamma,
-        correction=1.0,
-        p0_ms=alpha,
-        p1_ms_per_1k=p1,
-        p2_ms_per_1k_sq=p2,
-        kv_cache_tokens=steps.kv_cache_tokens,
-    )
-
-
 def known_catalogue(config: Path | None) -> Catalogue | Settings:
     """The models and providers of the catalogue, or of a configuration file; SystemExit 2 when it has errors."""
     if config is None:
@@ -132,7 +117,7 @@ def read(argv: list[str]) -> EngineOptions:
     except LookupError as error:
         parser.error(str(error))
     if given.step_times is not None:
-        steps, scaled = _measured(steps, given.step_times), False
+        steps, scaled = StepTimes.measured(given.step_times, kv_cache_tokens=steps.kv_cache_tokens), False
     if given.kv_cache_tokens is not None:
         steps = replace(steps, kv_cache_tokens=given.kv_cache_tokens)
     if steps.kv_cache_tokens // given.block_size * given.block_size < given.max_model_len:

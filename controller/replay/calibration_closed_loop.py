@@ -58,19 +58,8 @@ class ScalingFit:
 
     def steps(self, tensor_parallel: int, kv_cache_tokens: int) -> StepTimes:
         """Those of one engine."""
-        alpha, beta, gamma, p1, p2 = (
-            fixed + shared / tensor_parallel for fixed, shared in zip(self.fixed, self.shared, strict=True)
-        )
-        return StepTimes(
-            alpha_ms=alpha,
-            beta_ms_per_seq=beta,
-            gamma_ms_per_1k_context=gamma,
-            correction=1.0,
-            p0_ms=alpha,
-            p1_ms_per_1k=p1,
-            p2_ms_per_1k_sq=p2,
-            kv_cache_tokens=kv_cache_tokens,
-        )
+        constants = (fixed + shared / tensor_parallel for fixed, shared in zip(self.fixed, self.shared, strict=True))
+        return StepTimes.measured(constants, kv_cache_tokens=kv_cache_tokens)
 
 
 def shipped_points() -> tuple[ClosedLoopPoint, ...]:
