@@ -16,8 +16,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from controller.cli.output import say, words
 from controller.replay.contest import Heat, scores_of
 from controller.replay.contest_bench import Contest
-from controller.replay.contest_field import POOLS, course, entrants
-from controller.replay.workloads import WORKLOADS, published_curve
+from controller.replay.contest_field import course, entrants
+from controller.replay.workloads import WORKLOADS
 
 if TYPE_CHECKING:
     from controller.replay.contest_types import Course, CourseResult, Score
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 SEEDS, VALUES = 5, 3
 QUICK_WORKLOADS = ("az24-conv-week", "az23-code-burst", "step5x")
 QUICK_SEEDS, QUICK_VALUES = 2, 2
+BENCH_POOLS = ("8b-a100", "70b-4xa100")
+BENCH_PRICES = ("frontier",)
 SIZES = (20, 4)  # replicas that the busy moments need
 
 
@@ -35,6 +37,7 @@ class Plan:
     known: tuple[str, ...]
     workloads: tuple[str, ...]
     pools: tuple[str, ...]
+    prices: tuple[str, ...]
     sizes: tuple[int, ...]
     values: int
     seeds: int
@@ -43,7 +46,15 @@ class Plan:
     def whole(cls) -> Plan:
         """Everything; the long weeks last, so that an early end has many results."""
         names = tuple(sorted(WORKLOADS, key=lambda name: WORKLOADS[name].kind == "diurnal"))
-        return cls(known=names, workloads=names, pools=tuple(POOLS), sizes=SIZES, values=VALUES, seeds=SEEDS)
+        return cls(
+            known=names,
+            workloads=names,
+            pools=BENCH_POOLS,
+            prices=BENCH_PRICES,
+            sizes=SIZES,
+            values=VALUES,
+            seeds=SEEDS,
+        )
 
     @classmethod
     def quick_one(cls) -> Plan:
@@ -51,7 +62,7 @@ class Plan:
         return replace(
             cls.whole(),
             workloads=QUICK_WORKLOADS,
-            pools=("8b",),
+            pools=BENCH_POOLS[:1],
             sizes=SIZES[:1],
             values=QUICK_VALUES,
             seeds=QUICK_SEEDS,
@@ -64,9 +75,10 @@ class Plan:
     def courses(self) -> tuple[Course, ...]:
         """Made anew."""
         return tuple(
-            course(published_curve(name, cold_start_s=POOLS[pool].economics.cold_start_s), pool, size)
+            course(name, pool, prices, size)
             for name in self.workloads
             for pool in self.pools
+            for prices in self.prices
             for size in self.sizes
         )
 

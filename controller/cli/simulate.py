@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from controller.cli.simulate_report import Settled
 
 EPILOG = (
-    "Examples: spillway simulate az24-conv-week    spillway simulate mine.csv --pool 70b --replicas 8 --html my.html"
-    "    spillway simulate step5x --policy hpa-rate --gateway naive --knob 0.9    "
+    "Examples: spillway simulate az24-conv-week    "
+    "spillway simulate mine.csv --pool 70b-4xa100 --replicas 8 --html my.html    "
+    "spillway simulate step5x --policy hpa-rate --gateway naive --knob 0.9    "
     "spillway simulate az24-code-week --replica-usd-per-hour 2.10 --spill-usd-per-1k 0.45 --json"
 )
 GATEWAYS = ("valve", "naive", "none")
@@ -34,7 +35,10 @@ def simulate(
     gateway: str | None = typer.Option(
         None, help="what spills by itself: valve | naive | none [default: the policy's]"
     ),
-    pool: str = typer.Option("8b", help="prices, capacity and cold start to begin with: 8b | 70b"),
+    pool: str = typer.Option(
+        "8b-a100", help="model and GPU, for capacity and cold start: 8b-a100 | 70b-4xa100 | 8b-l4"
+    ),
+    prices: str = typer.Option("frontier", help="what spilling costs to begin with: frontier | same-weights"),
     replicas: int | None = typer.Option(
         None, min=1, max=1000, help="scale demand so that its busy moments need so many [default: 20; a file: as it is]"
     ),
@@ -74,7 +78,9 @@ def simulate(
         "min_replicas": min_replicas,
         "max_replicas": max_replicas,
     }
-    settled: Settled = settle(workload, policy, pool, gateway=gateway, knob=knob, replicas=replicas, prices=given)
+    settled: Settled = settle(
+        workload, policy, pool, prices, gateway=gateway, knob=knob, replicas=replicas, given=given
+    )
     tell(settled, seed=seed, decisions=decisions, plot=plot, html=html, as_json=as_json)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from controller.cli.errors import EXIT_USAGE, CliError
 from controller.cli.output import console, emit_json, plain, say, table
 from controller.core.errors import SimulationError, TraceError
 from controller.replay.baselines.fluid_facts import fluid_facts
-from controller.replay.contest_field import BOUND_RATIO, entrant, pool_kind
+from controller.replay.contest_field import BOUND_RATIO, entrant
 from controller.replay.contest_types import Entrant
 from controller.replay.fluid import FluidRun
 from controller.replay.fluid_pool import ReplicaShape
@@ -23,10 +23,22 @@ from controller.replay.trace_files import read_trace_file
 from controller.replay.trace_files_types import RequestTrace
 from controller.replay.workloads import WORKLOADS, published_curve
 from controller.replay.workloads_curves import busy_rate_per_s, curve_of, scaled_to
+from controller.replay.workloads_economics import economics_of, pool_kind, replica_shape, sizes_on
 
 SHIPPED_REPLICAS = 20  # shipped workloads have no size of their own
+SIZED_AS = "az23-conv"  # requests of a file that says only how many came
 DECISION_COLUMNS = ("at", "from", "to", "reason")
 PAGE_DECISIONS = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Demand:
+    """What is asked of the pool, before it is scaled. `noise`: chance is to be added, as a file's requests have it."""
+
+    curve: Callable[[float], Curve]  # for a cold start in s
+    noise: bool
+    input_tokens: float  # of the mean request
+    output_tokens: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,32 +58,35 @@ def settle(
     name: str,
     policy: str,
     pool: str,
+    prices: str,
     *,
     gateway: str | None,
     knob: float | None,
     replicas: int | None,
-    prices: Mapping[str, float | None],
+    given: Mapping[str, float | None],
 ) -> Settled:
     """The run that these options ask for; CliError names the option that cannot be."""
     try:
-        found, kind = entrant(policy), pool_kind(pool)
-        given = {field: value for field, value in prices.items() if value is not None}
-        economics = replace(kind.economics, **given)  # type: ignore[arg-type]  # counts and rates, as the options have them
-        curve, noise = _demand(name, economics.cold_start_s)
+        found, demand = entrant(policy), _demand(name, pool)
+        sizes = demand.input_tokens, demand.output_tokens
+        own = {field: value for field, value in given.items() if value is not None}
+        economics = replace(economics_of(pool, prices, *sizes), **own)  # type: ignore[arg-type]  # counts and rates, as the options have them
+        curve = demand.curve(economics.cold_start_s)
         if name in WORKLOADS or replicas is not None:
             curve = scaled_to(curve, (replicas or SHIPPED_REPLICAS) * economics.replica_requests_per_s)
-        if prices["max_replicas"] is None:
+        if given["max_replicas"] is None:
             economics = replace(economics, max_replicas=_bound(curve, economics))
+        shape = replica_shape(pool, *sizes)
     except SimulationError as error:
         raise CliError("cannot be simulated", str(error), exit_code=EXIT_USAGE) from error
     return Settled(
         curve=curve,
         economics=economics,
-        shape=kind.shape,
+        shape=shape,
         entrant=found,
         gateway=gateway or found.gateways[-1],
         knob=found.default if knob is None else knob,
-        noise=noise or replicas is not None,
+        noise=demand.noise or replicas is not None,
     )
 
 
@@ -149,10 +164,16 @@ def _timeline(settled: Settled, told: Told) -> bytes:
     return timeline_plot(told.series, settled.economics, _title(settled))
 
 
-def _demand(name: str, cold_start_s: float) -> tuple[Curve, bool]:
-    """A shipped workload, or what a file recorded; whether chance is to be added."""
+def _demand(name: str, pool: str) -> Demand:
+    """A shipped workload, or what a file recorded."""
+    longest_tokens = pool_kind(pool).engine.max_model_len_tokens
     if name in WORKLOADS:
-        return published_curve(name, cold_start_s=cold_start_s), True
+        sizes = sizes_on(pool, name)
+
+        def shipped(cold_start_s: float) -> Curve:
+            return published_curve(name, cold_start_s=cold_start_s, longest_tokens=longest_tokens)
+
+        return Demand(curve=shipped, noise=True, input_tokens=sizes[0], output_tokens=sizes[1])
     file = Path(name)
     if not file.exists():
         why = "there is no such file, and the workloads that ship are " + ", ".join(WORKLOADS)
@@ -161,7 +182,14 @@ def _demand(name: str, cold_start_s: float) -> tuple[Curve, bool]:
         trace = read_trace_file(file)
     except TraceError as error:
         raise CliError(f"cannot use the trace {name}", str(error), exit_code=EXIT_USAGE) from error
-    return curve_of(trace, file.name), not isinstance(trace, RequestTrace)
+    recorded = curve_of(trace, file.name)
+    sizes = trace.mean_sizes() if isinstance(trace, RequestTrace) else sizes_on(pool, SIZED_AS)
+    return Demand(
+        curve=lambda _cold_start_s: recorded,
+        noise=not isinstance(trace, RequestTrace),
+        input_tokens=sizes[0],
+        output_tokens=sizes[1],
+    )
 
 
 def _bound(curve: Curve, economics: Economics) -> int:

@@ -86,6 +86,7 @@ class Contest:
             workload=course.workload,
             kind=course.kind,
             pool=course.pool,
+            prices=course.prices,
             replicas=course.replicas,
             tried=self._in_order(at),
             finals=tuple(

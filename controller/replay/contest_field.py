@@ -1,14 +1,13 @@
-"""The field of the contest: the pools with their prices, the policies that enter, and courses made from demand curves.
+"""The field of the contest: the policies that enter, and courses made from workloads, pools and prices.
 
-Called by `spillway bench policy` and `spillway simulate`. Pools: list prices of April 2026, capacity at the SLO from
-measured step times (small: TPOT 50 ms, large: 100 ms; 1,155 input and 211 output tokens).
+Called by `spillway bench policy` and `spillway simulate`.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import MappingProxyType
 
 from controller.core.errors import SimulationError
@@ -16,10 +15,10 @@ from controller.replay.baselines.fluid_facts import fluid_facts
 from controller.replay.baselines.pool_facts import PoolFacts
 from controller.replay.baselines.registry import BASELINES
 from controller.replay.contest_types import Course, Entrant, Stretch
-from controller.replay.fluid_pool import ReplicaShape
 from controller.replay.production import ProductionPolicy
-from controller.replay.simulation_types import Autoscaler, Curve, Economics
-from controller.replay.workloads_curves import scaled_to
+from controller.replay.simulation_types import Autoscaler, Curve
+from controller.replay.workloads import workload_curve
+from controller.replay.workloads_economics import economics_of, pool_kind, replica_shape, sizes_on
 
 OURS = "spillway"
 DAY_S = 86_400.0
@@ -27,38 +26,6 @@ TUNING_DAYS = 3
 JUDGED_DAYS = 4  # at most, after those
 DAYS_LEAST = 5  # shorter workloads are tuned and judged on all of them, with other requests
 BOUND_RATIO = 2  # most replicas, by that size
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PoolKind:
-    """One model on one GPU shape, with what its work costs at a provider."""
-
-    economics: Economics
-    shape: ReplicaShape
-
-
-POOLS: Mapping[str, PoolKind] = MappingProxyType(
-    {
-        "8b": PoolKind(
-            economics=Economics(
-                replica_usd_per_s=3.43 / 3600,  # one A100-80
-                spill_usd_per_request=0.30e-3,  # gpt-4o-mini
-                replica_requests_per_s=7.2,
-                cold_start_s=240.0,
-            ),
-            shape=ReplicaShape(),
-        ),
-        "70b": PoolKind(
-            economics=Economics(
-                replica_usd_per_s=13.72 / 3600,  # four A100-80
-                spill_usd_per_request=5.00e-3,  # gpt-4o
-                replica_requests_per_s=2.9,
-                cold_start_s=480.0,
-            ),
-            shape=ReplicaShape(ttft_idle_s=0.4, tpot_at_slo_s=0.1, tpot_idle_s=0.0226),
-        ),
-    }
-)
 
 
 def entrants() -> Mapping[str, Entrant]:
@@ -94,27 +61,27 @@ def entrant(name: str) -> Entrant:
     return found
 
 
-def pool_kind(name: str) -> PoolKind:
-    """The pool of that name."""
-    found = POOLS.get(name)
-    if found is None:
-        raise SimulationError(f"pool is {name!r}; it must be one of {', '.join(POOLS)}")
-    return found
-
-
-def course(curve: Curve, pool: str, replicas: int) -> Course:
-    """The curve scaled so that the pool needs so many replicas in its busy moments, and cut for tuning and judging."""
-    kind = pool_kind(pool)
-    economics = replace(kind.economics, max_replicas=BOUND_RATIO * replicas)
-    scaled = scaled_to(curve, replicas * economics.replica_requests_per_s)
-    tuned_on, judged_on = stretches(replace(scaled, rates_per_s=tuple(scaled.rates_per_s)))
+def course(workload: str, pool: str, prices: str, replicas: int) -> Course:
+    """The workload, of a size that needs so many replicas in its busy moments, cut for tuning and judging."""
+    sizes = sizes_on(pool, workload)
+    economics = replace(economics_of(pool, prices, *sizes), max_replicas=BOUND_RATIO * replicas)
+    shape = replica_shape(pool, *sizes)
+    curve = workload_curve(
+        workload,
+        replicas=replicas,
+        replica_requests_per_s=economics.replica_requests_per_s,
+        cold_start_s=economics.cold_start_s,
+        longest_tokens=pool_kind(pool).engine.max_model_len_tokens,
+    )
+    tuned_on, judged_on = stretches(replace(curve, rates_per_s=tuple(curve.rates_per_s)))
     return Course(
-        workload=curve.name,
+        workload=workload,
         kind=curve.kind,
         pool=pool,
+        prices=prices,
         replicas=replicas,
-        facts=fluid_facts(economics, kind.shape, tuned_on.curve),
-        shape=kind.shape,
+        facts=fluid_facts(economics, shape, tuned_on.curve),
+        shape=shape,
         tuned_on=tuned_on,
         judged_on=judged_on,
     )

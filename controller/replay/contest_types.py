@@ -57,6 +57,7 @@ class Course:
     workload: str
     kind: str  # diurnal | bursty | synthetic
     pool: str
+    prices: str  # the set they are of
     replicas: int  # that the busiest moments need
     facts: PoolFacts
     shape: ReplicaShape
@@ -66,7 +67,7 @@ class Course:
     @property
     def name(self) -> str:
         """As tables call it."""
-        return f"{self.workload} {self.pool} x{self.replicas}"
+        return f"{self.workload} {self.pool} {self.prices} x{self.replicas}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +117,7 @@ class CourseResult:
     workload: str
     kind: str
     pool: str
+    prices: str
     replicas: int
     tried: tuple[Tried, ...]
     finals: tuple[Final, ...]
@@ -123,4 +125,4 @@ class CourseResult:
     @property
     def name(self) -> str:
         """As tables call it."""
-        return f"{self.workload} {self.pool} x{self.replicas}"
+        return f"{self.workload} {self.pool} {self.prices} x{self.replicas}"

@@ -39,8 +39,8 @@ def summary_rows(results: Sequence[CourseResult], ours: str) -> list[tuple[str, 
     return [_summary_row(result, ours) for result in results]
 
 
-SUMMARY_COLUMNS = ("workload", "pool", "replicas", "ours x optimum", "SLO %", "spill %", "actions/h", "flips/h",
-                   "best other", "x optimum", "ours cheaper by")  # fmt: skip
+SUMMARY_COLUMNS = ("workload", "pool", "prices", "replicas", "ours x optimum", "SLO %", "spill %", "actions/h",
+                   "flips/h", "best other", "x optimum", "ours cheaper by")  # fmt: skip
 
 
 def mean_text(mean: Mean, digits: int = 3) -> str:
@@ -127,6 +127,7 @@ def _summary_row(result: CourseResult, ours: str) -> tuple[str, ...]:
     return (
         result.workload,
         result.pool,
+        result.prices,
         str(result.replicas),
         mean_text(own.usd_ratio),
         _percent(own.attained_ratio.value),

@@ -51,6 +51,10 @@ class RequestTrace:
         """How many requests."""
         return len(self.arrivals_s)
 
+    def mean_sizes(self) -> tuple[float, float]:
+        """Mean prompt and answer tokens; a request of nothing counts as one token."""
+        return float(np.maximum(1, self.input_tokens).mean()), float(np.maximum(1, self.output_tokens).mean())
+
     def taken(self, order: Indices) -> RequestTrace:
         """The requests named by their numbers, in that order."""
         return RequestTrace(

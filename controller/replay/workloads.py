@@ -129,8 +129,7 @@ def workload_requests(
 
 def mean_sizes(name: str, longest_tokens: int | None = None) -> tuple[float, float]:
     """Mean prompt and answer tokens of its requests; with a limit, of those that fit a context of so many tokens."""
-    sizes = _sizes(name, longest_tokens)
-    return float(np.maximum(1, sizes.input_tokens).mean()), float(np.maximum(1, sizes.output_tokens).mean())
+    return _sizes(name, longest_tokens).mean_sizes()
 
 
 def _sizes(name: str, longest_tokens: int | None) -> RequestTrace:

@@ -1,26 +1,28 @@
-"""The pools and the prices of the policy benchmark, as `Economics`: what a replica costs and does, what spilling costs.
+"""The pools and the prices of every simulation, as `Economics`: what a replica costs and does, what spilling costs.
 
 GPU prices, step times and list prices come from the catalogue, with their sources and dates there; capacity from
-`autoscale.capacity` with the mean sizes of the workload: the same pool can do more of one than of another.
+`autoscale.capacity` with the mean sizes of the workload: the same pool can do more of one than of another. Called by
+`contest_field` and `spillway simulate`.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 from types import MappingProxyType
 from typing import TypeVar
 
-from controller.autoscale.capacity import gpu_seconds_per_request
+from controller.autoscale.capacity import batch_at_slo, gpu_seconds_per_request, prefill_s
 from controller.autoscale.prices import replica_usd_per_s, request_usd
 from controller.catalogue import load_catalogue, step_times
 from controller.core.errors import SimulationError
 from controller.core.models import StepTimes
 from controller.core.money import Price
 from controller.core.pools import EngineArgs, Slo
+from controller.replay.fluid_pool import ReplicaShape
 from controller.replay.simulation_types import Economics
 from controller.replay.workloads import mean_sizes
 
@@ -117,11 +119,14 @@ def list_price(pool: str, prices: str) -> Price:
     return load_catalogue().models[price].price if isinstance(price, str) else price
 
 
+def sizes_on(pool: str, workload: str) -> tuple[float, float]:
+    """Mean prompt and answer tokens of the workload's requests that fit the pool's context."""
+    return mean_sizes(workload, pool_kind(pool).engine.max_model_len_tokens)
+
+
 def replica_requests_per_s(pool: str, workload: str) -> float:
     """Requests per second that one replica does within its SLO, of the workload's mean size."""
-    kind = pool_kind(pool)
-    inputs, outputs = mean_sizes(workload, kind.engine.max_model_len_tokens)
-    return 1.0 / gpu_seconds_per_request(kind.steps, kind.engine, kind.slo, input_tokens=inputs, output_tokens=outputs)
+    return _capacity_per_s(pool_kind(pool), *sizes_on(pool, workload))
 
 
 def economics(
@@ -137,18 +142,53 @@ def economics(
 
     `requests_per_min` is what the provider's account allows, where it is not what the set says.
     """
-    kind = pool_kind(pool)
-    price = list_price(pool, prices)
-    inputs, outputs = mean_sizes(workload, kind.engine.max_model_len_tokens)
-    limit_per_min = PRICE_SETS[prices].requests_per_min if requests_per_min is None else requests_per_min
-    return Economics(
-        replica_usd_per_s=kind.replica_usd_per_s,
-        spill_usd_per_request=request_usd(price, inputs, outputs),
-        replica_requests_per_s=replica_requests_per_s(pool, workload),
-        cold_start_s=kind.cold_start_s,
+    found = economics_of(pool, prices, *sizes_on(pool, workload))
+    return replace(
+        found,
         min_replicas=min_replicas,
         max_replicas=max_replicas,
-        spill_limit_per_s=limit_per_min / 60.0,
+        spill_limit_per_s=found.spill_limit_per_s if requests_per_min is None else requests_per_min / 60.0,
+    )
+
+
+def economics_of(pool: str, prices: str, input_tokens: float, output_tokens: float) -> Economics:
+    """A pool under a price set, for requests of this mean size."""
+    kind, price = pool_kind(pool), list_price(pool, prices)
+    return Economics(
+        replica_usd_per_s=kind.replica_usd_per_s,
+        spill_usd_per_request=request_usd(price, input_tokens, output_tokens),
+        replica_requests_per_s=_capacity_per_s(kind, input_tokens, output_tokens),
+        cold_start_s=kind.cold_start_s,
+        spill_limit_per_s=PRICE_SETS[prices].requests_per_min / 60.0,
+    )
+
+
+def replica_shape(pool: str, input_tokens: float, output_tokens: float) -> ReplicaShape:
+    """What a replica of the pool shows of itself at its SLO capacity, for requests of this mean size.
+
+    Where the prompt alone takes more than half of the pool's TTFT, the SLO is twice that: none could keep the other.
+    """
+    kind = pool_kind(pool)
+    steps, engine = kind.steps, kind.engine
+    batch = batch_at_slo(steps, engine, kind.slo, input_tokens, output_tokens)
+    context_tokens = input_tokens + output_tokens / 2
+    idle_s, full_s = (steps.step_s(many, round(many * context_tokens), 0) for many in (1, batch))
+    prompt_s = prefill_s(steps, engine, input_tokens)
+    ttft_s = prompt_s + full_s  # it waits for the step that is under way
+    return ReplicaShape(
+        ttft_slo_s=max(kind.slo.ttft_p95_s, 2 * ttft_s),
+        ttft_idle_s=ttft_s,
+        tpot_at_slo_s=full_s + batch * prompt_s / output_tokens,
+        tpot_idle_s=idle_s,
+        kv_usage_at_slo_ratio=batch * context_tokens / steps.kv_cache_tokens,
+        input_tokens=input_tokens,
+        output_tokens=output_tokens,
+    )
+
+
+def _capacity_per_s(kind: PoolKind, input_tokens: float, output_tokens: float) -> float:
+    return 1.0 / gpu_seconds_per_request(
+        kind.steps, kind.engine, kind.slo, input_tokens=input_tokens, output_tokens=output_tokens
     )
 
 

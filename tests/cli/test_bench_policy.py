@@ -15,7 +15,10 @@ from controller.cli.bench_policy_report import tell, write_html, write_json, wri
 from controller.cli.errors import EXIT_USAGE, CliError
 from controller.replay.workloads import WORKLOADS
 
-TINY = Plan(known=("aibrix-8min",), workloads=("aibrix-8min",), pools=("8b",), sizes=(4,), values=1, seeds=2)
+TINY = Plan(
+    known=("aibrix-8min",), workloads=("aibrix-8min",), pools=("8b-a100",), prices=("frontier",), sizes=(4,),
+    values=1, seeds=2,
+)  # fmt: skip
 
 
 def called(*arguments: str) -> Result:
@@ -40,7 +43,7 @@ def test_a_whole_bench_in_two_processes_and_all_its_reports(tmp_path: Path, caps
     assert (tmp_path / "a.html").read_text(encoding="utf-8").count("data:image/png") == 2
     write_plots(tmp_path / "plots", results, TINY)
     names = sorted(file.name for file in (tmp_path / "plots").iterdir())
-    assert names == ["aibrix-8min-8b-x4-attainment.png", "aibrix-8min-8b-x4-timeline.png"]
+    assert names == [f"aibrix-8min-8b-a100-frontier-x4-{kind}.png" for kind in ("attainment", "timeline")]
 
 
 def test_nothing_whole_is_said_so(capsys: pytest.CaptureFixture[str]) -> None:
@@ -52,7 +55,7 @@ def test_nothing_whole_is_said_so(capsys: pytest.CaptureFixture[str]) -> None:
 def test_plans() -> None:
     """The whole has both pools and sizes; the quick one is a part of it; both can be narrowed."""
     whole, quick = Plan.whole(), Plan.quick_one()
-    assert (whole.pools, whole.sizes, whole.seeds) == (("8b", "70b"), (20, 4), 5)
+    assert (whole.pools, whole.sizes, whole.seeds) == (("8b-a100", "70b-4xa100"), (20, 4), 5)
     assert set(whole.workloads) == set(WORKLOADS)
     assert WORKLOADS[whole.workloads[-1]].kind == "diurnal"
     assert set(QUICK_WORKLOADS) <= set(WORKLOADS)

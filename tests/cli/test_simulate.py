@@ -62,7 +62,7 @@ def test_an_own_file_is_taken_as_it_is_at_own_prices(tmp_path: Path) -> None:
 
 
 def test_an_own_file_is_scaled_when_that_is_asked_for(tmp_path: Path) -> None:
-    """Busy moments then need eight replicas of 7.2 requests a second."""
+    """Busy moments then need eight replicas, whatever one of them does."""
     file = tmp_path / "mine.csv"
     file.write_text("t_s,rate_rps\n0,1\n600,2\n1200,2\n")
     data = told(str(file), "--replicas", "8", "--policy", "static-peak")
@@ -104,7 +104,8 @@ def test_timeline_and_page_are_written(tmp_path: Path) -> None:
     [
         (("nope",), "no workload 'nope'|az24-conv-week"),
         (("--policy", "nope"), "policy is 'nope'; it must be one of spillway, static-peak"),
-        (("--pool", "nope"), "pool is 'nope'; it must be one of 8b, 70b"),
+        (("--pool", "nope"), "pool is 'nope'; it must be one of 8b-a100, 70b-4xa100, 8b-l4"),
+        (("--prices", "nope"), "prices is 'nope'; it must be one of frontier, same-weights"),
         (("--gateway", "nope"), "--gateway is nope|it must be one of valve, naive, none"),
         (("--knob", "nan"), "--knob is nan|it must be a finite number > 0"),
         (("--knob", "0"), "--knob is 0|it must be a finite number > 0"),

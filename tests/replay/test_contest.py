@@ -172,7 +172,9 @@ def test_a_bench_tunes_every_policy_and_judges_the_best_of_each_with_every_seed(
     assert 2 * (9 + 2 * 2) < runs <= 2 * (9 + 3 * 4 + 2 * 2)
     assert {heat.seed for heat in done if not heat.judged} == {TUNING_SEED}
     results = bench.results()
-    assert [one.name for one in results] == [one.name for one in courses] == ["curve tiny x4", "curve tiny x8"]
+    assert (
+        [one.name for one in results] == [one.name for one in courses] == ["curve tiny list x4", "curve tiny list x8"]
+    )
     for one in results:
         assert [final.point.policy for final in one.finals] == ["a", "b"]
         assert [[score.seed for score in final.scores] for final in one.finals] == [[1, 2], [1, 2]]

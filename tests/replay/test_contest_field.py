@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from contest_world import curve
 
 from controller.core.errors import SimulationError
 from controller.replay.baselines.registry import BASELINES
 from controller.replay.contest_field import DAY_S, OURS, course, entrant, entrants, stretches
 from controller.replay.simulation_types import Curve, Seen
+from controller.replay.workloads_curves import busy_rate_per_s
+from controller.replay.workloads_economics import PRICE_SETS, economics
 
 
 def hourly(days: float) -> Curve:
@@ -21,14 +22,14 @@ def hourly(days: float) -> Curve:
 def test_ours_and_every_baseline_enter() -> None:
     """Each can be made, under its own name of the table."""
     assert list(entrants()) == [OURS, *BASELINES]
-    made = course(curve(1.0, 2.0), "8b", 4)
+    made = course("step2x", "8b-a100", "frontier", 4)
     for one in entrants().values():
         assert one.make(made.facts, one.default).period_s > 0
 
 
 def test_ours_is_told_spill_prices_by_its_knob() -> None:
     """A spill that seems free is never worth a replica; one at twice the price is worth more of them."""
-    made = course(curve(*(10.0,) * 2), "8b", 4)
+    made = course("step2x", "8b-a100", "frontier", 4)
     seen = Seen(
         ready=1, starting=0, running=5, waiting=0, kv_usage_ratio=0.5, arrivals_per_s=28.0, served_per_s=7.2,
         spilled_per_s=20.8, demand_replicas=3.9, ttft_p95_s=0.2, tpot_mean_s=0.05,
@@ -47,17 +48,25 @@ def test_an_unknown_policy_or_pool_is_told_with_those_there_are(name: str) -> No
     """One line each."""
     with pytest.raises(SimulationError, match=f"policy is '{name}'; it must be one of spillway, static-peak"):
         entrant(name)
-    with pytest.raises(SimulationError, match=f"pool is '{name}'; it must be one of 8b, 70b"):
-        course(curve(1.0), name, 4)
+    with pytest.raises(SimulationError, match=f"pool is '{name}'; it must be one of 8b-a100, 70b-4xa100"):
+        course("step2x", name, "frontier", 4)
 
 
-def test_a_course_needs_its_replicas_in_busy_moments_and_may_have_twice_as_many() -> None:
-    """8b does 7.2 requests a second."""
-    made = course(curve(*(1.0,) * 1000, *(2.0,) * 1000), "8b", 20)
-    assert made.name == "curve 8b x20"
-    assert max(made.judged_on.curve.rates_per_s) == pytest.approx(20 * 7.2)
-    assert made.facts.economics.max_replicas == 40
+@pytest.mark.parametrize("prices", PRICE_SETS)
+def test_a_course_needs_its_replicas_in_busy_moments_and_may_have_twice_as_many(prices: str) -> None:
+    """At prices and capacity of its pool, for requests of its workload."""
+    made = course("step5x", "70b-4xa100", prices, 20)
+    assert made.name == f"step5x 70b-4xa100 {prices} x20"
+    assert made.facts.economics == economics("70b-4xa100", prices, "step5x", max_replicas=40)
+    assert max(made.judged_on.curve.rates_per_s) == pytest.approx(20 * made.facts.economics.replica_requests_per_s)
     assert made.facts.hindsight is made.tuned_on.curve
+
+
+def test_requests_that_do_not_fit_the_pool_are_no_demand_of_a_course() -> None:
+    """What is left of the long prompts, of the size that is left."""
+    made = course("mooncake-synthetic", "8b-l4", "frontier", 4)
+    assert made.shape.input_tokens < 16_384
+    assert busy_rate_per_s(made.judged_on.curve) == pytest.approx(4 * made.facts.economics.replica_requests_per_s)
 
 
 @pytest.mark.parametrize(

@@ -89,19 +89,19 @@ ALONE = result("wave", ours=seeds(1.0, 1.0), other=seeds(0.2, 0.2, attained=0.5)
     [
         ((BEATEN, WON, HINDSIGHT), (
             "ours loses on 2 of 3 courses, on 1 of them to a policy that does not know the demand beforehand",
-            "the worst first: wave 8b x20 2.000 against 1.000 of static-best (valve, 1), 1.000 ± 0.000 more; "
-            "week 8b x20 1.110 against 1.010 of other (valve, 1), 0.100 ± 0.000 more.",
+            "the worst first: wave 8b list x20 2.000 against 1.000 of static-best (valve, 1), 1.000 ± 0.000 more; "
+            "week 8b list x20 1.110 against 1.010 of other (valve, 1), 0.100 ± 0.000 more.",
         ), ("noise", "against 100.00")),
         ((NOISY,), ("loses on 1 of 1", "within the noise"), ()),
         ((POOR,), ("more, 98.00 % within their SLO against 97.00 %", "Below 99 % of requests within their SLO"), ()),
         ((WON, ALONE), ("ours is ahead of all 1 others on all 2 courses",
-                        "by 0.300 ± 1.271 of the optimum's cost at least (step 8b x20, other (valve, 1))"),
+                        "by 0.300 ± 1.271 of the optimum's cost at least (step 8b list x20, other (valve, 1))"),
                        ("ours loses", "Below")),
         ((WON, LEVEL), ("None of 1 others is ahead of ours on any of 2 courses",
-                        "the closest is level with it (ramp 8b x20, other (valve, 1))"), ("ours loses",)),
+                        "the closest is level with it (ramp 8b list x20, other (valve, 1))"), ("ours loses",)),
         ((ALONE,), ("none of them attains as much",), ()),
-        ((result(ours=seeds(1.0, attained=0.98)),), ("Below 99 % of requests within their SLO: week 8b x20 98.00 %.",),
-         ()),
+        ((result(ours=seeds(1.0, attained=0.98)),),
+         ("Below 99 % of requests within their SLO: week 8b list x20 98.00 %.",), ()),
         ((), ("Nothing was run to its end",), ()),
     ],
     ids=["beaten", "beaten within the noise", "beaten where nobody attains enough", "ahead", "level", "alone",

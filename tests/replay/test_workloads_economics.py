@@ -8,6 +8,7 @@ from datetime import date
 import numpy as np
 import pytest
 
+from controller.autoscale.capacity import KV_USABLE_RATIO, batch_at_slo
 from controller.core.errors import SimulationError
 from controller.replay.workloads import WORKLOADS, published_curve, workload_curve, workload_requests
 from controller.replay.workloads_economics import (
@@ -17,6 +18,8 @@ from controller.replay.workloads_economics import (
     list_price,
     pool_kind,
     replica_requests_per_s,
+    replica_shape,
+    sizes_on,
 )
 
 
@@ -76,6 +79,19 @@ def test_every_workload_has_economics_everywhere(pool: str, prices: str) -> None
         assert found.replica_requests_per_s > 0
         if prices == "same-weights":
             assert found.worthwhile_ratio > 1
+
+
+@pytest.mark.parametrize("workload", WORKLOADS)
+@pytest.mark.parametrize("pool", POOLS)
+def test_a_full_replica_shows_its_limits(pool: str, workload: str) -> None:
+    """As many requests inside as were reckoned for the SLO, no token later than that, and a TTFT that can be kept."""
+    kind, sizes = pool_kind(pool), sizes_on(pool, workload)
+    shape, mu = replica_shape(pool, *sizes), replica_requests_per_s(pool, workload)
+    batch = batch_at_slo(kind.steps, kind.engine, kind.slo, *sizes)
+    assert mu * shape.output_tokens * shape.tpot_at_slo_s == pytest.approx(batch, rel=0.02)
+    assert shape.tpot_idle_s < shape.tpot_at_slo_s <= kind.slo.tpot_p95_s
+    assert 0 < shape.kv_usage_at_slo_ratio <= KV_USABLE_RATIO
+    assert shape.ttft_slo_s >= max(kind.slo.ttft_p95_s, 2 * shape.ttft_idle_s)
 
 
 def test_requests_too_long_for_a_pool_are_left_out() -> None:
