@@ -50,7 +50,15 @@ def _pool(raw: Mapping[str, object]) -> PoolView:
     mode = RoutingMode(str(fields.pop("mode")))
     pin = _pin(fields.pop("pin"))  # type: ignore[arg-type] # JSON object
     terms = _terms(fields.pop("terms", None))  # type: ignore[arg-type] # JSON object
-    return PoolView(replicas=replicas, mode=mode, pin=pin, terms=terms, **fields)  # type: ignore[arg-type] # checked by the constructor
+    cold_starts_s: tuple[float, ...] = tuple(fields.pop("cold_starts_s", ()))  # type: ignore[arg-type] # JSON list
+    return PoolView(
+        replicas=replicas,
+        mode=mode,
+        pin=pin,
+        terms=terms,
+        cold_starts_s=cold_starts_s,
+        **fields,  # type: ignore[arg-type] # checked by the constructor
+    )
 
 
 def decode_view(data: bytes) -> FleetView:

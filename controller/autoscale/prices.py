@@ -56,11 +56,13 @@ def market_prices(
     input_tokens: float,
     output_tokens: float,
     gpu_seconds_per_request: float,
+    cold_start_s: float | None = None,
     spill_limit_per_s: float = inf,
 ) -> Prices:
     """The prices of a pool for requests of this size, from those of its GPUs and of the models it may spill to.
 
-    `spill_limit_per_s`: how many requests their providers together take.
+    `spill_limit_per_s`: how many requests their providers together take. `cold_start_s`: as learned; None: as
+    configured.
     Where providers sell for less than replicas cost, a replica is still kept from `home_use_ratio` on.
     """
     having = replica_usd_per_s(shape, pool.engine)
@@ -69,6 +71,6 @@ def market_prices(
     return Prices(
         replica_usd_per_s=having,
         spill_usd_per_replica_s=max(bought, having / pool.scale.home_use_ratio),
-        cold_start_s=pool.scale.cold_start_s,
+        cold_start_s=pool.scale.cold_start_s if cold_start_s is None else cold_start_s,
         spill_limit_replicas=spill_limit_per_s * gpu_seconds_per_request,
     )

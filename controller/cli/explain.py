@@ -73,6 +73,7 @@ def facts(pool: PoolView) -> dict[str, object]:
         "spill_ratio": pool.spill_ratio,
         "saturation_ratio": pool.saturation_ratio,
         "scaling_reason": pool.decision_reason,
+        "cold_starts_s": pool.cold_starts_s,
         "terms": pool.terms,
         "pin": pool.pin,
     }
@@ -94,6 +95,8 @@ def told(pool: PoolView) -> list[str]:
         lines.append(
             f"full      {100.0 * pool.saturation_ratio:.0f} % of what its SLO leaves for waiting, or of its KV cache"
         )
+    if pool.cold_starts_s:
+        lines.append(f"starts    the last took {', '.join(f'{took_s:.0f}' for took_s in pool.cold_starts_s)} s")
     if pool.pin is not None:
         pin = pool.pin
         lines.append(f"pinned    {pin_words(pin)} until {instant(pin.until_s)}, by {pin.who}: {pin.reason}")

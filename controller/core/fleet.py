@@ -88,6 +88,7 @@ class PoolView:
     decision_reason: str = ""
     terms: ScaleTerms | None = None
     pin: Pin | None = None
+    cold_starts_s: tuple[float, ...] = ()  # the last ones, oldest first
 
     def count(self, state: ReplicaState) -> int:
         """Replicas in one state."""

@@ -14,6 +14,8 @@ class PoolSample:
     `saturation_ratio`: worst of queue and KV cache over their limits; >= 1 means full.
     `demand_replicas`: work offered to the pool (served here + spilled away) in units of one replica at its SLO
     capacity, averaged over the observation window. Sizes are per request; 0 when none came.
+    `request_gpu_s`: seconds of one replica that a request of these sizes costs at SLO capacity; None when none came, or
+    nobody knows.
     """
 
     at_s: float
@@ -31,6 +33,7 @@ class PoolSample:
     replicas_unknown: int = 0
     input_tokens: float = 0.0
     output_tokens: float = 0.0
+    request_gpu_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

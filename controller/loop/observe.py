@@ -56,6 +56,7 @@ def sample_of(
     if known and (demand.refused_now > 0 or demand.waiting > 0):
         saturation = max(1.0, saturation)
     waiting = sum(metrics.waiting for metrics in known) + round(demand.waiting)
+    request_gpu_s = _request_gpu_s(pool, steps, demand)
     return PoolSample(
         at_s=now_s,
         replicas_ready=len(ready),
@@ -67,11 +68,12 @@ def sample_of(
         saturation_ratio=saturation,
         arrivals_per_s=demand.arrivals_per_s,
         spilled_per_s=demand.spilled_per_s,
-        demand_replicas=_demand_replicas(pool, steps, known, demand),
+        demand_replicas=_demand_replicas(pool, request_gpu_s, known, demand),
         ttft_p95_s=demand.ttft_p95_s,
         replicas_unknown=len(ready) - len(known),
         input_tokens=demand.input_tokens,
         output_tokens=demand.output_tokens,
+        request_gpu_s=request_gpu_s if demand.input_tokens + demand.output_tokens > 0.0 else None,
     )
 
 
@@ -93,13 +95,19 @@ def _saturation(pool: Pool, steps: StepTimes | None, metrics: EngineMetrics, dem
     return max(metrics.kv_cache_usage_ratio, wait_s / max(slo_s - alone_s, LEAST_HEADROOM_RATIO * slo_s))
 
 
-def _demand_replicas(pool: Pool, steps: StepTimes | None, known: Sequence[EngineMetrics], demand: Demand) -> float:
-    """Work offered per second, and what waits on top, to be worked off within one window."""
+def _request_gpu_s(pool: Pool, steps: StepTimes | None, demand: Demand) -> float | None:
+    """What a request of the size that comes costs a replica."""
     if steps is None:
-        running = sum(metrics.running + metrics.waiting for metrics in known)
-        return (running + demand.waiting) / pool.engine.max_num_seqs
-    cost_s = gpu_seconds_per_request(
+        return None
+    return gpu_seconds_per_request(
         steps, pool.engine, pool.slo, input_tokens=demand.input_tokens, output_tokens=demand.output_tokens
     )
+
+
+def _demand_replicas(pool: Pool, request_gpu_s: float | None, known: Sequence[EngineMetrics], demand: Demand) -> float:
+    """Work offered per second, and what waits on top, to be worked off within one window."""
+    if request_gpu_s is None:
+        running = sum(metrics.running + metrics.waiting for metrics in known)
+        return (running + demand.waiting) / pool.engine.max_num_seqs
     waiting = sum(metrics.waiting for metrics in known) + demand.waiting
-    return (demand.arrivals_per_s + waiting / demand.span_s) * cost_s if demand.arrivals_per_s or waiting else 0.0
+    return (demand.arrivals_per_s + waiting / demand.span_s) * request_gpu_s

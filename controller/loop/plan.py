@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from controller.autoscale.cold_starts import ColdStarts, remembered
 from controller.autoscale.decide import ScaleDecision, ScaleState, decide
 from controller.autoscale.prices import Prices
 from controller.core.fleet import Pin, PoolView, Replica, ReplicaState, RoutingMode
@@ -31,6 +32,7 @@ class PoolState:
     died_at_s: float = 0.0
     counted_dead: frozenset[str] = frozenset()
     may_start_at_s: float = 0.0
+    cold_starts: ColdStarts = field(default_factory=ColdStarts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,12 +47,16 @@ class PoolPlan:
 
 
 def restored(view: PoolView | None) -> PoolState:
-    """The state of a new controller: mode, ratio and since when as its predecessor published them."""
+    """The state of a new controller: mode, ratio, since when and cold starts as its predecessor published them."""
     if view is None:
         return PoolState()
     since_s = view.mode_since_s or None
     spill = SpillState(mode=view.mode, ratio=view.spill_ratio, since_s=since_s)
-    return PoolState(spill=spill, served=any(one.state in _HAS_SERVED for one in view.replicas))
+    return PoolState(
+        spill=spill,
+        served=any(one.state in _HAS_SERVED for one in view.replicas),
+        cold_starts=remembered(view.cold_starts_s, view.replicas),
+    )
 
 
 def plan_pool(

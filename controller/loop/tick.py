@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import structlog
 
+from controller.autoscale.cold_starts import learned
 from controller.config.settings import Settings
 from controller.core.errors import SpillwayError
 from controller.core.fleet import FleetView, Pin, PoolView, Replica, ReplicaState
@@ -117,16 +118,19 @@ class ControlLoop:
         pin = word.pins.get(pool.name)
         if pin is not None and now_s >= pin.until_s:
             pin = None
+        state, managed, prior_s = self._states[pool.name], self._platform.manages(pool), pool.scale.cold_start_s
+        if managed:
+            state = replace(state, cold_starts=learned(state.cold_starts, seen.replicas, prior_s))
         plan, state = plan_pool(
             pool,
             seen.replicas,
             seen.sample,
-            self._states[pool.name],
+            state,
             pin=pin,
-            managed=self._platform.manages(pool),
+            managed=managed,
             drained=_unused(seen, counters),
             ordered=word.ordered & {one.replica_id for one in seen.replicas},
-            prices=self._prices.now(pool, seen.sample),
+            prices=self._prices.now(pool, seen.sample, cold_start_s=state.cold_starts.priced_s(prior_s)),
             now_s=now_s,
         )
         self._states[pool.name] = state
@@ -237,6 +241,7 @@ def _pool_view(pool: Pool, seen: _Seen, plan: PoolPlan, state: PoolState) -> Poo
         for one in seen.replicas
         if one.replica_id not in plan.remove
     )
+    replicas = tuple(_due(one, pool, state) for one in replicas)
     sample, scale = seen.sample, plan.scale
     words = "" if scale is None else "; ".join((scale.reason, *scale.constraints))
     return PoolView(
@@ -250,4 +255,12 @@ def _pool_view(pool: Pool, seen: _Seen, plan: PoolPlan, state: PoolState) -> Poo
         desired_replicas=None if scale is None else scale.replicas,
         decision_reason=words,
         terms=None if scale is None else scale.terms,
+        cold_starts_s=state.cold_starts.took_s,
     )
+
+
+def _due(replica: Replica, pool: Pool, state: PoolState) -> Replica:
+    """A warming replica with the time at which those before it would have been ready, once enough have been seen."""
+    if replica.state is not ReplicaState.WARMING or not state.cold_starts.are_known:
+        return replica
+    return replace(replica, ready_at_s=replica.started_at_s + state.cold_starts.expected_s(pool.scale.cold_start_s))

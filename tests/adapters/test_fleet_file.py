@@ -42,6 +42,7 @@ VIEW = FleetView(
                 experts=((1.0, 1.0, 2.5), (0.3, 0.5, 2.0)),
             ),
             pin=Pin(routing=RoutingMode.LOCAL, replicas=2, who="me", reason="test", until_s=99.0),
+            cold_starts_s=(81.5, 90.0),
         ),
         "bare": PoolView(name="bare", pin=Pin(routing=None, replicas=1, who="me", reason="", until_s=1.0)),
     },

@@ -60,9 +60,11 @@ def test_a_pool_without_prices_or_decisions_says_what_there_is(tmp_path: Path) -
     """And a pin is told; a pool without replicas has no last one."""
     pinned = Pin(routing=None, replicas=2, who="ada", reason="launch", until_s=4e9)
     view = fleet(pin=pinned)
+    view = replace(view, pools={**view.pools, "llama-8b": replace(view.pools["llama-8b"], cold_starts_s=(81.6, 90.0))})
     empty = replace(view.pools["mixtral-8x7b"], replicas=(), terms=TERMS)
     publish(tmp_path, replace(view, pools={**view.pools, "mixtral-8x7b": empty}))
     lines = run(tmp_path, "llama-8b").stdout.splitlines()
+    assert lines[-2] == "starts    the last took 82, 90 s"
     assert lines[-1] == "pinned    2 replicas until 2096-10-02T07:06:40Z, by ada: launch"
     lines = run(tmp_path, "mixtral-8x7b").stdout.splitlines()
     assert lines[:3] == [
