@@ -103,15 +103,20 @@ def told(pool: PoolView) -> list[str]:
     return lines if pool.terms is None else [*lines, *_money(pool.terms, ready + warming)]
 
 
+def _pays(terms: ScaleTerms) -> str:
+    """From which use on a replica is the cheaper one."""
+    if not terms.spill_usd_per_replica_s:
+        return "it never pays" if terms.replica_usd_per_s else "neither costs anything"
+    return f"it pays from {100.0 * terms.replica_usd_per_s / terms.spill_usd_per_replica_s:.0f} % of use on"
+
+
 def _money(terms: ScaleTerms, replicas: int) -> list[str]:
     """What it costs to have and to buy, who is ahead, and which patience leads."""
-    use = 100.0 * terms.replica_usd_per_s / terms.spill_usd_per_replica_s
     having, buying = terms.replica_usd_per_s * SECONDS_PER_HOUR, terms.spill_usd_per_replica_s * SECONDS_PER_HOUR
     up_usd, down_usd = terms.patience_up * terms.start_usd, terms.patience_down * terms.start_usd
     lines = [
         f"demand    {terms.demand_replicas:.2f} replicas' worth, as its SLO allows",
-        f"prices    ${having:.2f} an hour for a replica, ${buying:.2f} for its work elsewhere: "
-        f"it pays from {use:.0f} % of use on",
+        f"prices    ${having:.2f} an hour for a replica, ${buying:.2f} for its work elsewhere: {_pays(terms)}",
         f"start     ${terms.start_usd:.3g} until a replica serves",
         f"next      replica {replicas + 1} starts once buying has cost ${up_usd:.3g} more than having it: "
         f"so far ${terms.off_lost_usd:.3g}",

@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from published import fleet, publish
 from published import run as run_command
 from typer.testing import Result
@@ -28,9 +29,9 @@ TERMS = ScaleTerms(
 )
 
 
-def explained(view: FleetView) -> FleetView:
+def explained(view: FleetView, terms: ScaleTerms = TERMS) -> FleetView:
     """The view whose first pool scales by what pays."""
-    return replace(view, pools={**view.pools, "llama-8b": replace(view.pools["llama-8b"], terms=TERMS)})
+    return replace(view, pools={**view.pools, "llama-8b": replace(view.pools["llama-8b"], terms=terms)})
 
 
 def run(state_dir: Path, *arguments: str) -> Result:
@@ -54,6 +55,24 @@ def test_prices_ledgers_and_patience_are_told(tmp_path: Path) -> None:
     assert "last      replica 2 goes once having it has cost $2.4 more than buying: so far $0" in lines
     assert lines[-1] == "patience  0.3 starts to grow, 10 to shrink: would have spent $8.25, leads"
     assert lines[-2] == "patience  1 starts to grow, 1 to shrink: would have spent $9.5"
+
+
+@pytest.mark.parametrize(
+    ("replica_usd_per_s", "spill_usd_per_replica_s", "says"),
+    [
+        (0.0, 0.0, "$0.00 an hour for a replica, $0.00 for its work elsewhere: neither costs anything"),
+        (0.001, 0.0, "$3.60 an hour for a replica, $0.00 for its work elsewhere: it never pays"),
+        (0.0, 0.001, "$0.00 an hour for a replica, $3.60 for its work elsewhere: it pays from 0 % of use on"),
+    ],
+    ids=["both", "buying", "the replica"],
+)
+def test_what_costs_nothing_is_told(
+    tmp_path: Path, replica_usd_per_s: float, spill_usd_per_replica_s: float, says: str
+) -> None:
+    """A machine of one's own and a provider that is free have a price too."""
+    free = replace(TERMS, replica_usd_per_s=replica_usd_per_s, spill_usd_per_replica_s=spill_usd_per_replica_s)
+    publish(tmp_path, explained(fleet(), free))
+    assert f"prices    {says}" in run(tmp_path, "llama-8b").stdout.splitlines()
 
 
 def test_a_pool_without_prices_or_decisions_says_what_there_is(tmp_path: Path) -> None:
