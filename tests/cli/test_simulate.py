@@ -110,8 +110,14 @@ def test_timeline_and_page_are_written(tmp_path: Path) -> None:
         (("--knob", "nan"), "--knob is nan|it must be a finite number > 0"),
         (("--knob", "0"), "--knob is 0|it must be a finite number > 0"),
         (("--replica-usd-per-hour", "nan"), "replica_usd_per_s is nan; it must be a number >= 0"),
+        (("--replica-usd-per-hour", "inf"), "replica_usd_per_s is inf; it must be a finite number"),
+        (("--spill-usd-per-1k", "nan"), "spill_usd_per_request is nan; it must be a number >= 0 or inf"),
         (("--spill-usd-per-1k", "-1"), "spill_usd_per_request is -0.001; it must be a number >= 0 or inf"),
         (("--replica-requests-per-s", "0"), "replica_requests_per_s is 0; it must be a number > 0"),
+        (("--replica-requests-per-s", "inf"), "replica_requests_per_s is inf; it must be a finite number"),
+        (("--cold-start-s", "nan"), "cold_start_s is nan; it must be a number >= 0"),
+        (("--cold-start-s", "inf"), "cold_start_s is inf; it must be a finite number"),
+        (("--min-replicas", "-1"), "min_replicas is -1; it must be an integer >= 0"),
         (("--cold-start-s", "-5"), "cold_start_s is -5; it must be a number >= 0"),
         (
             ("--max-replicas", "2", "--min-replicas", "3"),
@@ -125,6 +131,34 @@ def test_a_bad_option_is_one_clear_line(arguments: tuple[str, ...], says: str) -
     """With name, value and what is allowed, before anything is run."""
     error = refused(*arguments)
     assert all(words in f"{error.what}: {error.why}" for words in says.split("|")), f"{error.what}: {error.why}"
+
+
+@pytest.mark.parametrize(
+    ("rows", "offered"),
+    [
+        ("0,2\n600,4\n3000,2\n", 600 * (2 + 4 + 2)),
+        ("3000,2\n600,4\n0,2\n", 600 * (2 + 4 + 2)),
+        ("0,2\n600,0\n1200,2\n", 600 * (2 + 2)),
+        ("0,2\n", 600 * 2),
+    ],
+    ids=["a gap is no demand", "rows in any order", "a rate of zero", "a single row is ten minutes"],
+)
+def test_a_file_with_holes_is_answered(tmp_path: Path, rows: str, offered: float) -> None:
+    """What it says is what was asked for, whatever the order; where it says nothing nobody asked."""
+    file = tmp_path / "mine.csv"
+    file.write_text("t_s,rate_rps\n" + rows)
+    data = told(str(file))
+    assert data["outcome"]["offered"] == pytest.approx(offered, rel=0.1)  # chance is added
+    assert data["outcome"]["attained"] == pytest.approx(data["outcome"]["offered"])
+
+
+@pytest.mark.parametrize("bounds", [("1", "1"), ("0", "1"), ("0", "0")], ids=["one", "at most one", "none"])
+def test_pools_of_one_replica_or_none_are_answered(bounds: tuple[str, str]) -> None:
+    """What they cannot serve is bought."""
+    data = told("step2x", "--replicas", "4", "--min-replicas", bounds[0], "--max-replicas", bounds[1])
+    assert data["outcome"]["peak_replicas"] <= int(bounds[1])
+    assert data["outcome"]["attained"] == data["outcome"]["offered"]
+    assert data["outcome"]["spilled"] >= 0.5 * data["outcome"]["offered"]
 
 
 @pytest.mark.parametrize(
