@@ -179,7 +179,7 @@ def schema(
 ) -> None:
     """Print the JSON Schema of spillway.yaml, for editors: `# yaml-language-server: $schema=spillway.schema.json`."""
     from controller.cli.output import emit_json
-    from controller.config.schema import json_schema
+    from controller.config.json_schema import json_schema
 
     if as_json:
         emit_json("config-schema", json_schema())

@@ -27,6 +27,7 @@ def pool_of(section: PoolSection) -> Pool:
         spill=SpillPolicy(**section.spill.model_dump()),
         endpoints=tuple(bare_endpoint(endpoint) for endpoint in section.endpoints),
         model_dir=section.model_dir,
+        node_pool=section.node_pool,
     )
 
 

@@ -15,6 +15,7 @@ from controller.config.chains import check_fallbacks, check_pool_circles, check_
 from controller.config.databases import database_problems, database_variable
 from controller.config.document import Document, Place, parse_document, read_document
 from controller.config.environment import ENDPOINT_VARIABLES, endpoints_of, environment_problems, phase_of
+from controller.config.node_pools import check_node_pools, node_pools_of
 from controller.config.pools import check_pools
 from controller.config.refusals import problem_at
 from controller.config.salvage import Salvaged, salvage
@@ -65,6 +66,7 @@ def _assemble(
     problems += check_models(models, providers, document)
     checked = check_pools(_pools(config, found.pool_places, environ), models, document)
     problems += checked.problems
+    problems += check_node_pools(config.node_pools, checked.pools, document, checked.places)
     rules = rules_of(config.rules)
     problems += check_pool_circles(checked.pools, document, checked.places)
     problems += check_fallbacks(config.fallbacks, models, document)
@@ -94,6 +96,7 @@ def _assemble(
         fallbacks=config.fallbacks,
         budgets=budgets_of(tenants),
         tenants=tenants,
+        node_pools=node_pools_of(config.node_pools),
         database_url_env=database_variable(config, environ),
         simulated_cold_start_s=config.simulated_cold_start_s,
         standin_port=config.standin_port,
@@ -121,7 +124,12 @@ def _pools(config: Config, places: tuple[Place, ...], environ: Mapping[str, str]
             default = next(section for section in default_config().pools if section.model == key)
             sections.append(((variable,), default))
         sections = [
-            (place, section.model_copy(update={"endpoints": endpoints}) if section.model == key else section)
+            (
+                place,
+                section.model_copy(update={"endpoints": endpoints, "node_pool": None})
+                if section.model == key
+                else section,
+            )
             for place, section in sections
         ]
     return [(place, pool_of(section)) for place, section in sections]

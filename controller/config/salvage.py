@@ -11,7 +11,9 @@ from controller.config.refusals import from_validation
 from controller.config.schema import Config
 from controller.core.errors import Problem
 
-_BY_ENTRY = frozenset({"models", "providers", "pools", "fallbacks", "tenants"})  # one wrong entry leaves the others
+_BY_ENTRY = frozenset(
+    {"models", "providers", "pools", "fallbacks", "tenants", "node_pools"}
+)  # one wrong entry leaves the others
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

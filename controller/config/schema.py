@@ -211,6 +211,13 @@ class SpillSection(Section):
         return self
 
 
+class NodePoolSection(Section):
+    """Nodes that several pools share: each pool with `node_pool` starts its replicas on them, and nowhere else."""
+
+    instance_type: Key
+    nodes: Annotated[int, Field(strict=True, ge=1, le=1000)] = 1
+
+
 class PoolSection(Section):
     """One pool of replicas of one own model. With `endpoints` the replicas are fixed, never started or stopped."""
 
@@ -224,6 +231,7 @@ class PoolSection(Section):
     spill: SpillSection = SpillSection()
     endpoints: tuple[Endpoint, ...] = ()
     model_dir: Annotated[str, Field(min_length=1, max_length=4096)] | None = None
+    node_pool: Key | None = None
 
 
 class RuleSection(Section):
@@ -275,6 +283,7 @@ class Config(Section):
     models: dict[Name, ModelPatch] = {}
     providers: dict[Name, ProviderPatch] = {}
     pools: tuple[PoolSection, ...] = ()
+    node_pools: dict[Name, NodePoolSection] = {}
     rules: RulesSection | None = None
     fallbacks: dict[Key, tuple[Key, ...]] = {}
     budgets: BudgetsSection = BudgetsSection()
@@ -283,12 +292,3 @@ class Config(Section):
     standin_port: Port = 8090
     state_dir: Annotated[str, Field(min_length=1, max_length=4096)] = ".spillway"
     database_url_env: Variable = DATABASE_VARIABLE
-
-
-def json_schema() -> dict[str, object]:
-    """JSON Schema of spillway.yaml, for editors."""
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **Config.model_json_schema(),
-        "title": "spillway.yaml",
-    }

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from controller.core.errors import Problem
 from controller.core.models import Model, Provider, StepTimes
-from controller.core.pools import Pool
+from controller.core.pools import NodePool, Pool
 from controller.core.requests import Phase
 from controller.core.tenants import TenantPolicy
 from controller.routing.phases import RuleTable
@@ -122,6 +122,7 @@ class Settings:
     fallbacks: Mapping[str, tuple[str, ...]]
     budgets: BudgetSettings
     tenants: Mapping[str, TenantPolicy] = field(default_factory=dict)  # those with limits, and "*"
+    node_pools: Mapping[str, NodePool] = field(default_factory=dict)
     database_url_env: str | None = None  # the variable that holds its URL; None: SQLite in the state folder
     simulated_cold_start_s: float = 3.0
     standin_port: int = 8090

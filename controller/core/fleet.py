@@ -89,6 +89,7 @@ class PoolView:
     terms: ScaleTerms | None = None
     pin: Pin | None = None
     cold_starts_s: tuple[float, ...] = ()  # the last ones, oldest first
+    missing_replicas: int = 0  # that would pay and are not to be had now
 
     def count(self, state: ReplicaState) -> int:
         """Replicas in one state."""

@@ -66,3 +66,14 @@ class Pool:
     spill: SpillPolicy
     endpoints: tuple[str, ...] = ()
     model_dir: str | None = None
+    node_pool: str | None = None  # whose GPUs it shares; None: it has nodes of its own
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodePool:
+    """Nodes whose GPUs several pools share. `gpus`: of all its nodes together."""
+
+    name: str
+    instance_type: str
+    nodes: int
+    gpus: int

@@ -1,4 +1,7 @@
-"""What a tick decides about one pool, and which replicas that starts, drains and removes. Pure."""
+"""What a tick decides about one pool, and which replicas that starts, drains and removes. Pure.
+
+In two steps: `wish_pool` says what the pool would have if it were alone, `plan_pool` what it does with what it gets.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from controller.autoscale.cold_starts import ColdStarts, remembered
-from controller.autoscale.decide import ScaleDecision, ScaleState, decide
+from controller.autoscale.decide import ScaleDecision, ScaleState
+from controller.autoscale.owed import decide_owed
 from controller.autoscale.prices import Prices
+from controller.autoscale.shared_nodes import Given
 from controller.core.fleet import Pin, PoolView, Replica, ReplicaState, RoutingMode
 from controller.core.pools import Pool
 from controller.core.samples import PoolSample
@@ -36,14 +41,28 @@ class PoolState:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PoolWish:
+    """What a pool would have if it were alone. `scale` None: nobody here may start or stop its replicas.
+
+    `staying`: replicas that are ready or warming, without those that an operator wants drained, who are `ordered`.
+    """
+
+    spill: SpillDecision
+    scale: ScaleDecision | None
+    staying: tuple[Replica, ...] = ()
+    ordered: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PoolPlan:
-    """The decisions of one tick for one pool. `scale` None: nobody here may start or stop its replicas."""
+    """The decisions of one tick for one pool. `missing`: replicas that would pay and are not to be had now."""
 
     spill: SpillDecision
     scale: ScaleDecision | None
     start: int = 0
     drain: tuple[str, ...] = ()
     remove: tuple[str, ...] = ()
+    missing: int = 0
 
 
 def restored(view: PoolView | None) -> PoolState:
@@ -59,7 +78,7 @@ def restored(view: PoolView | None) -> PoolState:
     )
 
 
-def plan_pool(
+def wish_pool(
     pool: Pool,
     replicas: Sequence[Replica],
     sample: PoolSample | None,
@@ -67,41 +86,74 @@ def plan_pool(
     *,
     pin: Pin | None,
     managed: bool,
-    drained: frozenset[str],
     ordered: frozenset[str],
     prices: Prices | None = None,
     now_s: float,
-) -> tuple[PoolPlan, PoolState]:
-    """Decide routing and size of one pool.
+) -> tuple[PoolWish, PoolState]:
+    """Decide routing and size of one pool as if its replicas could always be had.
 
-    `drained`: draining replicas that nobody uses any more. `ordered`: replicas an operator wants drained.
+    `ordered`: replicas an operator wants drained.
     """
     if pin is not None and now_s >= pin.until_s:
         pin = None
     spill, state = _route(pool, replicas, sample, state, pin=pin, now_s=now_s)
     if not managed:
-        return PoolPlan(spill=spill, scale=None), state
+        return PoolWish(spill=spill, scale=None), state
     state = _after_deaths(replicas, state, now_s)
     ordered &= {one.replica_id for one in replicas if one.state in _ALIVE}
-    going = {one.replica_id for one in replicas if one.state is ReplicaState.DRAINING} | ordered
-    staying = [one for one in replicas if one.state in _ALIVE and one.replica_id not in going]
-    count, pinned = len(staying), None if pin is None else pin.replicas
-    scale, scaled = decide(
-        sample, state.scale, pool.scale, replicas_now=count, pin_replicas=pinned, prices=prices, now_s=now_s
+    staying = tuple(one for one in replicas if one.state in _ALIVE and one.replica_id not in ordered)
+    scale, scaled = decide_owed(
+        sample,
+        state.scale,
+        pool.scale,
+        replicas_now=len(staying),
+        pin_replicas=None if pin is None else pin.replicas,
+        prices=prices,
+        now_s=now_s,
     )
-    missing = scale.replicas - count
-    drain = sorted(ordered)
-    if missing < 0:
-        drain += [one.replica_id for one in sorted(staying, key=_least_missed)[:-missing]]
+    return PoolWish(spill=spill, scale=scale, staying=staying, ordered=ordered), replace(state, scale=scaled)
+
+
+def plan_pool(
+    pool: Pool,
+    replicas: Sequence[Replica],
+    wish: PoolWish,
+    state: PoolState,
+    *,
+    given: Given | None = None,
+    drained: frozenset[str],
+    now_s: float,
+) -> tuple[PoolPlan, PoolState]:
+    """Carry out the wish, as far as it is `given`; None: nobody shares its nodes.
+
+    `drained`: draining replicas that nobody uses any more.
+    """
+    if wish.scale is None:
+        return PoolPlan(spill=wish.spill, scale=None), state
+    scale, count = _within(wish.scale, given), len(wish.staying)
+    more = scale.replicas - count
+    drain = sorted(wish.ordered)
+    if more < 0:
+        drain += [one.replica_id for one in sorted(wish.staying, key=_least_missed)[:-more]]
+    going = {one.replica_id for one in replicas if one.state is ReplicaState.DRAINING} | wish.ordered
     since_s = {name: state.draining_since_s.get(name, now_s) for name in (*going, *drain)}
+    start = max(0, more if given is None else min(more, given.start)) if now_s >= state.may_start_at_s else 0
     plan = PoolPlan(
-        spill=spill,
+        spill=wish.spill,
         scale=scale,
-        start=missing if missing > 0 and now_s >= state.may_start_at_s else 0,
+        start=start,
         drain=tuple(drain),
         remove=(*_lost(replicas), *_finished(pool, since_s, drained, now_s)),
+        missing=max(0, wish.scale.replicas - count - start),
     )
-    return plan, replace(state, scale=scaled, draining_since_s=since_s)
+    return plan, replace(state, draining_since_s=since_s)
+
+
+def _within(scale: ScaleDecision, given: Given | None) -> ScaleDecision:
+    """The decision as far as there are GPUs for it."""
+    if given is None or not given.reason:
+        return scale
+    return replace(scale, replicas=given.replicas, constraints=(*scale.constraints, given.reason))
 
 
 _ALIVE = frozenset({ReplicaState.READY, ReplicaState.WARMING})

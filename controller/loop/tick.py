@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import structlog
 
 from controller.autoscale.cold_starts import learned
+from controller.autoscale.shared_nodes import Claim, Given
 from controller.config.settings import Settings
 from controller.core.errors import SpillwayError
 from controller.core.fleet import FleetView, Pin, PoolView, Replica, ReplicaState
@@ -16,10 +18,12 @@ from controller.core.pools import Pool
 from controller.core.samples import EngineMetrics, GatewayCounters, PoolSample
 from controller.loop.demand import DemandWindow
 from controller.loop.freshness import Standstill, standstill
+from controller.loop.nodes import SharedNodes, claim_of, claim_unseen
 from controller.loop.observe import sample_of, with_metrics
-from controller.loop.plan import PoolPlan, PoolState, plan_pool, restored
+from controller.loop.plan import PoolPlan, PoolWish, plan_pool, restored, wish_pool
 from controller.loop.ports import Clock, EngineFeed, FleetSink, GatewayFeed, Platform, SpecFeed
 from controller.loop.prices import PriceBook
+from controller.loop.views import Seen, pool_view, unused
 from controller.telemetry.controller_metrics import ControllerMetrics
 
 log = structlog.get_logger()
@@ -39,12 +43,12 @@ class _Word:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Seen:
-    """One pool as observed in this tick."""
+class _Turn:
+    """One pool as observed in this tick, and what it wishes."""
 
-    replicas: tuple[Replica, ...]
-    engines: Mapping[str, EngineMetrics]
-    sample: PoolSample | None
+    seen: Seen
+    wish: PoolWish
+    pin: Pin | None
 
 
 class ControlLoop:
@@ -73,6 +77,7 @@ class ControlLoop:
         self.metrics = ControllerMetrics()
         self._states = {name: restored(self.view.pools.get(name)) for name in settings.pools}
         self._prices = PriceBook(settings, usable_providers)
+        self._nodes = SharedNodes(settings)
         self._windows = {name: DemandWindow() for name in settings.pools}
         self._standstills: dict[str, Mapping[str, Standstill | None]] = {}
 
@@ -85,56 +90,91 @@ class ControlLoop:
             asyncio.gather(*(self._list(pool) for pool in pools.values()), return_exceptions=True),
         )
         word = _Word(pins=self._spec.pins(), ordered=self._spec.drains())
-        published = {}
+        turns: dict[str, _Turn] = {}
+        claims: dict[str, Claim] = {}
         for pool, listing in zip(pools.values(), listings, strict=True):
-            view = await self._turn(pool, listing, counters, word, now_s)
+            turn, claim = self._begin(pool, listing, counters, word, now_s)
+            if turn is not None:
+                turns[pool.name] = turn
+            if claim is not None:
+                claims[pool.name] = claim
+        given = self._nodes.split(claims, now_s)
+        published = {}
+        for pool in pools.values():
+            view = await self._end(pool, turns.get(pool.name), given.get(pool.name), counters, now_s)
             if view is not None:
                 published[pool.name] = view
         self.view = FleetView(revision=self.view.revision + 1, published_at_s=now_s, pools=published)
         self._sink.publish(self.view)
         return self.view
 
-    async def _turn(
+    def _begin(
         self, pool: Pool, listing: _Listing | BaseException, counters: GatewayCounters | None, word: _Word, now_s: float
-    ) -> PoolView | None:
-        """One pool's part of a tick. What goes wrong in it stays with this pool: its last view stands."""
-        try:
+    ) -> tuple[_Turn | None, Claim | None]:
+        """What a pool is seen to be and wishes to be; what goes wrong in it stays with this pool."""
+        with self._alone(pool):
             if isinstance(listing, BaseException):
                 raise listing
             seen = self._observe(pool, *listing, counters, now_s)
-            plan, view = self._decide(pool, seen, counters, word, now_s)
+            return self._wish(pool, seen, word, now_s)
+        return None, claim_unseen(pool, self.view.pools.get(pool.name))
+
+    async def _end(
+        self, pool: Pool, turn: _Turn | None, given: Given | None, counters: GatewayCounters | None, now_s: float
+    ) -> PoolView | None:
+        """Carries out what was wished and given; the last view stands where that fails, or the turn has."""
+        with self._alone(pool):
+            if turn is None:
+                return self.view.pools.get(pool.name)
+            seen = turn.seen
+            plan, state = plan_pool(
+                pool,
+                seen.replicas,
+                turn.wish,
+                self._states[pool.name],
+                given=given,
+                drained=unused(seen, counters),
+                now_s=now_s,
+            )
+            self._states[pool.name] = state
+            view = replace(pool_view(pool, seen, plan, state), pin=turn.pin)
             self._note(view, seen.sample)
             await self._act(pool, plan, now_s)
-        except Exception:  # a defect ends its pool's part of the tick, not the tick
+            return view
+        return self.view.pools.get(pool.name)
+
+    @contextmanager
+    def _alone(self, pool: Pool) -> Iterator[None]:
+        """What goes wrong in here ends its pool's part of the tick, not the tick."""
+        try:
+            yield
+        except Exception:
             self.metrics.acted(pool.name, "turn_failed")
             log.exception("pool_failed", pool=pool.name)
-            return self.view.pools.get(pool.name)
-        return view
 
-    def _decide(
-        self, pool: Pool, seen: _Seen, counters: GatewayCounters | None, word: _Word, now_s: float
-    ) -> tuple[PoolPlan, PoolView]:
-        """What to do with the pool, and the view that says so."""
+    def _wish(self, pool: Pool, seen: Seen, word: _Word, now_s: float) -> tuple[_Turn, Claim | None]:
+        """What the pool would have if it were alone, and what that asks of nodes that it shares."""
         pin = word.pins.get(pool.name)
         if pin is not None and now_s >= pin.until_s:
             pin = None
         state, managed, prior_s = self._states[pool.name], self._platform.manages(pool), pool.scale.cold_start_s
         if managed:
             state = replace(state, cold_starts=learned(state.cold_starts, seen.replicas, prior_s))
-        plan, state = plan_pool(
+        cold_start_s = state.cold_starts.priced_s(prior_s)
+        prices = self._prices.now(pool, seen.sample, cold_start_s=cold_start_s)
+        wish, self._states[pool.name] = wish_pool(
             pool,
             seen.replicas,
             seen.sample,
             state,
             pin=pin,
             managed=managed,
-            drained=_unused(seen, counters),
             ordered=word.ordered & {one.replica_id for one in seen.replicas},
-            prices=self._prices.now(pool, seen.sample, cold_start_s=state.cold_starts.priced_s(prior_s)),
+            prices=prices,
             now_s=now_s,
         )
-        self._states[pool.name] = state
-        return plan, replace(_pool_view(pool, seen, plan, state), pin=pin)
+        claim = claim_of(pool, wish, seen.replicas, seen.sample, pin=pin, prices=prices, cold_start_s=cold_start_s)
+        return _Turn(seen=seen, wish=wish, pin=pin), claim
 
     async def close(self) -> None:
         """Afterwards no connection is open; every replica goes on running."""
@@ -156,7 +196,7 @@ class ControlLoop:
         engines: Mapping[str, EngineMetrics],
         counters: GatewayCounters | None,
         now_s: float,
-    ) -> _Seen:
+    ) -> Seen:
         engines = self._believed(pool, replicas, engines, now_s)
         last = self.view.pools.get(pool.name)
         before = {one.replica_id: one for one in last.replicas} if last is not None else {}
@@ -167,7 +207,7 @@ class ControlLoop:
         if counters is not None and pool.name in counters.pools:
             demand = self._windows[pool.name].add(now_s, counters.pools[pool.name])
         steps = self._settings.step_times.get(pool.name)
-        return _Seen(
+        return Seen(
             replicas=replicas,
             engines=engines,
             sample=sample_of(pool, steps, replicas, engines, demand=demand, now_s=now_s),
@@ -220,47 +260,3 @@ class ControlLoop:
             )
         if before is None or before.desired_replicas != view.desired_replicas:
             log.info("desired_replicas", pool=view.name, replicas=view.desired_replicas, reason=view.decision_reason)
-
-
-def _unused(seen: _Seen, counters: GatewayCounters | None) -> frozenset[str]:
-    """Replicas where neither the engine nor the gateway knows of a request; silence is no proof.
-
-    One that was never ready is known to no gateway, whether it can answer yet or not.
-    """
-    if counters is None:
-        return frozenset()
-    idle = {name for name, metrics in seen.engines.items() if metrics.running + metrics.waiting == 0}
-    idle |= {one.replica_id for one in seen.replicas if one.ready_at_s is None}
-    return frozenset(name for name in idle if not counters.replica_in_flight.get(name))
-
-
-def _pool_view(pool: Pool, seen: _Seen, plan: PoolPlan, state: PoolState) -> PoolView:
-    """The pool as gateways shall see it: what was just told to drain already does."""
-    replicas = tuple(
-        replace(one, state=ReplicaState.DRAINING) if one.replica_id in plan.drain else one
-        for one in seen.replicas
-        if one.replica_id not in plan.remove
-    )
-    replicas = tuple(_due(one, pool, state) for one in replicas)
-    sample, scale = seen.sample, plan.scale
-    words = "" if scale is None else "; ".join((scale.reason, *scale.constraints))
-    return PoolView(
-        name=pool.name,
-        replicas=replicas,
-        mode=plan.spill.mode,
-        spill_ratio=plan.spill.ratio,
-        mode_since_s=state.spill.since_s or 0.0,
-        mode_reason=plan.spill.reason,
-        saturation_ratio=None if sample is None else sample.saturation_ratio,
-        desired_replicas=None if scale is None else scale.replicas,
-        decision_reason=words,
-        terms=None if scale is None else scale.terms,
-        cold_starts_s=state.cold_starts.took_s,
-    )
-
-
-def _due(replica: Replica, pool: Pool, state: PoolState) -> Replica:
-    """A warming replica with the time at which those before it would have been ready, once enough have been seen."""
-    if replica.state is not ReplicaState.WARMING or not state.cold_starts.are_known:
-        return replica
-    return replace(replica, ready_at_s=replica.started_at_s + state.cold_starts.expected_s(pool.scale.cold_start_s))

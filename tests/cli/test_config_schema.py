@@ -14,7 +14,7 @@ from jsonschema import Draft202012Validator
 from typer.testing import CliRunner, Result
 
 from controller.cli import config
-from controller.config.schema import json_schema
+from controller.config.json_schema import json_schema
 
 VALIDATOR = Draft202012Validator(json_schema())
 ARCHITECTURE = {"hf_id": "a/b", "parameters": 8_000_000_000, "layers": 32, "kv_heads": 8, "head_dim": 128}

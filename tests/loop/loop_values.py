@@ -6,13 +6,14 @@ from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
+from controller.autoscale.shared_nodes import Given
 from controller.config.settings import BudgetSettings, ControllerSettings, GatewaySettings, Settings
 from controller.core.fleet import Pin, Replica, ReplicaState, RoutingMode
 from controller.core.models import StepTimes
 from controller.core.pools import EngineArgs, Pool, ScalePolicy, Slo, SpillPolicy
 from controller.core.requests import Phase
 from controller.core.samples import PoolSample
-from controller.loop.plan import PoolPlan, PoolState, plan_pool
+from controller.loop.plan import PoolPlan, PoolState, plan_pool, wish_pool
 from controller.routing.phases import DEFAULT_RULES
 
 READY, WARMING, DRAINING, LOST = ReplicaState.READY, ReplicaState.WARMING, ReplicaState.DRAINING, ReplicaState.LOST
@@ -84,7 +85,7 @@ ONE = (replica("a"),)
 
 @dataclass(frozen=True)
 class Tick:
-    """One call of `plan_pool` with what matters in a test."""
+    """One call of `wish_pool` and `plan_pool` with what matters in a test."""
 
     replicas: tuple[Replica, ...] = ONE
     sample: PoolSample | None = CALM
@@ -93,20 +94,22 @@ class Tick:
     drained: frozenset[str] = frozenset()
     ordered: frozenset[str] = frozenset()
     after_s: float = 0.0
+    given: Given | None = None
 
     def run(self) -> tuple[PoolPlan, PoolState]:
         """The plan and the next state."""
-        return plan_pool(
+        now_s = START_S + self.after_s
+        wish, state = wish_pool(
             POOL,
             self.replicas,
             self.sample,
             self.state,
             pin=self.pin,
             managed=True,
-            drained=self.drained,
             ordered=self.ordered,
-            now_s=START_S + self.after_s,
+            now_s=now_s,
         )
+        return plan_pool(POOL, self.replicas, wish, state, given=self.given, drained=self.drained, now_s=now_s)
 
 
 def settings(*pools: Pool, state_dir: Path = Path("unused")) -> Settings:

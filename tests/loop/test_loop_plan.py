@@ -24,7 +24,16 @@ from loop_values import (
 )  # fmt: skip
 
 from controller.core.fleet import PoolView, Replica
-from controller.loop.plan import FIRST_BACKOFF_S, LONGEST_BACKOFF_S, SETTLE_S, YOUNG_S, PoolState, plan_pool, restored
+from controller.loop.plan import (
+    FIRST_BACKOFF_S,
+    LONGEST_BACKOFF_S,
+    SETTLE_S,
+    YOUNG_S,
+    PoolState,
+    plan_pool,
+    restored,
+    wish_pool,
+)
 
 TWO = (replica("a"), replica("b"))
 ONE_LEAVING = (replica("a"), replica("d", DRAINING))
@@ -202,16 +211,11 @@ def test_a_pin_of_routing_leaves_the_size_to_the_controller() -> None:
 def test_a_pool_of_fixed_endpoints_is_only_routed() -> None:
     """Nothing is started, drained or removed, whatever is asked."""
     fixed = pool(endpoints=("http://a",))
-    plan, state = plan_pool(
-        fixed,
-        (replica("a", LOST), replica("b")),
-        sample(9.0),
-        SERVED,
-        pin=pin(replicas=3),
-        managed=False,
-        drained=frozenset({"b"}),
-        ordered=frozenset({"b"}),
-        now_s=START_S,
+    replicas = (replica("a", LOST), replica("b"))
+    word = pin(replicas=3)
+    wish, state = wish_pool(
+        fixed, replicas, sample(9.0), SERVED, pin=word, managed=False, ordered=frozenset({"b"}), now_s=START_S
     )
+    plan, state = plan_pool(fixed, replicas, wish, state, drained=frozenset({"b"}), now_s=START_S)
     assert (plan.scale, plan.start, plan.drain, plan.remove) == (None, 0, (), ())
     assert state.scale == SERVED.scale
