@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, RootTransaction, create_engine, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -173,23 +173,40 @@ def _migrate(connection: Connection) -> None:
         connection.exec_driver_sql(f"PRAGMA user_version={SCHEMA_VERSION}")
 
 
-@contextlib.contextmanager
-def write_transaction(engine: Engine, *, wait_s: float) -> Iterator[Connection]:
-    """One transaction of a writer; OperationalError when SQLite's lock is not free within `wait_s`.
-
-    For engines opened with `busy_timeout_ms=0`: SQLite's own waiting naps up to 100 ms at a time, ours 1 ms, and so
-    processes that commit in turn wait for each other's commits alone.
+class WriteTransactions:
+    """The transactions of one writer, one after the other, on a connection that it keeps while they end well: opening
+    one from the pool costs more than a commit does. For engines opened with `busy_timeout_ms=0`: SQLite's own waiting
+    naps up to 100 ms at a time, ours 1 ms, and so processes that commit in turn wait for each other's commits alone.
     """
-    deadline_s = time.monotonic() + wait_s
-    with writing(engine).connect() as connection:
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = writing(engine)
+        self._kept: Connection | None = None
+
+    @contextlib.contextmanager
+    def begin(self, *, wait_s: float) -> Iterator[Connection]:
+        """One transaction; OperationalError when SQLite's lock is not free within `wait_s`."""
+        connection = self._kept or self._engine.connect()
+        self._kept = None
+        try:
+            with self._locked(connection, time.monotonic() + wait_s):
+                yield connection
+        except BaseException:
+            connection.close()  # the pool finds out whether it can be used again
+            raise
+        self._kept = connection
+
+    def close(self) -> None:
+        """Afterwards no connection is kept."""
+        if self._kept is not None:
+            self._kept.close()
+            self._kept = None
+
+    def _locked(self, connection: Connection, deadline_s: float) -> RootTransaction:
         while True:
             try:
-                transaction = connection.begin()
+                return connection.begin()
             except OperationalError:
-                if engine.dialect.name != "sqlite" or time.monotonic() > deadline_s:
+                if self._engine.dialect.name != "sqlite" or time.monotonic() > deadline_s:
                     raise
                 time.sleep(LOCK_POLL_S)
-            else:
-                break
-        with transaction:
-            yield connection

@@ -87,7 +87,7 @@ class LedgerStore:
             self._writer.settle(Void(request_id))
 
     def post(self, entry: LedgerEntry) -> None:
-        """The entry is in the database within milliseconds, its reservation settled; a second post changes nothing."""
+        """The entry is in the database soon, its reservation settled; a second post changes nothing."""
         if entry.target_kind is TargetKind.EXTERNAL or entry.request_id in self._desk.held:
             self._writer.settle(entry)
         else:
