@@ -32,11 +32,10 @@ if __debug__:
 
 log = structlog.get_logger()
 
-GROUP_COMMIT_S = 0.050  # rows of this long share one commit, unless somebody waits or there are `GROUP_ROWS`,
-GROUP_ROWS = 64  # a statement's worth: making more of them at a time would keep the event loop waiting
+GROUP_COMMIT_S = 0.050  # rows of this long share one commit, unless somebody waits or a group is full
 QUEUE_ENTRIES = 65_536  # about 9 s at 7,000 req/s with a database that does not answer
 MONEY_GROUP = 1_000
-ROW_GROUP = 500
+ROW_GROUP = 64  # a statement's worth: making more rows at a time would keep the event loop waiting
 RETRY_S = 0.25
 LOCK_WAIT_S = 1.0
 CLOSE_PATIENCE_S = 2.0  # without any progress
@@ -112,7 +111,7 @@ class LedgerWriter:
             self._write_down(entry)
             return
         self._rows.append(entry)
-        (self._stir if len(self._rows) < GROUP_ROWS else self._hurry)()
+        (self._stir if len(self._rows) < ROW_GROUP else self._hurry)()
 
     def flush(self, timeout_s: float) -> bool:
         """Wait until everything handed in before is committed; False when that took too long. For threads only."""
