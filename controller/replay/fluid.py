@@ -69,7 +69,7 @@ def simulate(
     run = run or FluidRun()
     if not policy.period_s > 0:
         raise SimulationError(f"period_s of {policy.name} is {policy.period_s:g}; it must be a number > 0")
-    pool = _Pool(curve, economics, run, seed)
+    pool = FluidPool(curve, economics, run, seed)
     monitor, slot_s, period_s = pool.monitor, curve.slot_s, policy.period_s
     tick_s = 0.0
     for slot, arrivals in enumerate(offered_requests(curve, seed, noise=run.noise)):
@@ -82,7 +82,7 @@ def simulate(
     return pool.outcome(curve, policy.name, seed)
 
 
-class _Pool:
+class FluidPool:
     """The state of one run. Each slot is `advance`, `follow` for every tick of the policy, `flow`."""
 
     def __init__(self, curve: Curve, economics: Economics, run: FluidRun, seed: int) -> None:
@@ -136,6 +136,11 @@ class _Pool:
         if replicas != fleet.ready + fleet.starting:
             fleet.want(replicas, now_s)
             self.monitor.count(fleet.ready, fleet.starting)
+
+    @property
+    def replicas(self) -> int:
+        """Ready and starting ones."""
+        return self._fleet.ready + self._fleet.starting
 
     def flow(self, arrivals: float) -> None:
         """One slot: what comes in is spilled, served, or waits."""

@@ -12,6 +12,46 @@ PERIOD_S = 10.0  # a slot of the fluid model; the control loop ticks every secon
 FULL_RATIO, ROOM_RATIO = 1.0, 0.5  # what the fluid model knows of saturation: somebody waits or was spilled, or nobody
 
 
+def policy_of(economics: Economics) -> ScalePolicy:
+    """What an operator of such a pool would have configured."""
+    return ScalePolicy(
+        min_replicas=economics.min_replicas,
+        max_replicas=economics.max_replicas,
+        cold_start_s=economics.cold_start_s,
+    )
+
+
+def prices_of(economics: Economics) -> Prices:
+    """The same as the controller knows it."""
+    return Prices(
+        replica_usd_per_s=economics.replica_usd_per_s,
+        spill_usd_per_replica_s=economics.spill_usd_per_request * economics.replica_requests_per_s,
+        cold_start_s=economics.cold_start_s,
+        spill_limit_replicas=economics.spill_limit_per_s / economics.replica_requests_per_s,
+    )
+
+
+def sample_of(seen: Seen, now_s: float) -> PoolSample:
+    """What the controller would have measured."""
+    is_full = seen.ready > 0 and (seen.waiting > 0 or seen.spilled_per_s > 0)
+    return PoolSample(
+        at_s=now_s,
+        replicas_ready=seen.ready,
+        replicas_warming=seen.starting,
+        replicas_draining=0,
+        running=round(seen.running),
+        waiting=round(seen.waiting),
+        kv_cache_usage_ratio=seen.kv_usage_ratio,
+        saturation_ratio=FULL_RATIO if is_full else ROOM_RATIO,
+        arrivals_per_s=seen.arrivals_per_s,
+        spilled_per_s=seen.spilled_per_s,
+        demand_replicas=seen.demand_replicas,
+        ttft_p95_s=seen.ttft_p95_s,
+        input_tokens=seen.input_tokens_mean,
+        output_tokens=seen.output_tokens_mean,
+    )
+
+
 class ProductionPolicy:
     """The controller's scaling of one pool; per-request spilling is the simulated gateway's."""
 
@@ -19,40 +59,13 @@ class ProductionPolicy:
         self.name = name
         self.period_s = period_s
         self._state = ScaleState()
-        self._policy = ScalePolicy(
-            min_replicas=economics.min_replicas,
-            max_replicas=economics.max_replicas,
-            cold_start_s=economics.cold_start_s,
-        )
-        bought_usd_per_s = economics.spill_usd_per_request * economics.replica_requests_per_s
-        self._prices = Prices(
-            replica_usd_per_s=economics.replica_usd_per_s,
-            spill_usd_per_replica_s=bought_usd_per_s,
-            cold_start_s=economics.cold_start_s,
-            spill_limit_replicas=economics.spill_limit_per_s / economics.replica_requests_per_s,
-        )
+        self._policy = policy_of(economics)
+        self._prices = prices_of(economics)
 
     def step(self, seen: Seen, now_s: float) -> Wish:
         """One tick of the controller."""
-        is_full = seen.ready > 0 and (seen.waiting > 0 or seen.spilled_per_s > 0)
-        sample = PoolSample(
-            at_s=now_s,
-            replicas_ready=seen.ready,
-            replicas_warming=seen.starting,
-            replicas_draining=0,
-            running=round(seen.running),
-            waiting=round(seen.waiting),
-            kv_cache_usage_ratio=seen.kv_usage_ratio,
-            saturation_ratio=FULL_RATIO if is_full else ROOM_RATIO,
-            arrivals_per_s=seen.arrivals_per_s,
-            spilled_per_s=seen.spilled_per_s,
-            demand_replicas=seen.demand_replicas,
-            ttft_p95_s=seen.ttft_p95_s,
-            input_tokens=seen.input_tokens_mean,
-            output_tokens=seen.output_tokens_mean,
-        )
         decision, self._state = decide(
-            sample,
+            sample_of(seen, now_s),
             self._state,
             self._policy,
             replicas_now=seen.ready + seen.starting,
