@@ -1,6 +1,9 @@
 # Every command a newcomer needs. `make help` lists them.
 .PHONY: help up demo test test-all faults lint bench bench-gateway bench-policy env dev-env vllm-env clients-env lock clean
 
+# Container images set it; every one of the many processes would then compile all of its code from source, for seconds.
+export PYTHONDONTWRITEBYTECODE :=
+
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
 
