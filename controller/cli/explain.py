@@ -68,6 +68,7 @@ def facts(pool: PoolView) -> dict[str, object]:
         "ready": pool.count(ReplicaState.READY),
         "warming": pool.count(ReplicaState.WARMING),
         "desired": pool.desired_replicas,
+        "missing": pool.missing_replicas,
         "routing": pool.mode,
         "routing_reason": pool.mode_reason,
         "spill_ratio": pool.spill_ratio,
@@ -86,8 +87,9 @@ def told(pool: PoolView) -> list[str]:
 
     wanted = "as many as there are" if pool.desired_replicas is None else str(pool.desired_replicas)
     ready, warming = pool.count(ReplicaState.READY), pool.count(ReplicaState.WARMING)
+    missing = f", {pool.missing_replicas} more would pay and cannot be had" if pool.missing_replicas else ""
     lines = [
-        f"pool      {pool.name}: {ready} ready, {warming} warming, {wanted} wanted",
+        f"pool      {pool.name}: {ready} ready, {warming} warming, {wanted} wanted{missing}",
         f"routing   {pool.mode}, {100.0 * pool.spill_ratio:.0f} % leaves: {pool.mode_reason or 'nothing decided yet'}",
         f"scaling   {pool.decision_reason or 'nothing decided yet'}",
     ]

@@ -16,18 +16,21 @@ from controller.autoscale.shared_nodes import Given
 from controller.core.fleet import Pin, PoolView, Replica, ReplicaState, RoutingMode
 from controller.core.pools import Pool
 from controller.core.samples import PoolSample
+from controller.loop.shortage import Shortage, late, most_starts, watched
 from controller.routing.spill import SpillDecision, SpillState, spill_step
 
 SETTLE_S = 1.5  # until every gateway has read that a replica drains, its in-flight count means nothing
 YOUNG_S = 60.0  # a replica that dies younger than this counts towards a crash loop
 FIRST_BACKOFF_S = 1.0
 LONGEST_BACKOFF_S = 300.0
+FIRST_REFUSED_PAUSE_S = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolState:
     """Carried from tick to tick. `served`: a replica was ready once. `deaths`: young ones in a row, the last at
-    `died_at_s`."""
+    `died_at_s`. `refusals`: starts in a row that the platform refused.
+    """
 
     scale: ScaleState = field(default_factory=ScaleState)
     spill: SpillState = field(default_factory=SpillState)
@@ -37,6 +40,8 @@ class PoolState:
     died_at_s: float = 0.0
     counted_dead: frozenset[str] = frozenset()
     may_start_at_s: float = 0.0
+    refusals: int = 0
+    shortage: Shortage | None = None
     cold_starts: ColdStarts = field(default_factory=ColdStarts)
 
 
@@ -44,7 +49,8 @@ class PoolState:
 class PoolWish:
     """What a pool would have if it were alone. `scale` None: nobody here may start or stop its replicas.
 
-    `staying`: replicas that are ready or warming, without those that an operator wants drained, who are `ordered`.
+    `staying`: replicas that are ready or warming, without those that are to go whatever is wished: `ordered` by an
+    operator, or given up.
     """
 
     spill: SpillDecision
@@ -100,7 +106,11 @@ def wish_pool(
     if not managed:
         return PoolWish(spill=spill, scale=None), state
     state = _after_deaths(replicas, state, now_s)
-    ordered &= {one.replica_id for one in replicas if one.state in _ALIVE}
+    given_up = late(state.shortage, replicas, state.cold_starts, pool.scale.cold_start_s, now_s)
+    state = replace(state, shortage=watched(state.shortage, replicas, given_up, now_s))
+    ordered = (ordered & {one.replica_id for one in replicas if one.state in _ALIVE}) | {
+        one.replica_id for one in given_up
+    }
     staying = tuple(one for one in replicas if one.state in _ALIVE and one.replica_id not in ordered)
     scale, scaled = decide_owed(
         sample,
@@ -138,9 +148,10 @@ def plan_pool(
     going = {one.replica_id for one in replicas if one.state is ReplicaState.DRAINING} | wish.ordered
     since_s = {name: state.draining_since_s.get(name, now_s) for name in (*going, *drain)}
     start = max(0, more if given is None else min(more, given.start)) if now_s >= state.may_start_at_s else 0
+    start = most_starts(state.shortage, wish.staying, start, now_s)
     plan = PoolPlan(
         spill=wish.spill,
-        scale=scale,
+        scale=_held_up(scale, state, now_s) if start < more else scale,
         start=start,
         drain=tuple(drain),
         remove=(*_lost(replicas), *_finished(pool, since_s, drained, now_s)),
@@ -154,6 +165,25 @@ def _within(scale: ScaleDecision, given: Given | None) -> ScaleDecision:
     if given is None or not given.reason:
         return scale
     return replace(scale, replicas=given.replicas, constraints=(*scale.constraints, given.reason))
+
+
+def after_start(state: PoolState, *, started: bool, now_s: float) -> PoolState:
+    """The state once a replica was started, or the platform has refused: then the next try is later each time."""
+    if started:
+        return replace(state, refusals=0)
+    pause_s = min(LONGEST_BACKOFF_S, FIRST_REFUSED_PAUSE_S * 2.0 ** min(state.refusals, 20))
+    return replace(state, refusals=state.refusals + 1, may_start_at_s=now_s + pause_s)
+
+
+def _held_up(scale: ScaleDecision, state: PoolState, now_s: float) -> ScaleDecision:
+    """The decision with what keeps it from being done at once."""
+    words, pause_s = [], state.may_start_at_s - now_s
+    if state.shortage is not None:
+        words.append(state.shortage.words(now_s))
+    if pause_s > 0:
+        why = f"{state.refusals} were refused" if state.refusals else f"{state.deaths} died young"
+        words.append(f"{why}; next start in {pause_s:.0f} s")
+    return replace(scale, constraints=(*scale.constraints, *words))
 
 
 _ALIVE = frozenset({ReplicaState.READY, ReplicaState.WARMING})

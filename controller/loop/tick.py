@@ -20,7 +20,7 @@ from controller.loop.demand import DemandWindow
 from controller.loop.freshness import Standstill, standstill
 from controller.loop.nodes import SharedNodes, claim_of, claim_unseen
 from controller.loop.observe import sample_of, with_metrics
-from controller.loop.plan import PoolPlan, PoolWish, plan_pool, restored, wish_pool
+from controller.loop.plan import PoolPlan, PoolWish, after_start, plan_pool, restored, wish_pool
 from controller.loop.ports import Clock, EngineFeed, FleetSink, GatewayFeed, Platform, SpecFeed
 from controller.loop.prices import PriceBook
 from controller.loop.views import Seen, pool_view, unused
@@ -29,7 +29,6 @@ from controller.telemetry.controller_metrics import ControllerMetrics
 log = structlog.get_logger()
 
 SCRAPED = frozenset({ReplicaState.READY, ReplicaState.DRAINING})
-START_RETRY_S = 10.0
 
 _Listing = tuple[tuple[Replica, ...], Mapping[str, EngineMetrics]]
 
@@ -234,9 +233,9 @@ class ControlLoop:
         for replica_id in plan.remove:
             await self._do(pool, "remove", self._platform.remove(replica_id))
         for _ in range(plan.start):
-            if not await self._do(pool, "start", self._platform.start(pool)):
-                state = self._states[pool.name]
-                self._states[pool.name] = replace(state, may_start_at_s=now_s + START_RETRY_S)
+            started = await self._do(pool, "start", self._platform.start(pool))
+            self._states[pool.name] = after_start(self._states[pool.name], started=started, now_s=now_s)
+            if not started:
                 return
 
     async def _do(self, pool: Pool, action: str, work: Awaitable[object]) -> bool:

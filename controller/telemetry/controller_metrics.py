@@ -21,6 +21,7 @@ SATURATION = "spillway_pool_saturation_ratio"
 DEMAND = "spillway_pool_demand_replicas"
 BLIND = "spillway_pool_blind"
 UNKNOWN = "spillway_pool_unknown_replicas"
+MISSING = "spillway_pool_missing_replicas"
 ACTIONS = "spillway_pool_actions_total"
 MODE_CHANGES = "spillway_pool_mode_changes_total"
 
@@ -88,6 +89,7 @@ class ControllerMetrics(Collector):
     def _figures(self) -> Iterable[Metric]:
         readers: tuple[tuple[str, str, Callable[[PoolView, PoolSample | None], float | None]], ...] = (
             (DESIRED, "Replicas wanted", lambda view, _: view.desired_replicas),
+            (MISSING, "Replicas that would pay and are not to be had", lambda view, _: float(view.missing_replicas)),
             (SPILL_RATIO, "Share of requests sent elsewhere", lambda view, _: view.spill_ratio),
             (SATURATION, "1 is full", lambda view, _: view.saturation_ratio),
             (DEMAND, "Offered work in replicas", lambda _, sample: sample.demand_replicas if sample else None),

@@ -92,6 +92,11 @@ def test_a_pool_without_prices_or_decisions_says_what_there_is(tmp_path: Path) -
         "scaling   nothing decided yet",
     ]
     assert not any(line.startswith("last") for line in lines)
+    short = replace(view.pools["llama-8b"], missing_replicas=1)
+    publish(tmp_path, replace(view, pools={"llama-8b": short}))
+    assert run(tmp_path, "llama-8b").stdout.startswith(
+        "pool      llama-8b: 1 ready, 1 warming, 3 wanted, 1 more would pay and cannot be had\n"
+    )
 
 
 def test_for_machines(tmp_path: Path) -> None:

@@ -43,13 +43,13 @@ POOL = pool()
 
 
 def replica(name: str, state: ReplicaState = READY, *, pool: str = "llama-8b", **changes: object) -> Replica:
-    """A replica that started long ago and is ready as long."""
+    """A replica that started long ago and is ready as long, or one that began to warm up just now."""
     made = Replica(
         replica_id=name,
         pool=pool,
         url=f"http://{name}",
         state=state,
-        started_at_s=START_S - 1000.0,
+        started_at_s=START_S - (10.0 if state is WARMING else 1000.0),
         ready_at_s=None if state is WARMING else START_S - 990.0,
     )
     return replace(made, **changes)  # type: ignore[arg-type]
