@@ -1,17 +1,57 @@
 """What one replica can do within its SLO, from the step times of its model and GPU.
 
 A request of I input and O output tokens costs `P(I) + O * T(B) / B` seconds of one replica, where P is the time to
-compute its prompt and T(B) that of one iteration with B answers under way. The best B is the largest one that keeps the
-time per output token, `T(B) + B * P(I) / O`, and the KV cache, `B * (I + O/2)`, within limits: cost falls as B grows.
-That formula met 100 measured points of vLLM 70B FP8 within 1.4-7.9 % (see controller/catalogue/step_times.yaml).
+compute its prompt and T(B) that of one iteration with B answers under way. Cost falls as B grows; the largest B is the
+one at which 99 % of requests still keep their SLO (`misses`):
+
+- A token takes `T(B) + B * P(I) / O` in the mean, as for each answer that ends one prompt comes. That formula met 100
+  measured points of vLLM 70B FP8 within 1.4-7.9 % (see controller/catalogue/step_times.yaml).
+- A step with a full token budget of prompts may take longer than the SLO allows a token. Long answers even that out,
+  short ones cannot: of those with n gaps, each filled with the probability q, all are late that meet more than n gaps
+  allow. A budget whose full step is within the SLO (`token_budget_at_slo`) makes nobody late by that.
+- Prompts wait for each other, as in a queue before the few replicas of a small pool.
+
+Replayed request by request (`replay.fleet_simulation`; Llama 8B on an A100, 70B on four, sizes of Azure 2023), pools of
+four and of twenty kept 99 % up to 0.85 to 0.9 of the rate of that batch: near it the batch grows without end.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from math import erfc, exp, inf, log, sqrt
+
 from controller.core.models import StepTimes
 from controller.core.pools import EngineArgs, Slo
+from controller.core.records import record
 
 KV_USABLE_RATIO = 0.9  # fuller, vLLM preempts
+STEADY_RATIO = 0.9  # of the rate of the full batch
+MISSES_MOST_RATIO = 0.01
+BUDGET_SLO_RATIO = 0.9  # of the SLO that a full step may take: batches are larger than the mean one at times
+PROMPT_TTFT_RATIO = 0.5  # of the TTFT that one prompt may take by itself, or none could wait for another
+BUDGET_STEP_TOKENS = 64
+TYPICAL_TOKENS = (1155.0, 211.0)  # of a request where none is known: means of the Azure 2023 conversations
+# Who meets a prompt at random meets large ones more often: E[I^2] / E[I] is 1.9 times the mean, in Azure 2023's
+# conversations and in its code.
+MET_PROMPTS = 2.0
+QUEUE_REPLICAS = 4  # of a small pool, whose prompts wait for one another; in larger ones they wait less
+BATCH_PRECISION = 0.02
+_EXACT_MOST = 4  # hits: above it a normal distribution is near enough
+# Lengths of answers by their mean: exponential, as those of code are. The middles of eight equal shares.
+_LENGTHS = tuple(-log(1.0 - (part + 0.5) / 8) for part in range(8))
+
+
+@record
+class _Batch:
+    """One replica with so many answers under way."""
+
+    answers: float
+    decode_s: float  # of a step without prompts
+    room_tokens: float  # for prompts in a step
+    chunk_s: float  # that they add where they fill it, or are the largest that there are
+    token_s: float  # mean time from token to token
+    prompt_s: float  # of one prompt, from its first chunk to its last
+    run_steps: float  # that the chunks of one prompt fill, one after the other
 
 
 def prefill_s(steps: StepTimes, engine: EngineArgs, input_tokens: float) -> float:
@@ -21,25 +61,23 @@ def prefill_s(steps: StepTimes, engine: EngineArgs, input_tokens: float) -> floa
     return full * _chunk_s(steps, budget) + _chunk_s(steps, rest)
 
 
-def _chunk_s(steps: StepTimes, tokens: float) -> float:
-    kilo = tokens / 1000.0
-    return (steps.p1_ms_per_1k * kilo + steps.p2_ms_per_1k_sq * kilo * kilo) / 1000.0
-
-
-def batch_at_slo(steps: StepTimes, engine: EngineArgs, slo: Slo, input_tokens: float, output_tokens: float) -> int:
-    """The most answers at once that keep the SLO for time per output token; 1 when even that one does not."""
+def batch_at_slo(steps: StepTimes, engine: EngineArgs, slo: Slo, input_tokens: float, output_tokens: float) -> float:
+    """The most answers at once, in the mean, with which 99 % of requests keep the SLO; 1 when even that one does not."""
     output = max(1.0, output_tokens)
-    prefill = prefill_s(steps, engine, input_tokens)
-    context = input_tokens + output / 2
-    low, high = 1, max(1, min(engine.max_num_seqs, int(KV_USABLE_RATIO * steps.kv_cache_tokens / max(1.0, context))))
-    while low < high:
-        middle = (low + high + 1) // 2
-        tpot_s = steps.step_s(middle, round(middle * context), 0) + middle * prefill / output
-        if tpot_s <= slo.tpot_p95_s:
-            low = middle
-        else:
-            high = middle - 1
-    return low
+
+    def keeps(answers: float) -> bool:
+        missed = misses(steps, engine, slo, answers, input_tokens=input_tokens, output_tokens=output)
+        return missed <= MISSES_MOST_RATIO
+
+    return _largest(keeps, _full_batch(steps, engine, slo, input_tokens, output))
+
+
+def misses(
+    steps: StepTimes, engine: EngineArgs, slo: Slo, answers: float, *, input_tokens: float, output_tokens: float
+) -> float:
+    """The share of requests that miss their SLO with so many answers under way in the mean."""
+    batch = _batch(steps, engine, answers, input_tokens, output_tokens)
+    return _slow_ratio(batch, slo.tpot_p95_s, output_tokens) + _late_ratio(batch, slo.ttft_p95_s, output_tokens)
 
 
 def gpu_seconds_per_request(
@@ -47,9 +85,13 @@ def gpu_seconds_per_request(
 ) -> float:
     """Seconds of one replica that a request of this size costs at SLO capacity; its inverse is requests per second."""
     output = max(1.0, output_tokens)
-    batch = batch_at_slo(steps, engine, slo, input_tokens, output)
-    step_s = steps.step_s(batch, round(batch * (input_tokens + output / 2)), 0)
-    return prefill_s(steps, engine, input_tokens) + output * step_s / batch
+    full = _full_batch(steps, engine, slo, input_tokens, output)
+    kept = batch_at_slo(steps, engine, slo, input_tokens, output)
+    costs_s = (
+        output * _batch(steps, engine, answers, input_tokens, output).token_s / answers for answers in (kept, full)
+    )
+    kept_s, full_s = costs_s
+    return max(kept_s, full_s / STEADY_RATIO)
 
 
 def demand_replicas(
@@ -61,3 +103,136 @@ def demand_replicas(
     return requests_per_s * gpu_seconds_per_request(
         steps, engine, slo, input_tokens=input_tokens, output_tokens=output_tokens
     )
+
+
+def token_budget_at_slo(
+    steps: StepTimes,
+    engine: EngineArgs,
+    slo: Slo,
+    *,
+    input_tokens: float = TYPICAL_TOKENS[0],
+    output_tokens: float = TYPICAL_TOKENS[1],
+) -> int:
+    """The token budget of a step that keeps the SLO for a token when it is full: answers, and prompts beside them.
+
+    A larger one computes prompts no faster beside so many answers, but makes short ones late. Not so small that a
+    prompt takes half of its TTFT alone, nor below `max_num_seqs`, which vLLM refuses.
+    """
+    allowed_s, least, room = BUDGET_SLO_RATIO * slo.tpot_p95_s, 1, 0.0
+    for answers in range(1, engine.max_num_seqs + 1):
+        context = answers * (input_tokens + output_tokens / 2)
+        if answers > 1 and context > KV_USABLE_RATIO * steps.kv_cache_tokens:
+            break
+        fits = _tokens_within(steps, allowed_s - _decode_s(steps, answers, input_tokens + output_tokens / 2))
+        if answers > 1 and fits < answers * input_tokens / output_tokens:
+            break
+        least, room = answers, fits
+    prompt = input_tokens * slo.tpot_p95_s / (PROMPT_TTFT_RATIO * slo.ttft_p95_s)
+    whole = int((least + max(room, prompt)) // BUDGET_STEP_TOKENS) * BUDGET_STEP_TOKENS
+    return max(whole, BUDGET_STEP_TOKENS, engine.max_num_seqs)
+
+
+def _full_batch(
+    steps: StepTimes, engine: EngineArgs, slo: Slo, input_tokens: float, output_tokens: float
+) -> float:
+    """The most answers at once that keep the SLO for a token in the mean, and for whose prompts and contexts there is
+    room; 1 when even that one does not.
+    """
+    context = max(1.0, input_tokens + output_tokens / 2)
+    empty_s = _decode_s(steps, 0.0, context)
+    answer_s = _decode_s(steps, 1.0, context) - empty_s + prefill_s(steps, engine, input_tokens) / output_tokens
+    return max(
+        1.0,
+        min(
+            engine.max_num_seqs,
+            KV_USABLE_RATIO * steps.kv_cache_tokens / context,
+            engine.max_num_batched_tokens / (1.0 + input_tokens / output_tokens),
+            (slo.tpot_p95_s - empty_s) / answer_s if answer_s > 0.0 else inf,
+        ),
+    )
+
+
+def _largest(keeps: Callable[[float], bool], most: float) -> float:
+    """The largest batch that keeps something which larger ones keep less; 1 at least, `most` at most."""
+    if most <= 1.0 or keeps(most):
+        return most
+    low, high = 1.0, most
+    while high - low > BATCH_PRECISION * low:
+        middle = (low + high) / 2
+        low, high = (middle, high) if keeps(middle) else (low, middle)
+    return low
+
+
+def _tokens_within(steps: StepTimes, seconds: float) -> float:
+    """Of prompts, beside answers, in so long: `p1 * T + p2 * T^2` solved for T."""
+    if seconds <= 0.0:
+        return 0.0
+    p1, p2 = steps.p1_ms_per_1k / 1e6, steps.p2_ms_per_1k_sq / 1e9
+    return 2.0 * seconds / (p1 + sqrt(p1 * p1 + 4.0 * p2 * seconds))
+
+
+def _decode_s(steps: StepTimes, answers: float, context_tokens: float) -> float:
+    """A step of so many answers, each with so much context; a mean of answers need not be whole."""
+    context = steps.gamma_ms_per_1k_context * context_tokens / 1000.0
+    return steps.correction * (steps.alpha_ms + answers * (steps.beta_ms_per_seq + context)) / 1000.0
+
+
+def _chunk_s(steps: StepTimes, tokens: float) -> float:
+    kilo = tokens / 1000.0
+    return (steps.p1_ms_per_1k * kilo + steps.p2_ms_per_1k_sq * kilo * kilo) / 1000.0
+
+
+def _batch(steps: StepTimes, engine: EngineArgs, answers: float, input_tokens: float, output_tokens: float) -> _Batch:
+    decode_s = _decode_s(steps, answers, input_tokens + output_tokens / 2)
+    room = max(1.0, engine.max_num_batched_tokens - answers)
+    chunk = min(room, MET_PROMPTS * input_tokens)
+    chunk_s = _chunk_s(steps, chunk)
+    return _Batch(
+        answers=answers,
+        decode_s=decode_s,
+        room_tokens=room,
+        chunk_s=chunk_s,
+        token_s=decode_s + answers * prefill_s(steps, engine, input_tokens) / output_tokens,
+        prompt_s=max(1.0, input_tokens / room) * decode_s + prefill_s(steps, engine, input_tokens),
+        run_steps=max(1.0, MET_PROMPTS * input_tokens / room),
+    )
+
+
+def _slow_ratio(batch: _Batch, tpot_s: float, output_tokens: float) -> float:
+    """The share of answers whose tokens come slower than that because of the prompts between them."""
+    if batch.decode_s + batch.chunk_s <= tpot_s:
+        return 0.0
+    filled = min(1.0, (batch.token_s - batch.decode_s) / batch.chunk_s)
+    slow = 0.0
+    for length in _LENGTHS:
+        gaps = max(1.0, length * output_tokens - 1.0)
+        run = min(gaps, batch.run_steps)
+        allowed = (tpot_s - batch.decode_s) * gaps / (batch.chunk_s * run)
+        slow += _more_than(int(allowed), gaps / run, filled)
+    return slow / len(_LENGTHS)
+
+
+def _more_than(most: int, chances: float, filled: float) -> float:
+    """The chance of more than `most` hits among so many chances of `filled` each."""
+    if filled >= 1.0:
+        return 1.0
+    mean = chances * filled
+    if most > _EXACT_MOST:
+        return 0.5 * erfc((most + 0.5 - mean) / sqrt(2.0 * mean * (1.0 - filled)))
+    term = none = (1.0 - filled) ** chances
+    for hit in range(most):
+        term *= max(0.0, chances - hit) / (hit + 1) * filled / (1.0 - filled)
+        none += term
+    return max(0.0, 1.0 - none)
+
+
+def _late_ratio(batch: _Batch, ttft_s: float, output_tokens: float) -> float:
+    """The share of prompts that come too late because of others: those that wait, by Sakasegawa's approximation for
+    several servers, wait an exponential time. A prompt that takes too long alone does so under any load.
+    """
+    busy = batch.answers * batch.prompt_s / (output_tokens * batch.token_s)  # prompts a second, times seconds each
+    if busy >= 1.0:
+        return 1.0
+    waiting = busy ** (sqrt(2.0 * (QUEUE_REPLICAS + 1)) - 1.0)
+    wait_s = batch.prompt_s / (QUEUE_REPLICAS * (1.0 - busy))
+    return waiting * exp(-max(0.0, ttft_s - batch.prompt_s) / wait_s) if batch.prompt_s < ttft_s else 0.0
