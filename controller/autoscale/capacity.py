@@ -36,6 +36,7 @@ TYPICAL_TOKENS = (1155.0, 211.0)  # of a request where none is known: means of t
 MET_PROMPTS = 2.0
 QUEUE_REPLICAS = 4  # of a small pool, whose prompts wait for one another; in larger ones they wait less
 BATCH_PRECISION = 0.02
+_NO_TIME_S = 1e-9
 _EXACT_MOST = 4  # hits: above it a normal distribution is near enough
 # Lengths of answers by their mean: exponential, as those of code are. The middles of eight equal shares.
 _LENGTHS = tuple(-log(1.0 - (part + 0.5) / 8) for part in range(8))
@@ -62,14 +63,14 @@ def prefill_s(steps: StepTimes, engine: EngineArgs, input_tokens: float) -> floa
 
 
 def batch_at_slo(steps: StepTimes, engine: EngineArgs, slo: Slo, input_tokens: float, output_tokens: float) -> float:
-    """The most answers at once, in the mean, with which 99 % of requests keep the SLO; 1 when even that one does not."""
+    """How many answers are under way in the mean at the most with which 99 % of requests keep the SLO; at least 1."""
     output = max(1.0, output_tokens)
 
     def keeps(answers: float) -> bool:
         missed = misses(steps, engine, slo, answers, input_tokens=input_tokens, output_tokens=output)
         return missed <= MISSES_MOST_RATIO
 
-    return _largest(keeps, _full_batch(steps, engine, slo, input_tokens, output))
+    return _largest(keeps, _steady_batch(steps, engine, slo, input_tokens, output))
 
 
 def misses(
@@ -85,13 +86,8 @@ def gpu_seconds_per_request(
 ) -> float:
     """Seconds of one replica that a request of this size costs at SLO capacity; its inverse is requests per second."""
     output = max(1.0, output_tokens)
-    full = _full_batch(steps, engine, slo, input_tokens, output)
-    kept = batch_at_slo(steps, engine, slo, input_tokens, output)
-    costs_s = (
-        output * _batch(steps, engine, answers, input_tokens, output).token_s / answers for answers in (kept, full)
-    )
-    kept_s, full_s = costs_s
-    return max(kept_s, full_s / STEADY_RATIO)
+    answers = batch_at_slo(steps, engine, slo, input_tokens, output)
+    return output * _batch(steps, engine, answers, input_tokens, output).token_s / answers
 
 
 def demand_replicas(
@@ -132,24 +128,24 @@ def token_budget_at_slo(
     return max(whole, BUDGET_STEP_TOKENS, engine.max_num_seqs)
 
 
-def _full_batch(
-    steps: StepTimes, engine: EngineArgs, slo: Slo, input_tokens: float, output_tokens: float
-) -> float:
-    """The most answers at once that keep the SLO for a token in the mean, and for whose prompts and contexts there is
-    room; 1 when even that one does not.
+def _steady_batch(steps: StepTimes, engine: EngineArgs, slo: Slo, input_tokens: float, output_tokens: float) -> float:
+    """The batch at 0.9 of the rate of the fullest one: that which keeps the SLO for a token in the mean, and for whose
+    prompts and contexts there is room. 1 when it is smaller.
     """
     context = max(1.0, input_tokens + output_tokens / 2)
     empty_s = _decode_s(steps, 0.0, context)
     answer_s = _decode_s(steps, 1.0, context) - empty_s + prefill_s(steps, engine, input_tokens) / output_tokens
-    return max(
-        1.0,
-        min(
-            engine.max_num_seqs,
-            KV_USABLE_RATIO * steps.kv_cache_tokens / context,
-            engine.max_num_batched_tokens / (1.0 + input_tokens / output_tokens),
-            (slo.tpot_p95_s - empty_s) / answer_s if answer_s > 0.0 else inf,
-        ),
+    full = min(
+        engine.max_num_seqs,
+        KV_USABLE_RATIO * steps.kv_cache_tokens / context,
+        engine.max_num_batched_tokens / (1.0 + input_tokens / output_tokens),
+        (slo.tpot_p95_s - empty_s) / answer_s if answer_s > 0.0 else inf,
     )
+    if full <= 1.0:
+        return 1.0
+    # From B = rate * O * (empty + B * answer), as the rate is that of `full` times the ratio.
+    idle_s = empty_s + (1.0 - STEADY_RATIO) * full * answer_s
+    return max(1.0, STEADY_RATIO * full * empty_s / idle_s if idle_s > 0.0 else full)
 
 
 def _largest(keeps: Callable[[float], bool], most: float) -> float:
@@ -228,11 +224,14 @@ def _more_than(most: int, chances: float, filled: float) -> float:
 
 def _late_ratio(batch: _Batch, ttft_s: float, output_tokens: float) -> float:
     """The share of prompts that come too late because of others: those that wait, by Sakasegawa's approximation for
-    several servers, wait an exponential time. A prompt that takes too long alone does so under any load.
+    several servers, wait an exponential time. A prompt that takes long alone does so under any load, so half of the
+    TTFT is for waiting at least.
     """
-    busy = batch.answers * batch.prompt_s / (output_tokens * batch.token_s)  # prompts a second, times seconds each
+    busy = (
+        batch.answers * batch.prompt_s / max(_NO_TIME_S, output_tokens * batch.token_s)
+    )  # prompts a second, times seconds each
     if busy >= 1.0:
         return 1.0
     waiting = busy ** (sqrt(2.0 * (QUEUE_REPLICAS + 1)) - 1.0)
-    wait_s = batch.prompt_s / (QUEUE_REPLICAS * (1.0 - busy))
-    return waiting * exp(-max(0.0, ttft_s - batch.prompt_s) / wait_s) if batch.prompt_s < ttft_s else 0.0
+    wait_s = max(_NO_TIME_S, batch.prompt_s) / (QUEUE_REPLICAS * (1.0 - busy))
+    return waiting * exp(-max(ttft_s - batch.prompt_s, PROMPT_TTFT_RATIO * ttft_s) / wait_s)

@@ -9,8 +9,8 @@ from controller.routing.phases import DEFAULT_RULES, Rule, RuleTable
 
 
 def engine_of(section: EngineSection) -> EngineArgs:
-    """Engine arguments."""
-    return EngineArgs(**section.model_dump())
+    """Engine arguments; where the file says no token budget, that of vLLM."""
+    return EngineArgs(**section.model_dump(exclude_none=True))
 
 
 def pool_of(section: PoolSection) -> Pool:

@@ -16,7 +16,7 @@ from controller.config.databases import database_problems, database_variable
 from controller.config.document import Document, Place, parse_document, read_document
 from controller.config.environment import ENDPOINT_VARIABLES, endpoints_of, environment_problems, phase_of
 from controller.config.node_pools import check_node_pools, node_pools_of
-from controller.config.pools import check_pools
+from controller.config.pools import check_pools, with_token_budgets
 from controller.config.refusals import problem_at
 from controller.config.salvage import Salvaged, salvage
 from controller.config.schema import Config, PoolSection
@@ -24,7 +24,6 @@ from controller.config.settings import ControllerSettings, Settings
 from controller.config.tenants import budgets_of, check_tenants, tenants_of
 from controller.config.usage import key_warnings, unserved_warnings
 from controller.core.errors import Problem
-from controller.core.pools import Pool
 
 _WITH_PORTS = frozenset({("gateway",), ("controller",), ("standin_port",)})
 
@@ -64,7 +63,10 @@ def _assemble(
     problems += provider_problems
     problems += authority_problems(providers, document)
     problems += check_models(models, providers, document)
-    checked = check_pools(_pools(config, found.pool_places, environ), models, document)
+    sections = _pool_sections(config, found.pool_places, environ)
+    checked = check_pools([(place, pool_of(section)) for place, section in sections], models, document)
+    unsaid = {section.name for _, section in sections if section.engine.max_num_batched_tokens is None}
+    checked = with_token_budgets(checked, unsaid)
     problems += checked.problems
     problems += check_node_pools(config.node_pools, checked.pools, document, checked.places)
     rules = rules_of(config.rules)
@@ -112,7 +114,9 @@ def _with_defaults(config: Config) -> Config:
     return config.model_copy(update={"pools": pools, "fallbacks": {**default.fallbacks, **config.fallbacks}})
 
 
-def _pools(config: Config, places: tuple[Place, ...], environ: Mapping[str, str]) -> list[tuple[Place, Pool]]:
+def _pool_sections(
+    config: Config, places: tuple[Place, ...], environ: Mapping[str, str]
+) -> list[tuple[Place, PoolSection]]:
     """The configured pools; an endpoint variable makes the pools of its model fixed, or adds the default one."""
     places = places or tuple(("pools", index) for index in range(len(config.pools)))
     sections: list[tuple[Place, PoolSection]] = list(zip(places, config.pools, strict=True))
@@ -132,7 +136,7 @@ def _pools(config: Config, places: tuple[Place, ...], environ: Mapping[str, str]
             )
             for place, section in sections
         ]
-    return [(place, pool_of(section)) for place, section in sections]
+    return sections
 
 
 def _port_problems(config: Config, document: Document) -> Iterator[Problem]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Container, Iterator, Mapping
+from dataclasses import dataclass, replace
 
+from controller.autoscale.capacity import token_budget_at_slo
 from controller.catalogue.fit import memory_fit
 from controller.catalogue.load import load_catalogue, pool_step_times
 from controller.config.chains import check_chain
@@ -47,6 +48,25 @@ def check_pools(found: list[tuple[Place, Pool]], models: Mapping[str, Model], do
         problems += _size_problems(pool, model, place, document, steps)
     problems += _endpoint_problems(pools, places, document)
     return CheckedPools(pools=pools, places=places, step_times=steps, problems=tuple(problems))
+
+
+def with_token_budgets(checked: CheckedPools, unsaid: Container[str]) -> CheckedPools:
+    """Pools whose file says no token budget have the one that keeps their TPOT, where their step times are known.
+
+    Fixed endpoints have theirs already.
+    """
+    pools = {
+        name: replace(
+            pool,
+            engine=replace(
+                pool.engine, max_num_batched_tokens=token_budget_at_slo(checked.step_times[name], pool.engine, pool.slo)
+            ),
+        )
+        if name in unsaid and name in checked.step_times and not pool.endpoints
+        else pool
+        for name, pool in checked.pools.items()
+    }
+    return replace(checked, pools=pools)
 
 
 def _model_problem(document: Document, place: Place, pool: Pool, models: Mapping[str, Model]) -> Problem:

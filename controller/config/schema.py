@@ -156,7 +156,7 @@ class EngineSection(Section):
     tensor_parallel: Literal[1, 2, 4, 8] = 1
     max_model_len_tokens: Annotated[int, Field(strict=True, ge=256, le=10_000_000)] = 8192
     max_num_seqs: Annotated[int, Field(strict=True, ge=1, le=4096)] = 64
-    max_num_batched_tokens: Annotated[int, Field(strict=True, ge=64, le=1_000_000)] = 2048
+    max_num_batched_tokens: Annotated[int, Field(strict=True, ge=64, le=1_000_000)] | None = None
     gpu_memory_utilization_ratio: Annotated[float, Field(strict=True, ge=0.1, le=0.98)] = 0.90
     weights: Weights = "bf16"
     block_size_tokens: Literal[8, 16, 32, 64, 128] = 16

@@ -31,7 +31,10 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolKind:
-    """One model on one GPU shape. `size` names the price that its work has in a price set."""
+    """One model on one GPU shape. `size` names the price that its work has in a price set.
+
+    The engine's token budget is the one that pools get whose file says none: `capacity.token_budget_at_slo`.
+    """
 
     size: str
     model: str  # in the catalogue, as is the instance type
@@ -66,7 +69,7 @@ POOLS: Mapping[str, PoolKind] = MappingProxyType(
             size="8b",
             model="llama-8b-self",
             instance_type="p4de.24xlarge",
-            engine=EngineArgs(max_num_seqs=256, max_model_len_tokens=131_072),
+            engine=EngineArgs(max_num_seqs=256, max_model_len_tokens=131_072, max_num_batched_tokens=512),
             slo=Slo(ttft_p95_s=1.0, tpot_p95_s=0.05),
             cold_start_s=240.0,
         ),
@@ -74,7 +77,9 @@ POOLS: Mapping[str, PoolKind] = MappingProxyType(
             size="70b",
             model="llama-70b-self",
             instance_type="p4de.24xlarge",
-            engine=EngineArgs(tensor_parallel=4, max_num_seqs=256, max_model_len_tokens=131_072),
+            engine=EngineArgs(
+                tensor_parallel=4, max_num_seqs=256, max_model_len_tokens=131_072, max_num_batched_tokens=448
+            ),
             slo=Slo(ttft_p95_s=2.0, tpot_p95_s=0.1),
             cold_start_s=480.0,
         ),
@@ -82,7 +87,11 @@ POOLS: Mapping[str, PoolKind] = MappingProxyType(
             size="8b",
             model="llama-8b-self",
             instance_type="g6.2xlarge",
-            engine=EngineArgs(max_num_seqs=256, max_model_len_tokens=16_384),  # of a KV cache of 34,000
+            engine=EngineArgs(
+                max_num_seqs=64,
+                max_model_len_tokens=16_384,  # of a KV cache of 34,000
+                max_num_batched_tokens=128,
+            ),
             slo=Slo(ttft_p95_s=2.0, tpot_p95_s=0.1),
             cold_start_s=240.0,
         ),
@@ -174,7 +183,8 @@ def replica_shape(pool: str, input_tokens: float, output_tokens: float) -> Repli
     context_tokens = input_tokens + output_tokens / 2
     idle_s, full_s = (steps.step_s(many, round(many * context_tokens), 0) for many in (1, batch))
     prompt_s = prefill_s(steps, engine, input_tokens)
-    ttft_s = prompt_s + full_s  # it waits for the step that is under way
+    chunks = max(1.0, input_tokens / max(1.0, engine.max_num_batched_tokens - batch))
+    ttft_s = prompt_s + chunks * full_s  # each beside the answers under way
     return ReplicaShape(
         ttft_slo_s=max(kind.slo.ttft_p95_s, 2 * ttft_s),
         ttft_idle_s=ttft_s,

@@ -107,6 +107,22 @@ pools:
     assert (spill.min_dwell_s, spill.return_ramp_ratio_per_s) == (5, 0.1)
 
 
+def test_a_pool_that_says_no_token_budget_has_the_one_that_keeps_its_tpot(settings_of: Load) -> None:
+    """It follows the SLO; what the file says stands; engines that run already have vLLM's."""
+    pools = settings_of(
+        """\
+pools:
+  - {name: slow, model: llama-8b-self, instance_type: g6e.2xlarge, slo: {tpot_p95_s: 0.2}}
+  - {name: fast, model: llama-8b-self, instance_type: g6e.2xlarge, slo: {tpot_p95_s: 0.05}}
+  - {name: said, model: llama-8b-self, instance_type: g6e.2xlarge, engine: {max_num_batched_tokens: 4096}}
+  - {name: fixed, model: llama-8b-self, instance_type: g6e.2xlarge, endpoints: ['http://127.0.0.1:8001']}
+"""
+    ).pools
+    budgets = {name: pool.engine.max_num_batched_tokens for name, pool in pools.items()}
+    assert (budgets["said"], budgets["fixed"]) == (4096, 2048)
+    assert 64 <= budgets["fast"] < 1024 < budgets["slow"]
+
+
 def test_the_users_pools_replace_the_default_ones(settings_of: Load) -> None:
     """Also when there are none."""
     assert list(settings_of("pools:\n  - {name: small, model: llama-8b-self}\n").pools) == ["small"]
