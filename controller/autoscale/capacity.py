@@ -119,7 +119,7 @@ def token_budget_at_slo(
         context = answers * (input_tokens + output_tokens / 2)
         if answers > 1 and context > KV_USABLE_RATIO * steps.kv_cache_tokens:
             break
-        fits = _tokens_within(steps, allowed_s - _decode_s(steps, answers, input_tokens + output_tokens / 2))
+        fits = _tokens_within(steps, allowed_s - decode_step_s(steps, answers, input_tokens + output_tokens / 2))
         if answers > 1 and fits < answers * input_tokens / output_tokens:
             break
         least, room = answers, fits
@@ -133,8 +133,8 @@ def _steady_batch(steps: StepTimes, engine: EngineArgs, slo: Slo, input_tokens: 
     prompts and contexts there is room. 1 when it is smaller.
     """
     context = max(1.0, input_tokens + output_tokens / 2)
-    empty_s = _decode_s(steps, 0.0, context)
-    answer_s = _decode_s(steps, 1.0, context) - empty_s + prefill_s(steps, engine, input_tokens) / output_tokens
+    empty_s = decode_step_s(steps, 0.0, context)
+    answer_s = decode_step_s(steps, 1.0, context) - empty_s + prefill_s(steps, engine, input_tokens) / output_tokens
     full = min(
         engine.max_num_seqs,
         KV_USABLE_RATIO * steps.kv_cache_tokens / context,
@@ -167,7 +167,7 @@ def _tokens_within(steps: StepTimes, seconds: float) -> float:
     return 2.0 * seconds / (p1 + sqrt(p1 * p1 + 4.0 * p2 * seconds))
 
 
-def _decode_s(steps: StepTimes, answers: float, context_tokens: float) -> float:
+def decode_step_s(steps: StepTimes, answers: float, context_tokens: float) -> float:
     """A step of so many answers, each with so much context; a mean of answers need not be whole."""
     context = steps.gamma_ms_per_1k_context * context_tokens / 1000.0
     return steps.correction * (steps.alpha_ms + answers * (steps.beta_ms_per_seq + context)) / 1000.0
@@ -179,7 +179,7 @@ def _chunk_s(steps: StepTimes, tokens: float) -> float:
 
 
 def _batch(steps: StepTimes, engine: EngineArgs, answers: float, input_tokens: float, output_tokens: float) -> _Batch:
-    decode_s = _decode_s(steps, answers, input_tokens + output_tokens / 2)
+    decode_s = decode_step_s(steps, answers, input_tokens + output_tokens / 2)
     room = max(1.0, engine.max_num_batched_tokens - answers)
     chunk = min(room, MET_PROMPTS * input_tokens)
     chunk_s = _chunk_s(steps, chunk)
@@ -198,6 +198,8 @@ def _slow_ratio(batch: _Batch, tpot_s: float, output_tokens: float) -> float:
     """The share of answers whose tokens come slower than that because of the prompts between them."""
     if batch.decode_s + batch.chunk_s <= tpot_s:
         return 0.0
+    if batch.decode_s >= tpot_s:
+        return 1.0
     filled = min(1.0, (batch.token_s - batch.decode_s) / batch.chunk_s)
     slow = 0.0
     for length in _LENGTHS:
@@ -215,7 +217,7 @@ def _more_than(most: int, chances: float, filled: float) -> float:
     mean = chances * filled
     if most > _EXACT_MOST:
         return 0.5 * erfc((most + 0.5 - mean) / sqrt(2.0 * mean * (1.0 - filled)))
-    term = none = (1.0 - filled) ** chances
+    term = none = exp(chances * log(1.0 - filled))
     for hit in range(most):
         term *= max(0.0, chances - hit) / (hit + 1) * filled / (1.0 - filled)
         none += term
@@ -232,6 +234,6 @@ def _late_ratio(batch: _Batch, ttft_s: float, output_tokens: float) -> float:
     )  # prompts a second, times seconds each
     if busy >= 1.0:
         return 1.0
-    waiting = busy ** (sqrt(2.0 * (QUEUE_REPLICAS + 1)) - 1.0)
+    waiting = exp((sqrt(2.0 * (QUEUE_REPLICAS + 1)) - 1.0) * log(max(_NO_TIME_S, busy)))
     wait_s = max(_NO_TIME_S, batch.prompt_s) / (QUEUE_REPLICAS * (1.0 - busy))
     return waiting * exp(-max(ttft_s - batch.prompt_s, PROMPT_TTFT_RATIO * ttft_s) / wait_s)

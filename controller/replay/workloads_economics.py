@@ -15,7 +15,7 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import TypeVar
 
-from controller.autoscale.capacity import batch_at_slo, gpu_seconds_per_request, prefill_s
+from controller.autoscale.capacity import batch_at_slo, decode_step_s, gpu_seconds_per_request, prefill_s
 from controller.autoscale.prices import replica_usd_per_s, request_usd
 from controller.catalogue import load_catalogue, step_times
 from controller.core.errors import SimulationError
@@ -181,7 +181,7 @@ def replica_shape(pool: str, input_tokens: float, output_tokens: float) -> Repli
     steps, engine = kind.steps, kind.engine
     batch = batch_at_slo(steps, engine, kind.slo, input_tokens, output_tokens)
     context_tokens = input_tokens + output_tokens / 2
-    idle_s, full_s = (steps.step_s(many, round(many * context_tokens), 0) for many in (1, batch))
+    idle_s, full_s = (decode_step_s(steps, many, context_tokens) for many in (1, batch))
     prompt_s = prefill_s(steps, engine, input_tokens)
     chunks = max(1.0, input_tokens / max(1.0, engine.max_num_batched_tokens - batch))
     ttft_s = prompt_s + chunks * full_s  # each beside the answers under way

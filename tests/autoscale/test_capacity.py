@@ -97,8 +97,9 @@ def test_a_long_step_makes_short_answers_late_and_spares_long_ones() -> None:
 
 
 def test_a_request_that_always_meets_prompts_is_late() -> None:
-    """With prompts in every step no chance is left."""
+    """With prompts in every step no chance is left; nor where a step is too long without any."""
     assert misses(FLAT, ENGINE, SLO, 20.0, input_tokens=2000, output_tokens=10) >= 1.0
+    assert misses(FLAT, ENGINE, SLO, 30.0, input_tokens=1, output_tokens=10) >= 1.0
 
 
 @pytest.mark.parametrize(

@@ -166,7 +166,7 @@ def test_a_deadline_is_no_failure_of_the_engine() -> None:
 def test_a_deadline_that_nobody_can_meet() -> None:
     """Refused at once, by the prediction and the planning figures; nobody is asked."""
     world = World()
-    heard = world.heard({"messages": [{"role": "user", "content": "x" * 20_000}]}, headers=deadline(100))
+    heard = world.heard({"messages": [{"role": "user", "content": "x" * 8_000}]}, headers=deadline(100))
     assert (heard.status, heard.error["code"], heard.took_s) == (504, "deadline_unreachable", 0.0)
     assert world.own.calls == world.external.calls == []
 
