@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 from controller.core.fleet import RoutingMode
@@ -23,7 +24,12 @@ HEADER = re.compile(r"[a-z]+(-[a-z]+)*")
 
 def _nodes(files: list[Path]) -> Iterator[ast.AST]:
     for file in files:
-        yield from ast.walk(ast.parse(file.read_text()))
+        yield from _nodes_of(file)
+
+
+@cache
+def _nodes_of(file: Path) -> list[ast.AST]:
+    return list(ast.walk(ast.parse(file.read_text())))
 
 
 def _text(node: ast.AST) -> str | None:

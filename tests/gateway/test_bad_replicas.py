@@ -140,22 +140,22 @@ def test_a_grey_replica_loses_its_share(kind: str) -> None:
 
     async def scene() -> None:
         replicas = Replicas()
-        await replicas.offer(20, 30)
+        await replicas.offer(10, 30)
         grey = replicas.engines["c"]
         if kind == "slow":
             grey.ttft_s, grey.gap_s = 10 * grey.ttft_s, 10 * grey.gap_s
         else:
             grey.error_ratio = 0.2
-        await replicas.offer(20, 30)
+        await replicas.offer(10, 30)
         since_s = now_s()
-        heard = await replicas.offer(20, 60)
+        heard = await replicas.offer(10, 60)
         share = replicas.share(since_s)
         assert share["c"] / share.total() < 0.05
         assert {one.status for one in heard} == {200}
         grey.ttft_s, grey.gap_s, grey.error_ratio = 0.05, 0.01, 0.0
-        await replicas.offer(20, 150)
+        await replicas.offer(10, 150)
         since_s = now_s()
-        await replicas.offer(20, 30)
+        await replicas.offer(10, 30)
         share = replicas.share(since_s)
         assert share["c"] / share.total() > 0.15
 

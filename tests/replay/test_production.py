@@ -40,8 +40,7 @@ def ratio(curve: Curve, economics: Economics, outcome: Outcome) -> float:
     return outcome.usd / optimum(averaged(rates, SLOT_S), SLOT_S, economics).usd
 
 
-@pytest.mark.parametrize("economics", [EIGHT_B, SEVENTY_B], ids=["8b", "70b"])
-@pytest.mark.parametrize("replicas", [20.0, 4.0])
+@pytest.mark.parametrize(("replicas", "economics"), [(4.0, EIGHT_B), (20.0, SEVENTY_B)], ids=["4 x 8b", "20 x 70b"])
 def test_a_day_costs_little_more_than_the_optimum(replicas: float, economics: Economics) -> None:
     """At most 1.06 times, with 99 % of the requests within the SLO."""
     curve = day(replicas, economics)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
@@ -155,3 +156,4 @@ class Purchases(RuleBasedStateMachine):
 
 
 TestPurchases = Purchases.TestCase
+TestPurchases.settings = settings(max_examples=50, stateful_step_count=30)

@@ -32,7 +32,7 @@ def test_of_equal_requests_every_nth_leaves(thousandths: int) -> None:
         assert abs(sum(taken[: hundred * 100]) - thousandths * hundred / 10) < 1
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=30)
 @given(SHARES, PRICES, st.lists(st.booleans(), min_size=1, max_size=30))
 def test_the_share_is_exact_whatever_they_cost(thousandths: int, prices: list[float], warm: list[bool]) -> None:
     """Exactly n of each thousand, and of any thousand in a row but for the few that it may run ahead or behind."""
@@ -46,7 +46,7 @@ def test_the_share_is_exact_whatever_they_cost(thousandths: int, prices: list[fl
         assert abs(sum(taken[start : start + 1000]) - thousandths) <= 2 * SLACK
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=30)
 @given(st.lists(SHARES, min_size=1, max_size=40), PRICES)
 def test_a_ratio_that_changes_is_followed(shares: list[int], prices: list[float]) -> None:
     """The count stays within a few of the sum of the ratios, whenever the controller changes its mind."""
