@@ -41,9 +41,9 @@ class Economics:
             ("cold_start_s", self.cold_start_s),
         ):
             _need(math.isfinite(value), name, value, "a finite number")
-        _need(self.min_replicas >= 0, "min_replicas", self.min_replicas, "an integer >= 0")
-        allowed = f"an integer >= min_replicas ({self.min_replicas})"
-        _need(self.max_replicas >= self.min_replicas, "max_replicas", self.max_replicas, allowed)
+        least, most = self.min_replicas, self.max_replicas
+        _need(isinstance(least, int) and least >= 0, "min_replicas", least, "an integer >= 0")
+        _need(isinstance(most, int) and most >= least, "max_replicas", most, f"an integer >= min_replicas ({least})")
 
     @property
     def worthwhile_ratio(self) -> float:
