@@ -90,7 +90,14 @@ def _by_market(
 ) -> tuple[ScaleDecision, ScaleState]:
     """As many as pay, and those that providers could not stand in for."""
     bounds = Bounds(least=policy.min_replicas, most=policy.max_replicas)
-    found, market = weighed(sample, shifted(state.market, replicas_now, now_s), prices, bounds, now_s)
+    found, market = weighed(
+        sample,
+        shifted(state.market, replicas_now, now_s),
+        prices,
+        bounds,
+        now_s,
+        start_patience_ratio=policy.start_patience_ratio,
+    )
     state = replace(state, market=market, needed_at_s=None)
     need, reason, constraints = found.replicas, found.reason, tuple[str, ...]()
     floor = ceil(beyond_providers(market, prices) / policy.target_utilization_ratio - ROUNDING)

@@ -18,10 +18,14 @@ from controller.autoscale.prices import Prices
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patience:
-    """How many prices of a start a level may lose before it is switched."""
+    """How many prices of a start a level may lose before it is switched.
+
+    `ahead`: how far its demand is looked for along the trend, in cold starts; off it needs one to be ready.
+    """
 
     up: float
     down: float
+    ahead: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,13 +38,18 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spell:
-    """So long of this demand, up to now, at these prices."""
+    """So long of this demand, up to now, at these prices. `slope_per_s`: where it is going, 0 where that is not known.
+
+    `start_patience_ratio`: the operator's, times that of every rule.
+    """
 
     demand_replicas: float
     elapsed_s: float
     now_s: float
     prices: Prices
     bounds: Bounds
+    slope_per_s: float = 0.0
+    start_patience_ratio: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,8 +75,8 @@ def moved(ledgers: Ledgers, on: int) -> Ledgers:
 
 def stepped(ledgers: Ledgers, patience: Patience, spell: Spell) -> Ledgers:
     """The ledgers after a spell, with levels switched that have lost enough."""
-    lost_usd, bounds, on = _booked(ledgers, spell), spell.bounds, ledgers.on
-    up_usd, down_usd = patience.up * spell.prices.start_usd, patience.down * spell.prices.start_usd
+    lost_usd, bounds, on = _booked(ledgers, patience, spell), spell.bounds, ledgers.on
+    up_usd, down_usd = limits_usd(patience, spell)
     while on < bounds.least or (on < min(bounds.most, len(lost_usd)) and lost_usd[on] > up_usd):
         on += 1
     if on == ledgers.on:
@@ -76,17 +85,31 @@ def stepped(ledgers: Ledgers, patience: Patience, spell: Spell) -> Ledgers:
     return moved(replace(ledgers, lost_usd=lost_usd), on)
 
 
-def _booked(ledgers: Ledgers, spell: Spell) -> tuple[float, ...]:
-    """What each level has lost by now; as many levels as are on or asked for."""
-    demand, on = spell.demand_replicas, ledgers.on
+def limits_usd(patience: Patience, spell: Spell) -> tuple[float, float]:
+    """What a level may lose before it is switched on, and off."""
+    start_usd = spell.prices.start_usd
+    return spell.start_patience_ratio * patience.up * start_usd, patience.down * start_usd
+
+
+def _booked(ledgers: Ledgers, patience: Patience, spell: Spell) -> tuple[float, ...]:
+    """What each level has lost by now; as many levels as are on or asked for.
+
+    A level that is off is told the demand of when it could be ready; one that is on, that of when it would be given up.
+    """
+    on = ledgers.on
+    drift = patience.ahead * spell.slope_per_s * spell.prices.cold_start_s
+    demand = max(0.0, spell.demand_replicas + drift)
+    kept_demand = max(0.0, spell.demand_replicas + drift * min(1.0, patience.down))
     paid_usd = spell.prices.replica_usd_per_s * spell.elapsed_s
     bought_usd = spell.prices.spill_usd_per_replica_s * spell.elapsed_s
     levels = max(on, min(spell.bounds.most, int(demand) + 1), len(ledgers.lost_usd))
     before = ledgers.lost_usd + (0.0,) * (levels - len(ledgers.lost_usd))
     found = []
     for level, lost in enumerate(before):
-        more_usd = bought_usd * min(1.0, max(0.0, demand - level)) - paid_usd
-        found.append(max(0.0, lost - more_usd if level < on else lost + more_usd))
+        used = (kept_demand if level < on else demand) - level
+        more_usd = bought_usd * (0.0 if used < 0.0 else min(used, 1.0)) - paid_usd
+        usd = lost - more_usd if level < on else lost + more_usd
+        found.append(max(0.0, usd))
     while len(found) > on and not found[-1]:
         found.pop()
     return tuple(found)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import exp
 
 from controller.autoscale.experts import PATIENCES, Experts, assembled, taught
-from controller.autoscale.ledgers import Bounds, Ledgers, Patience, Spell, moved, stepped
+from controller.autoscale.ledgers import Bounds, Ledgers, Patience, Spell, limits_usd, moved, stepped
 from controller.autoscale.prices import Prices
+from controller.autoscale.trend import Trend, followed
 from controller.core.fleet import ScaleTerms
 from controller.core.samples import PoolSample
 
@@ -29,6 +30,7 @@ class MarketState:
     experts: Experts
     fast_replicas: float | None = None
     slow_replicas: float = 0.0
+    trend: Trend = field(default_factory=Trend)
 
 
 def shifted(state: MarketState | None, replicas_now: int, now_s: float) -> MarketState:
@@ -49,15 +51,26 @@ class Weighed:
 
 
 def weighed(
-    sample: PoolSample, state: MarketState, prices: Prices, bounds: Bounds, now_s: float
+    sample: PoolSample,
+    state: MarketState,
+    prices: Prices,
+    bounds: Bounds,
+    now_s: float,
+    *,
+    start_patience_ratio: float = 1.0,
 ) -> tuple[Weighed, MarketState]:
     """The replicas that pay, and the state that remembers it."""
+    demand_replicas = _demand_replicas(sample)
+    elapsed_s = min(TICK_MAX_S, max(0.0, now_s - state.at_s))
+    trend = followed(state.trend, demand_replicas, elapsed_s, prices.cold_start_s)
     spell = Spell(
-        demand_replicas=_demand_replicas(sample),
-        elapsed_s=min(TICK_MAX_S, max(0.0, now_s - state.at_s)),
+        demand_replicas=demand_replicas,
+        elapsed_s=elapsed_s,
         now_s=now_s,
         prices=prices,
         bounds=bounds,
+        slope_per_s=trend.slope_per_s,
+        start_patience_ratio=start_patience_ratio,
     )
     state = averaged(state, prices, spell.demand_replicas, spell.elapsed_s)
     experts = taught(state.experts, spell)
@@ -67,7 +80,7 @@ def weighed(
         reason=_reason(state.ledgers, after, experts.patience, spell),
         terms=_terms(after, experts, spell),
     )
-    return found, replace(state, at_s=now_s, ledgers=after, experts=experts)
+    return found, replace(state, at_s=now_s, ledgers=after, experts=experts, trend=trend)
 
 
 def _terms(ledgers: Ledgers, experts: Experts, spell: Spell) -> ScaleTerms:
@@ -77,13 +90,23 @@ def _terms(ledgers: Ledgers, experts: Experts, spell: Spell) -> ScaleTerms:
         replica_usd_per_s=spell.prices.replica_usd_per_s,
         spill_usd_per_replica_s=spell.prices.spill_usd_per_replica_s,
         start_usd=spell.prices.start_usd,
-        patience_up=experts.patience.up,
+        patience_up=spell.start_patience_ratio * experts.patience.up,
         patience_down=experts.patience.down,
+        patience_ahead=experts.patience.ahead,
+        ahead_replicas=_ahead_replicas(experts.patience, spell),
         off_lost_usd=ledgers.at(ledgers.on),
         on_lost_usd=_lost_by_last(ledgers, spell.bounds),
         least_replicas=spell.bounds.least,
-        experts=tuple((patience.up, patience.down, expert.spent_usd) for patience, expert in spent),
+        experts=tuple(
+            (spell.start_patience_ratio * patience.up, patience.down, patience.ahead, expert.spent_usd)
+            for patience, expert in spent
+        ),
     )
+
+
+def _ahead_replicas(patience: Patience, spell: Spell) -> float:
+    """How much the demand will have changed once a replica that is started now is ready, as far as that is counted."""
+    return patience.ahead * spell.slope_per_s * spell.prices.cold_start_s
 
 
 def averaged(state: MarketState, prices: Prices, demand_replicas: float, elapsed_s: float) -> MarketState:
@@ -128,8 +151,10 @@ def _lost_by_last(ledgers: Ledgers, bounds: Bounds) -> float:
 
 def _reason(before: Ledgers, after: Ledgers, patience: Patience, spell: Spell) -> str:
     """Which ledger drove the decision, or how near the next one is."""
-    start_usd, said = spell.prices.start_usd, f"demand {spell.demand_replicas:.2f}"
-    up_usd, down_usd = patience.up * start_usd, patience.down * start_usd
+    said, drift = f"demand {spell.demand_replicas:.2f}", _ahead_replicas(patience, spell)
+    if drift:
+        said = f"{said}, {drift:+.2f} by its trend"
+    up_usd, down_usd = limits_usd(patience, spell)
     if after.on > before.on:
         return f"{said}: buying has cost ${up_usd:.3g} more than replica {after.on}"
     if after.on < before.on:

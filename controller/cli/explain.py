@@ -117,7 +117,7 @@ def _money(terms: ScaleTerms, replicas: int) -> list[str]:
     having, buying = terms.replica_usd_per_s * SECONDS_PER_HOUR, terms.spill_usd_per_replica_s * SECONDS_PER_HOUR
     up_usd, down_usd = terms.patience_up * terms.start_usd, terms.patience_down * terms.start_usd
     lines = [
-        f"demand    {terms.demand_replicas:.2f} replicas' worth, as its SLO allows",
+        f"demand    {terms.demand_replicas:.2f} replicas' worth, as its SLO allows{_drift(terms)}",
         f"prices    ${having:.2f} an hour for a replica, ${buying:.2f} for its work elsewhere: {_pays(terms)}",
         f"start     ${terms.start_usd:.3g} until a replica serves",
         f"next      replica {replicas + 1} starts once buying has cost ${up_usd:.3g} more than having it: "
@@ -128,7 +128,16 @@ def _money(terms: ScaleTerms, replicas: int) -> list[str]:
             f"last      replica {replicas} goes once having it has cost ${down_usd:.3g} more than buying: "
             f"so far ${terms.on_lost_usd:.3g}"
         )
-    for up, down, spent_usd in terms.experts:
-        leads = ", leads" if (up, down) == (terms.patience_up, terms.patience_down) else ""
-        lines.append(f"patience  {up:g} starts to grow, {down:g} to shrink: would have spent ${spent_usd:.3g}{leads}")
+    leader = (terms.patience_up, terms.patience_down, terms.patience_ahead)
+    for up, down, ahead, spent_usd in terms.experts:
+        leads = ", leads" if (up, down, ahead) == leader else ""
+        trend = " along its trend" if ahead else ""
+        lines.append(
+            f"patience  {up:g} starts to grow, {down:g} to shrink{trend}: would have spent ${spent_usd:.3g}{leads}"
+        )
     return lines
+
+
+def _drift(terms: ScaleTerms) -> str:
+    """What is added for where demand is going."""
+    return f"; {terms.ahead_replicas:+.2f} by its trend until a replica serves" if terms.ahead_replicas else ""

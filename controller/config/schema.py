@@ -186,6 +186,7 @@ class AutoscaleSection(Section):
     """Timing of autoscaling, and what a replica is worth."""
 
     home_use_ratio: Annotated[float, Field(strict=True, gt=0, le=1.0)] = 0.5
+    start_patience_ratio: Annotated[float, Field(strict=True, ge=0.05, le=100.0)] = 1.0
     target_utilization_ratio: Annotated[float, Field(strict=True, ge=0.1, le=1.0)] = 0.95
     cold_start_s: Annotated[float, Field(strict=True, ge=0, le=7200)] = 240.0
     scale_down_cooldown_s: Annotated[float, Field(strict=True, ge=0, le=86_400)] = 300.0

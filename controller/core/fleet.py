@@ -57,8 +57,9 @@ class Pin:
 class ScaleTerms:
     """The figures behind a scaling decision by what pays. `off_lost_usd`: what buying the work of the next replica has
     cost more than having it; `on_lost_usd`: what the last replica has cost more than buying its work; each switches at
-    its patience times `start_usd`. `least_replicas` stay whatever they cost. `experts`: of each
-    patience (up, down) what it would have spent, fading.
+    its patience times `start_usd`. `least_replicas` stay whatever they cost. `ahead_replicas`: what its trend adds to
+    the demand in a cold start, where that is counted, as `patience_ahead` says. `experts`: of each patience (up, down,
+    ahead) what it would have spent, fading.
     """
 
     demand_replicas: float
@@ -70,7 +71,9 @@ class ScaleTerms:
     off_lost_usd: float
     on_lost_usd: float
     least_replicas: int
-    experts: tuple[tuple[float, float, float], ...]
+    experts: tuple[tuple[float, float, float, float], ...]
+    patience_ahead: float = 0.0
+    ahead_replicas: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,11 +31,13 @@ class ScalePolicy:
     """Bounds and timing of autoscaling.
 
     `home_use_ratio`: from this use on a replica is kept however cheap providers are; 1: the market alone decides.
+    `start_patience_ratio`: times the patience with which replicas are started; less: sooner, more: what bursts need.
     """
 
     min_replicas: int = 1
     max_replicas: int = 4
     home_use_ratio: float = 0.5
+    start_patience_ratio: float = 1.0
     target_utilization_ratio: float = 0.95
     cold_start_s: float = 240.0
     scale_down_cooldown_s: float = 300.0

@@ -32,9 +32,9 @@ def entrants() -> Mapping[str, Entrant]:
     """Ours first, then every baseline."""
     ours = Entrant(
         name=OURS,
-        knob="spill_price_factor",
+        knob="start_patience_ratio",
         default=1.0,
-        sweep=(0.5, 0.7, 0.85, 1.0, 1.2, 1.5, 2.0),
+        sweep=(0.25, 0.5, 0.75, 1.0, 2.0, 6.0, 24.0),
         gateways=("valve",),
         make=_ours,
     )
@@ -100,8 +100,6 @@ def stretches(curve: Curve) -> tuple[Stretch, Stretch]:
     )
 
 
-def _ours(known: PoolFacts, spill_price_factor: float) -> Autoscaler:
-    """The controller's own policy, told spill prices that are so many times the true ones."""
-    true = known.economics
-    told = replace(true, spill_usd_per_request=true.spill_usd_per_request * spill_price_factor)
-    return ProductionPolicy(told, name=OURS)
+def _ours(known: PoolFacts, start_patience_ratio: float) -> Autoscaler:
+    """The controller's own policy, so many times as patient before it starts a replica."""
+    return ProductionPolicy(known.economics, name=OURS, start_patience_ratio=start_patience_ratio)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from controller.autoscale.decide import ScaleState, decide
+from controller.autoscale.market import shifted
 from controller.autoscale.prices import Prices
 from controller.core.pools import ScalePolicy
 from controller.core.samples import PoolSample
@@ -55,15 +58,26 @@ def sample_of(seen: Seen, now_s: float) -> PoolSample:
 class ProductionPolicy:
     """The controller's scaling of one pool; per-request spilling is the simulated gateway's."""
 
-    def __init__(self, economics: Economics, *, name: str = "spillway", period_s: float = PERIOD_S) -> None:
+    def __init__(
+        self,
+        economics: Economics,
+        *,
+        name: str = "spillway",
+        period_s: float = PERIOD_S,
+        start_patience_ratio: float = 1.0,
+    ) -> None:
         self.name = name
         self.period_s = period_s
         self._state = ScaleState()
-        self._policy = policy_of(economics)
+        self._policy = replace(policy_of(economics), start_patience_ratio=start_patience_ratio)
         self._prices = prices_of(economics)
 
     def step(self, seen: Seen, now_s: float) -> Wish:
-        """One tick of the controller."""
+        """One tick of the controller. It ran before, as the pool did, so it is in no cooldown of a restart."""
+        if self._state.market is None:
+            ran_since_s = now_s - self._policy.scale_down_cooldown_s
+            market = shifted(None, seen.ready + seen.starting, ran_since_s)
+            self._state = replace(self._state, market=replace(market, at_s=now_s))
         decision, self._state = decide(
             sample_of(seen, now_s),
             self._state,

@@ -26,7 +26,7 @@ def lived(experts: Experts, demands: list[float]) -> Experts:
 def test_they_begin_quick_and_with_the_pool_as_it_is() -> None:
     """Nothing is learned yet: a late replica costs more than one that was not needed."""
     experts = assembled(3)
-    assert (experts.patience.up, experts.patience.down) == (0.3, 0.5)
+    assert (experts.patience.up, experts.patience.down, experts.patience.ahead) == (0.3, 0.3, 1.0)
     assert {(one.ready, one.ledgers.on, one.spent_usd) for one in experts.experts} == {(3, 3, 0.0)}
 
 
@@ -36,9 +36,9 @@ def test_an_imagined_replica_costs_from_its_start_and_serves_after_a_cold_start(
     experts = assembled(0)
     for tick in range(1, 60):
         spell = Spell(demand_replicas=1.0, elapsed_s=TICK_S, now_s=tick * TICK_S, prices=PRICES, bounds=WIDE)
-        kept = experts.experts[1].spent_usd * exp(-TICK_S / MEMORY_S)
+        kept = experts.experts[0].spent_usd * exp(-TICK_S / MEMORY_S)
         experts = taught(experts, spell)
-        spent.append(round(experts.experts[1].spent_usd - kept, 6))
+        spent.append(round(experts.experts[0].spent_usd - kept, 6))
     assert spent[1:5] == [30.0] * 4  # $20 more a tick than a replica: $90 is lost in the fifth
     assert set(spent[6:35]) == {40.0}
     assert set(spent[36:]) == {10.0}
@@ -65,6 +65,29 @@ def test_the_lead_goes_to_what_was_cheapest(name: str, demands: list[float]) -> 
     leader = experts.experts[experts.leader]
     margin_usd = 0.1 * PRICES.start_usd * max(1, leader.ready)
     assert leader.spent_usd <= min(one.spent_usd for one in experts.experts) + margin_usd, name
+
+
+def test_who_invests_is_not_taken_for_dear() -> None:
+    """On a long rise those that wait have spent less for a while, and would have all their starts before them."""
+    experts, leaders = assembled(2), set()
+    for tick in range(1, 200):
+        slope_per_s = 0.01
+        spell = Spell(
+            demand_replicas=2.0 + slope_per_s * TICK_S * tick, elapsed_s=TICK_S, now_s=tick * TICK_S, prices=PRICES,
+            bounds=WIDE, slope_per_s=slope_per_s,
+        )  # fmt: skip
+        experts = taught(experts, spell)
+        leaders.add(experts.leader)
+    assert leaders == {0}
+
+
+def test_what_never_pays_is_not_lacking() -> None:
+    """Buying is cheaper than having: nobody is charged for replicas that nobody should start."""
+    cheap = Prices(replica_usd_per_s=1.0, spill_usd_per_replica_s=0.5, cold_start_s=300.0)
+    spell = Spell(demand_replicas=5.0, elapsed_s=TICK_S, now_s=TICK_S, prices=cheap, bounds=WIDE)
+    experts = taught(assembled(0), spell)
+    assert {(one.ledgers.on, one.spent_usd) for one in experts.experts} == {(0, 25.0)}
+    assert experts.leader == 0
 
 
 def test_on_a_square_wave_the_lead_goes_to_those_that_stay_up() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import ceil
 
 import pytest
@@ -50,6 +51,31 @@ def test_patience_is_counted_in_starts() -> None:
     quick = Patience(up=0.3, down=2.0)
     assert [after(Ledgers(on=0), 1.0, seconds, quick).on for seconds in (3, 4)] == [0, 1]
     assert [after(Ledgers(on=1), 0.0, seconds, quick).on for seconds in (20, 21)] == [1, 0]
+
+
+def test_demand_is_looked_for_along_the_trend() -> None:
+    """In 10 s it will be 1.5 more: off, level 2 is told of a demand of 2.5; on, of what will be when it may go."""
+    rising = replace(spell(1.0), slope_per_s=0.15)
+    quick = Patience(up=1.0, down=0.2, ahead=1.0)
+    assert stepped(Ledgers(on=0), quick, rising).lost_usd == (1.0, 1.0)
+    assert stepped(Ledgers(on=0), EVEN, rising).lost_usd == (1.0,)
+    falling = replace(spell(2.0), slope_per_s=-0.5)
+    assert stepped(Ledgers(on=2), quick, falling).lost_usd == (0.0, 1.0)
+    assert stepped(Ledgers(on=0), replace(quick, ahead=9.0), falling).lost_usd == ()
+
+
+def test_the_operator_may_be_more_patient_before_a_start() -> None:
+    """And just as patient before a stop."""
+    slow = [replace(spell(demand), start_patience_ratio=2.0) for demand in (1.0, 0.0)]
+    ledgers = Ledgers(on=0)
+    seen = []
+    for _ in range(21):
+        ledgers = stepped(ledgers, EVEN, slow[0])
+        seen.append(ledgers.on)
+    assert seen == [0] * 20 + [1]
+    for _ in range(11):
+        ledgers = stepped(ledgers, EVEN, slow[1])
+    assert ledgers.on == 0
 
 
 def test_what_was_lost_is_won_back() -> None:

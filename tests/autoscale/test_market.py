@@ -12,6 +12,7 @@ from controller.autoscale.experts import assembled
 from controller.autoscale.ledgers import Ledgers
 from controller.autoscale.market import MarketState
 from controller.autoscale.prices import Prices
+from controller.autoscale.trend import Trend
 from controller.core.pools import ScalePolicy
 from controller.core.samples import PoolSample
 
@@ -43,8 +44,7 @@ class Pool:
 
     def __init__(self, replicas: int, *, policy: ScalePolicy = POLICY, prices: Prices = PRICES) -> None:
         self.replicas, self.policy, self.prices = replicas, policy, prices
-        experts = replace(assembled(replicas), leader=0)  # even: a start costs $100 either way
-        market = MarketState(since_s=0.0, at_s=0.0, ledgers=Ledgers(on=replicas), experts=experts)
+        market = MarketState(since_s=0.0, at_s=0.0, ledgers=Ledgers(on=replicas), experts=assembled(replicas))
         self.state, self.now_s = ScaleState(market=market), 0.0
 
     def tick(self, demand: float, **more: float) -> ScaleDecision:
@@ -62,9 +62,9 @@ class Pool:
 
 
 def test_it_grows_when_buying_has_cost_a_start_and_shrinks_when_replicas_have() -> None:
-    """A start costs $100, and so ten ticks of a whole replica's work bought at twice its price."""
+    """A start costs $100; three tenths of that are three ticks of a replica's work bought at twice its price."""
     pool = Pool(1)
-    assert pool.ticks(2.4, 13) == [1] * 11 + [2] * 2
+    assert pool.ticks(2.4, 13) == [1] * 4 + [2] * 9
     assert pool.ticks(2.4, 40)[-1] == 2  # two fifths of a third replica's use do not pay for it
     assert pool.ticks(0.0, 30)[-1] == 0
 
@@ -74,13 +74,24 @@ def test_each_reason_names_its_ledger() -> None:
     pool = Pool(1)
     assert pool.tick(1.5).reason == "demand 1.50: a replica pays from 50 % of use on"
     pool.tick(2.5)
-    assert pool.tick(2.5).reason == "demand 2.50: buying has cost $20 more than replica 2, it starts at $100"
+    assert pool.tick(2.5).reason == "demand 2.50: buying has cost $20 more than replica 2, it starts at $30"
     said = [pool.tick(2.5).reason for _ in range(10)]
-    assert "demand 2.50: buying has cost $100 more than replica 2" in said
+    assert "demand 2.50: buying has cost $30 more than replica 2" in said
     pool.tick(0.5)
     assert pool.tick(0.5).reason.startswith("demand 0.50: replica 2 has cost $")
     said = [pool.tick(0.5).reason for _ in range(12)]
-    assert "demand 0.50: replica 2 has cost $100 more than buying" in said
+    assert any(one.startswith("demand 0.50: replica 2 has cost $") and one.endswith("more than buying") for one in said)
+
+
+def test_a_trend_is_told_in_the_reason() -> None:
+    """What it adds to the demand by the time a replica serves."""
+    pool = Pool(3)
+    assert pool.state.market is not None
+    pool.state = ScaleState(market=replace(pool.state.market, trend=Trend(slope_per_s=0.005)))
+    decision = pool.tick(2.5)
+    assert decision.reason == "demand 2.50, +0.50 by its trend: a replica pays from 50 % of use on"
+    assert decision.terms is not None
+    assert (decision.terms.patience_ahead, decision.terms.ahead_replicas) == (1.0, 0.5)
 
 
 def test_a_restart_takes_nothing_away_for_a_cooldown() -> None:
@@ -138,7 +149,7 @@ def test_when_the_market_goes_away_the_cooldown_begins() -> None:
 def test_a_full_pool_does_not_believe_a_demand_that_fits() -> None:
     """Two are full and a third of the requests is bought: the demand is three, and a third replica pays."""
     pool = Pool(2)
-    assert pool.ticks(1.9, 13, saturation_ratio=1.0, spilled_per_s=3.4)[-1] == 3
+    assert pool.ticks(1.9, 5, saturation_ratio=1.0, spilled_per_s=3.4) == [2] * 4 + [3]
     assert set(Pool(2).ticks(1.9, 13, saturation_ratio=1.0, spilled_per_s=10.0)) == {2}  # nothing to tell it by
     assert set(Pool(2).ticks(1.9, 13, saturation_ratio=1.0, spilled_per_s=3.4, replicas_warming=1)) == {2}
 

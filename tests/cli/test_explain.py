@@ -25,7 +25,7 @@ TERMS = ScaleTerms(
     off_lost_usd=0.05,
     on_lost_usd=0.0,
     least_replicas=1,
-    experts=((1.0, 1.0, 9.5), (0.3, 10.0, 8.25)),
+    experts=((0.3, 10.0, 1.0, 8.5), (1.0, 1.0, 0.0, 9.5), (0.3, 10.0, 0.0, 8.25)),
 )
 
 
@@ -55,6 +55,17 @@ def test_prices_ledgers_and_patience_are_told(tmp_path: Path) -> None:
     assert "last      replica 2 goes once having it has cost $2.4 more than buying: so far $0" in lines
     assert lines[-1] == "patience  0.3 starts to grow, 10 to shrink: would have spent $8.25, leads"
     assert lines[-2] == "patience  1 starts to grow, 1 to shrink: would have spent $9.5"
+    assert lines[-3] == "patience  0.3 starts to grow, 10 to shrink along its trend: would have spent $8.5"
+    assert "demand    2.70 replicas' worth, as its SLO allows" in lines
+
+
+def test_where_demand_is_going_is_told_while_it_counts(tmp_path: Path) -> None:
+    """In replicas, over a cold start."""
+    terms = replace(TERMS, patience_ahead=1.0, ahead_replicas=-0.42)
+    publish(tmp_path, explained(fleet(), terms))
+    lines = run(tmp_path, "llama-8b").stdout.splitlines()
+    assert "demand    2.70 replicas' worth, as its SLO allows; -0.42 by its trend until a replica serves" in lines
+    assert lines[-3].endswith("along its trend: would have spent $8.5, leads")
 
 
 @pytest.mark.parametrize(
@@ -105,7 +116,7 @@ def test_for_machines(tmp_path: Path) -> None:
     result = run(tmp_path, "llama-8b", "--json")
     document = json.loads(result.stdout)
     assert document["kind"] == "pool_explained"
-    assert document["data"]["terms"]["experts"][1] == [0.3, 10.0, 8.25]
+    assert document["data"]["terms"]["experts"][2] == [0.3, 10.0, 0.0, 8.25]
     assert document["data"]["desired"] == 3
     assert document["data"]["age_s"] >= 30.0
     assert "this was decided 30 s ago; no controller publishes here now" in result.stderr

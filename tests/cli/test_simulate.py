@@ -43,9 +43,9 @@ def test_a_shipped_workload_is_told_as_a_table_with_reasons() -> None:
     """Ours beside the optimum, and the last changes of the replica count."""
     result = run("step5x", "--decisions", "3")
     assert result.exit_code == 0, result.output
-    assert "spillway (valve, spill_price_factor 1) on step5x, 2.0 h" in result.stdout
+    assert "spillway (valve, start_patience_ratio 1) on step5x, 2.0 h" in result.stdout
     assert "times the optimum" in result.stdout
-    assert "buying has cost" in result.stdout
+    assert "more than buying" in result.stdout
 
 
 def test_an_own_file_is_taken_as_it_is_at_own_prices(tmp_path: Path) -> None:

@@ -82,8 +82,8 @@ pools:
     slo: {ttft_p95_s: 1.5, tpot_p95_s: 0.05}
     replicas: {min: 0, max: 7}
     autoscale:
-      {home_use_ratio: 0.4, target_utilization_ratio: 0.7, cold_start_s: 60, scale_down_cooldown_s: 90,
-       drain_deadline_s: 30}
+      {home_use_ratio: 0.4, start_patience_ratio: 2.5, target_utilization_ratio: 0.7, cold_start_s: 60,
+       scale_down_cooldown_s: 90, drain_deadline_s: 30}
     spill:
       to: [gpt-6-luna, gpt-6-terra]
       enter_saturation_ratio: 1.2
@@ -101,7 +101,7 @@ pools:
     assert (pool.slo.ttft_p95_s, pool.slo.tpot_p95_s) == (1.5, 0.05)
     assert (scale.min_replicas, scale.max_replicas, scale.target_utilization_ratio) == (0, 7, 0.7)
     assert (scale.cold_start_s, scale.scale_down_cooldown_s, scale.drain_deadline_s) == (60, 90, 30)
-    assert (scale.home_use_ratio, scale.target_utilization_ratio) == (0.4, 0.7)
+    assert (scale.home_use_ratio, scale.start_patience_ratio) == (0.4, 2.5)
     assert spill.to == ("gpt-6-luna", "gpt-6-terra")
     assert (spill.enter_saturation_ratio, spill.exit_saturation_ratio) == (1.2, 0.4)
     assert (spill.min_dwell_s, spill.return_ramp_ratio_per_s) == (5, 0.1)

@@ -27,8 +27,8 @@ def test_ours_and_every_baseline_enter() -> None:
         assert one.make(made.facts, one.default).period_s > 0
 
 
-def test_ours_is_told_spill_prices_by_its_knob() -> None:
-    """A spill that seems free is never worth a replica; one at twice the price is worth more of them."""
+def test_ours_is_as_patient_before_a_start_as_its_knob_says() -> None:
+    """At twenty-four times the patience ten minutes of spilling start nothing."""
     made = course("step2x", "8b-a100", "frontier", 4)
     seen = Seen(
         ready=1, starting=0, running=5, waiting=0, kv_usage_ratio=0.5, arrivals_per_s=28.0, served_per_s=7.2,
@@ -36,7 +36,7 @@ def test_ours_is_told_spill_prices_by_its_knob() -> None:
         input_tokens_mean=1155, output_tokens_mean=211,
     )  # fmt: skip
     wishes = []
-    for knob in (0.01, 2.0):
+    for knob in (24.0, 1.0):
         policy = entrant(OURS).make(made.facts, knob)
         wishes.append(max(policy.step(seen, 10.0 * tick).replicas for tick in range(60)))
     assert wishes[0] <= 1
