@@ -34,6 +34,7 @@ if __debug__:
 CONVERSATION = "conversation"
 MAX_COST = "max_cost"
 ALONE_MARGIN = 1.25  # a TTFT within this of the one on an idle replica will not get better by waiting
+TPOT_RATIO = 0.9  # of the SLO: with more predicted, requests that can go elsewhere do; batches grow while it is decided
 WARM_RATIO = 0.5  # of a prompt: with so much of it in a replica's prefix cache it is dear to send away
 
 
@@ -131,13 +132,11 @@ class Admission:
         """A replica, unless its first token would be late; who is not `called` from the line does not overtake it.
 
         A prompt that alone takes longer than the SLO is not late for want of a place: it stays where it is, unless
-        there are `others`.
+        there are `others`. Where there are, neither may its tokens come too slowly.
         """
         profile = exchange.profile
         by_s = exchange.first_token_by_s
-        found = self._pools.find(
-            pool, profile.input_tokens_estimate, tried, now_s, prefixes=profile.prefixes, by_s=by_s
-        )
+        found = self._found(exchange, pool, tried, now_s) if others else self._soonest(exchange, pool, tried, now_s)
         if isinstance(found, Skip):
             return found
         room = self._rooms.of(pool)
@@ -163,6 +162,35 @@ class Admission:
             predicted_ttft_s=predicted_s,
             room=room,
         )
+
+    def _soonest(self, exchange: Exchange, pool: Pool, tried: frozenset[str], now_s: float) -> Candidate | Skip:
+        """The replica with the earliest first token."""
+        profile = exchange.profile
+        return self._pools.find(
+            pool,
+            profile.input_tokens_estimate,
+            tried,
+            now_s,
+            prefixes=profile.prefixes,
+            by_s=exchange.first_token_by_s,
+        )
+
+    def _found(self, exchange: Exchange, pool: Pool, tried: frozenset[str], now_s: float) -> Candidate | Skip:
+        """The same, unless tokens would come too slowly there and at the next one too."""
+        found = self._soonest(exchange, pool, tried, now_s)
+        if isinstance(found, Skip) or not self._is_slow(exchange, pool, found):
+            return found
+        second = self._soonest(exchange, pool, tried | {found.replica.replica_id}, now_s)
+        if isinstance(second, Skip) or self._is_slow(exchange, pool, second):
+            words = f"a token each {self._token_s(exchange, found):.3g} s predicted, SLO {pool.slo.tpot_p95_s:g} s"
+            return Skip(target=pool.name, code="saturated", reason=f"saturated: {words}", retry_after_s=1.0)
+        return second
+
+    def _is_slow(self, exchange: Exchange, pool: Pool, found: Candidate) -> bool:
+        return found.in_flight > 0 and self._token_s(exchange, found) > TPOT_RATIO * pool.slo.tpot_p95_s
+
+    def _token_s(self, exchange: Exchange, found: Candidate) -> float:
+        return self._loads.of(found.replica.replica_id).next_token_s(exchange.profile.input_tokens_estimate)
 
     def _alone_s(self, pool: Pool, found: Candidate) -> float:
         """The TTFT of this prompt there with nothing else under way."""

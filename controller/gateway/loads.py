@@ -120,12 +120,14 @@ class Ticket:
         load = self._load
         load.standing.succeeded()
         if output_tokens > 0:
-            load.lengths.saw(output_tokens)
+            load.lengths.saw(output_tokens, self.tokens)
         decode_s = 0.0
         if output_tokens >= _LEARNT_TOKENS:
             decoding = (self._decoding + load.decoding) // 2
             context = (self._context_tokens + load.context_tokens) // 2
-            decode_s = (output_tokens - 1) * load.timing.decode_step_s(decoding, context)
+            # At least one, itself: its prompt may count as computed only now.
+            token_s = load.timing.token_s(max(1, decoding), context, load.lengths.prompt_ratio)
+            decode_s = (output_tokens - 1) * token_s
         if self.first_token_s is None:
             load.fit.saw_whole(self.wait_s, self.prefill_s, decode_s, now_s - self.started_s, now_s)
             load.came(self, now_s)
@@ -220,6 +222,11 @@ class LiveLoad:
             decoding=self.decoding,
             context_tokens=self.context_tokens,
         )
+
+    def next_token_s(self, input_tokens: int) -> float:
+        """The time from token to token with one more request here; prompts under way are answers soon."""
+        context = self.context_tokens + self.pending_prefill_tokens + input_tokens
+        return self.timing.token_s(self.in_flight + 1, context, self.lengths.prompt_ratio) * self.fit.decode.factor
 
     def came(self, ticket: Ticket, now_s: float) -> None:
         """Something has come for this request: the replica lives, and has its prompt in the cache."""

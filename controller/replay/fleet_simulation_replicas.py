@@ -56,7 +56,7 @@ class SimulatedFleet:
         self._typical = typical
         self._remaining_tokens = typical.output_tokens / 2
         self._wait_factor = 1.0
-        self._prompt_s = steps.step_s(0, 0, typical.input_tokens) - steps.p0_ms / 1000.0
+        self._prompt_ratio = typical.input_tokens / typical.output_tokens
         self._usd_per_s = usd_per_s
         self.usd = 0.0  # of replicas that are gone
         self.live: list[SimulatedReplica] = []
@@ -114,8 +114,7 @@ class SimulatedFleet:
         wait_s, prefill_s = self._timing.parts(replica, input_tokens, input_tokens, self._remaining_tokens)
         answers = replica.in_flight + 1  # prompts under way are answers soon
         context_tokens = replica.context_tokens + replica.pending_prefill_tokens + input_tokens
-        tpot_s = self._timing.decode_step_s(answers, context_tokens)
-        tpot_s += replica.in_flight * self._prompt_s / self._typical.output_tokens  # one prompt for each that ends
+        tpot_s = self._timing.token_s(answers, context_tokens, self._prompt_ratio)
         return wait_s, wait_s * self._wait_factor + prefill_s, tpot_s
 
     def learn(self, wait_s: float, input_tokens: int, ttft_s: float) -> None:

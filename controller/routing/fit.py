@@ -125,22 +125,28 @@ class EngineFit:
 
 
 class AnswerLengths:
-    """Output tokens of a pool's answers: mean, and mean square for what is left of one that is under way."""
+    """Output tokens of a pool's answers: mean, and mean square for what is left of one that is under way.
 
-    __slots__ = ("_mean", "_square", "_weight", "remaining_tokens")
+    `prompt_ratio`: tokens of prompts computed for each token of an answer; 0 until an answer has been seen.
+    """
+
+    __slots__ = ("_mean", "_prompt_mean", "_square", "_weight", "prompt_ratio", "remaining_tokens")
 
     def __init__(self) -> None:
         self._weight = 0.0
         self._mean = PLANNED_TOKENS
         self._square = PLANNED_TOKENS * PLANNED_TOKENS
         self.remaining_tokens = self._square / (2.0 * self._mean)
+        self._prompt_mean = self.prompt_ratio = 0.0
 
-    def saw(self, output_tokens: int) -> None:
-        """One more answer."""
+    def saw(self, output_tokens: int, prompt_tokens: int = 0) -> None:
+        """One more answer, with so many tokens of its prompt that were not in the prefix cache."""
         gain = max(LENGTH_GAIN_MIN, 1.0 / (self._weight + 1.0))
         self._weight += 1.0
         self._mean += gain * (output_tokens - self._mean)
         self._square += gain * (output_tokens * output_tokens - self._square)
+        self._prompt_mean += gain * (prompt_tokens - self._prompt_mean)
+        self.prompt_ratio = self._prompt_mean / max(1.0, self._mean)
         # The mean rest of an interval that somebody looks into at random: half of E[L^2] / E[L].
         self.remaining_tokens = max(1.0, self._square / (2.0 * max(1.0, self._mean)))
 

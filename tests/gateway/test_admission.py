@@ -21,7 +21,17 @@ from controller.gateway.waiting import Rooms
 from controller.routing.spill_gate import gpu_seconds
 from controller.routing.waiting_line import RANKS, Waiter
 from controller.telemetry.gateway_metrics import GatewayMetrics
-from tests.gateway.gateway_builders import BOUGHT, OPENAI, OWN, POOL, MemoryLedger, destinations, exchange, replica
+from tests.gateway.gateway_builders import (
+    BOUGHT,
+    OPENAI,
+    OWN,
+    POOL,
+    MemoryLedger,
+    destinations,
+    exchange,
+    fleet,
+    replica,
+)
 from tests.gateway.own_pools_world import NONE, World
 from tests.routing.builders import STEPS
 
@@ -91,6 +101,53 @@ def test_a_prompt_that_is_late_by_itself() -> None:
     asked = exchange(messages=[{"role": "user", "content": long}])
     assert isinstance(Door().own(asked), Late)
     assert isinstance(Door().own(asked, others=()), Admitted)
+
+
+def test_tokens_that_would_come_too_slowly() -> None:
+    """Beside forty answers, each token of which brings one of a prompt, a request goes elsewhere where that may be."""
+    door = Door()
+    _answers(door, "r1", 40)
+    assert isinstance(door.own(exchange()), Admitted)
+    for _ in range(50):
+        door.world.loads.of("r1").lengths.saw(100, 100)
+    late = door.own(exchange())
+    assert isinstance(late, Skip)
+    assert not isinstance(late, Late)
+    assert (late.code, late.reason) == ("saturated", "saturated: a token each 0.0471 s predicted, SLO 0.05 s")
+    assert isinstance(door.own(exchange(), others=()), Admitted)
+
+
+def test_an_engine_that_is_slow_by_itself_has_a_request_at_a_time() -> None:
+    """Its tokens come too slowly even alone: an idle one is asked, so that it can be seen when that is over."""
+    door = Door()
+    assert isinstance(door.own(exchange()), Admitted)
+    for second in range(50):
+        door.world.loads.of("r1").fit.decode.observe(0.1, 1.0, float(second))
+    assert isinstance(door.own(exchange()), Admitted)
+    _answers(door, "r1", 1)
+    assert isinstance(door.own(exchange()), Skip)
+
+
+def test_the_next_replica_has_it_where_tokens_come_soon_enough() -> None:
+    """Soonest to begin is not always soon enough to write: the second is tried before anybody else."""
+    door = Door()
+    door.world.feed.now = fleet(replica("r1"), replica("r2"))
+    assert isinstance(door.own(exchange()), Admitted)
+    for _ in range(50):
+        door.world.loads.of("r1").lengths.saw(100, 100)
+    _answers(door, "r1", 40)
+    door.world.loads.of("r2").start(1_500, 1e9, stream=True)
+    place = door.own(exchange())
+    assert isinstance(place, Admitted)
+    assert place.breaker == "r2"
+    _answers(door, "r2", 40)
+    assert isinstance(door.own(exchange()), Skip)
+
+
+def _answers(door: Door, name: str, count: int) -> None:
+    """So many answers under way there, over contexts of 400 tokens."""
+    for _ in range(count):
+        door.world.loads.of(name).start(400, 0.0, stream=True).counts_as_computed()
 
 
 def test_nobody_overtakes_the_line() -> None:

@@ -108,6 +108,10 @@ def test_how_long_answers_are() -> None:
         lengths.saw(100)
     assert lengths.remaining_tokens == pytest.approx(50.0, rel=0.01)
     assert lengths.long_tokens == pytest.approx(100.0, rel=0.05)
+    assert lengths.prompt_ratio == 0.0
+    for _ in range(2000):
+        lengths.saw(100, 300)
+    assert lengths.prompt_ratio == pytest.approx(3.0, rel=0.01)
     varied = AnswerLengths()
     for number in range(2000):
         varied.saw(10 if number % 10 else 1000)

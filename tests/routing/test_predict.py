@@ -82,6 +82,15 @@ def test_the_parts_of_a_step() -> None:
     assert timing.full_step_s(9, 900) == pytest.approx(STEPS.step_s(9, 900, ENGINE.max_num_batched_tokens))
 
 
+def test_tokens_come_slower_beside_prompts() -> None:
+    """Two tokens of prompts for each of the eight others, in full chunks; alone nothing comes between."""
+    timing = EngineTiming(STEPS, ENGINE)
+    budget = ENGINE.max_num_batched_tokens
+    chunk_s = timing.full_step_s(9, 900) - timing.decode_step_s(9, 900)
+    assert timing.token_s(9, 900, 2.0) == pytest.approx(timing.decode_step_s(9, 900) + 8 * 2 * chunk_s / budget)
+    assert timing.token_s(1, 900, 2.0) == timing.decode_step_s(1, 900)
+
+
 def test_predicting_costs_microseconds() -> None:
     """Five microseconds on a quiet machine; the bar here is loose, to hold on a busy one."""
     load = ReplicaLoad(in_flight=64, pending_prefill_tokens=5000, decoding=64, context_tokens=29_000)
