@@ -27,7 +27,7 @@ def register(app: typer.Typer) -> None:
 def policy(
     *,
     quick: bool = typer.Option(
-        False, "--quick", help="few workloads, one pool of one size, two seeds: a minute or two"
+        False, "--quick", help="few workloads, one pool of one size, two seeds: two minutes of CPU"
     ),
     workload: list[str] | None = typer.Option(None, help="only this workload; may be repeated [default: all]"),
     seeds: int | None = typer.Option(

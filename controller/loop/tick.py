@@ -147,7 +147,7 @@ class ControlLoop:
         """What goes wrong in here ends its pool's part of the tick, not the tick."""
         try:
             yield
-        except Exception:
+        except Exception:  # a defect ends its pool's part of the tick, not the tick
             self.metrics.acted(pool.name, "turn_failed")
             log.exception("pool_failed", pool=pool.name)
 
