@@ -8,12 +8,25 @@ from math import isfinite
 import httpx
 
 from controller.adapters.exposition import samples
-from controller.core.samples import GatewayCounters, PoolCounters
+from controller.core.samples import GatewayCounters, PoolCounters, ProviderCounters
 from controller.telemetry import gateway_metrics as names
+from controller.telemetry.provider_metrics import PROVIDER_KEYS, KeyState
 
+ANSWERED = "answered"  # the outcome of a try
 TTFT_BUCKET = f"{names.TTFT}_bucket"
 PER_POOL = (names.POOL_ARRIVALS, names.POOL_INPUT_TOKENS, names.POOL_OUTPUT_TOKENS)
-WANTED = frozenset({*PER_POOL, names.QUEUE_DEPTH, names.SPILLED, names.REPLICA_IN_FLIGHT, TTFT_BUCKET})
+WANTED = frozenset(
+    {
+        *PER_POOL,
+        names.POOL_BOUND,
+        names.QUEUE_DEPTH,
+        names.SPILLED,
+        names.REPLICA_IN_FLIGHT,
+        names.ATTEMPTS,
+        PROVIDER_KEYS,
+        TTFT_BUCKET,
+    }
+)
 DECLARED = frozenset(
     {*PER_POOL, names.QUEUE_DEPTH, names.SPILLED, names.REPLICA_IN_FLIGHT, names.TTFT}
 )  # also while without a sample
@@ -30,12 +43,20 @@ def read_gateway(text: str) -> GatewayCounters | None:
         return None
     plain: dict[str, dict[str, float]] = {name: {} for name in WANTED}
     spilled: defaultdict[str, dict[str, float]] = defaultdict(dict)
+    good: dict[str, int] = {}
+    answered: dict[str, float] = {}
     buckets: defaultdict[str, list[tuple[float, float]]] = defaultdict(list)
     for sample in samples(text, WANTED):
         labels = sample.labels
         if not isfinite(sample.value):
             return None
-        if sample.name == names.SPILLED:
+        if sample.name == PROVIDER_KEYS:
+            if labels["state"] == KeyState.GOOD:
+                good[labels["provider"]] = int(sample.value)
+        elif sample.name == names.ATTEMPTS:
+            if labels["outcome"] == ANSWERED:
+                answered[labels["pool"]] = sample.value
+        elif sample.name == names.SPILLED:
             spilled[labels["pool"]][labels["reason"]] = sample.value
         elif sample.name == TTFT_BUCKET:
             buckets[labels["pool"]].append((float(labels["le"]), sample.value))
@@ -48,13 +69,17 @@ def read_gateway(text: str) -> GatewayCounters | None:
             input_tokens=input_tokens[pool],
             output_tokens=output_tokens[pool],
             waiting=plain[names.QUEUE_DEPTH].get(pool, 0.0),
+            bound=plain[names.POOL_BOUND].get(pool, 0.0),
             spilled=spilled.get(pool, {}),
             ttft_buckets=tuple(sorted(buckets.get(pool, ()))),
         )
         for pool, count in arrivals.items()
     }
     in_flight = {replica: int(count) for replica, count in plain[names.REPLICA_IN_FLIGHT].items()}
-    return GatewayCounters(pools=pools, replica_in_flight=in_flight)
+    providers = {
+        name: ProviderCounters(keys_good=count, answered=answered.get(name, 0.0)) for name, count in good.items()
+    }
+    return GatewayCounters(pools=pools, replica_in_flight=in_flight, providers=providers)
 
 
 class GatewayScraper:

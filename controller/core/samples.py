@@ -14,8 +14,8 @@ class PoolSample:
     `saturation_ratio`: worst of queue and KV cache over their limits; >= 1 means full.
     `demand_replicas`: work offered to the pool (served here + spilled away) in units of one replica at its SLO
     capacity, averaged over the observation window. Sizes are per request; 0 when none came.
-    `request_gpu_s`: seconds of one replica that a request of these sizes costs at SLO capacity; None when none came, or
-    nobody knows.
+    `bound_ratio`: of the arrivals, those that may not be bought. `request_gpu_s`: seconds of one replica that a request
+    of these sizes costs at SLO capacity; None when none came, or nobody knows.
     """
 
     at_s: float
@@ -34,6 +34,7 @@ class PoolSample:
     input_tokens: float = 0.0
     output_tokens: float = 0.0
     request_gpu_s: float | None = None
+    bound_ratio: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,12 +56,22 @@ class PoolCounters:
     output_tokens: float = 0.0
     waiting: float = 0.0  # in the gateway for a place in the pool, now
     spilled: Mapping[str, float] = field(default_factory=dict)  # by reason
+    bound: float = 0.0  # of the arrivals: may not be bought, or their budget is spent
     ttft_buckets: tuple[tuple[float, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GatewayCounters:
-    """One scrape of a gateway. A replica that is missing has nothing in flight."""
+class ProviderCounters:
+    """What a gateway says of one provider. `answered`: calls since it started."""
 
+    keys_good: int
+    answered: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayCounters:
+    """One scrape of a gateway. A replica that is missing has nothing in flight; of such a provider nothing is known."""
+
+    providers: Mapping[str, ProviderCounters] = field(default_factory=dict)
     pools: Mapping[str, PoolCounters] = field(default_factory=dict)
     replica_in_flight: Mapping[str, int] = field(default_factory=dict)

@@ -19,7 +19,7 @@ from controller.gateway.guard import Guard
 from controller.gateway.loads import LiveLoad, Loads
 from controller.gateway.own_pools import OwnPools
 from controller.gateway.ports import Clock, Ledger
-from controller.gateway.purchases import reservation, unpaid
+from controller.gateway.purchases import SpentBudgets, reservation, unpaid
 from controller.gateway.waiting import Room, Rooms
 from controller.routing.balance import Candidate
 from controller.routing.choose import choose
@@ -65,6 +65,7 @@ class Admission:
         ledger: Ledger,
         rooms: Rooms,
         destinations: Destinations,
+        spent: SpentBudgets,
         step_times: Mapping[str, StepTimes],
         total_s: float,
         clock: Clock,
@@ -75,6 +76,7 @@ class Admission:
         self._ledger = ledger
         self._rooms = rooms
         self._destinations = destinations
+        self._spent = spent
         self._step_times = step_times
         self._total_s = total_s
         self._clock = clock
@@ -228,6 +230,7 @@ class Admission:
             )
         if wish.amount_nanousd:
             verdict = await self._ledger.reserve(wish)
+            self._spent.told(wish.tenant, verdict, wish.at_s)
             if verdict is not Verdict.GRANTED:
                 return unpaid(provider.name, verdict)
             credential = self._credentials.pick(provider, tokens, self._clock.monotonic_s())

@@ -123,6 +123,7 @@ class Gateway:
             ledger=ledger,
             rooms=Rooms(metrics, clock, longest=self._caps.waiting, ttft_timeout_s=timeouts.ttft_s),
             destinations=destinations,
+            spent=self._meter.spent,
             step_times=settings.step_times,
             total_s=timeouts.total_s,
             clock=clock,

@@ -8,6 +8,7 @@ from controller.core.requests import Target, TargetKind
 from controller.gateway.destinations import Destination, Destinations
 from controller.gateway.exchange import CALLER_LEFT, Exchange
 from controller.gateway.ports import Clock, Ledger
+from controller.gateway.purchases import SpentBudgets
 from controller.telemetry.gateway_metrics import GatewayMetrics
 
 _NOTHING = Usage(input_tokens=0, output_tokens=0)
@@ -22,6 +23,7 @@ class Meter:
         self._metrics = metrics
         self._destinations = destinations
         self._clock = clock
+        self.spent = SpentBudgets()
 
     def arrived(self, exchange: Exchange) -> None:
         """Demand is counted where the request belongs, wherever it is served in the end."""
@@ -32,7 +34,13 @@ class Meter:
         if home is not None:
             metrics = self._metrics.target(home.name, is_own=True)
             metrics.arrivals += 1
-            metrics.input_tokens += exchange.profile.input_tokens_estimate
+            profile = exchange.profile
+            metrics.input_tokens += profile.input_tokens_estimate
+            if not profile.spill_allowed or profile.reach.own_only or (self.spent and self._is_spent(exchange)):
+                metrics.bound += 1
+
+    def _is_spent(self, exchange: Exchange) -> bool:
+        return self.spent.holds(exchange.key.tenant, exchange.at_s)
 
     def estimate(self, exchange: Exchange, *, output_tokens: int) -> None:
         """The upstream did not say what it used: bill what was seen, flagged."""

@@ -6,10 +6,12 @@ from controller.core.ledger import Reservation, Verdict
 from controller.core.money import Usage
 from controller.gateway.destinations import Destination
 from controller.gateway.exchange import Exchange, Skip
+from controller.routing.budget import DAY_S
 
 BUDGET = "budget"
 UNAVAILABLE = "ledger_unavailable"
 LEDGER_RETRY_S = 1.0
+UNAVAILABLE_S = 30.0  # so long after a ledger that did not answer nothing can be counted on
 OUTCOME_SLACK_S = 60.0  # after the request's deadline: nobody will tell any more how it ended
 
 
@@ -39,6 +41,35 @@ def reservation(exchange: Exchange, provider: str, destination: Destination, *, 
         stream=profile.stream,
         home_pool=None if exchange.home is None else exchange.home.name,
     )
+
+
+class SpentBudgets:
+    """Tenants for whom nothing is bought just now, and until when, as the ledger has said."""
+
+    __slots__ = ("_until_s",)
+
+    def __init__(self) -> None:
+        self._until_s: dict[str, float] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._until_s)
+
+    def told(self, tenant: str, verdict: Verdict, at_s: float) -> None:
+        """The ledger's word about a purchase: one that is granted ends it, else it is asked again at the next day."""
+        if verdict is Verdict.UNAVAILABLE:
+            self._until_s[tenant] = at_s + UNAVAILABLE_S
+        elif verdict is not Verdict.GRANTED:
+            self._until_s[tenant] = (at_s // DAY_S + 1) * DAY_S
+        elif self._until_s:
+            self._until_s.pop(tenant, None)
+
+    def holds(self, tenant: str, at_s: float) -> bool:
+        """Whether nothing can be bought for this tenant now."""
+        until_s = self._until_s.get(tenant)
+        if until_s is not None and at_s >= until_s:
+            del self._until_s[tenant]
+            return False
+        return until_s is not None
 
 
 def unpaid(provider: str, verdict: Verdict) -> Skip:

@@ -16,7 +16,7 @@ SATURATED = "saturated"  # the gateway's reason when a first token would have be
 class Demand:
     """Averages over `span_s`. Sizes are per request; 0 when nothing came. `refused_now`: since the last scrape.
 
-    `waiting`: in the gateway now, for a place.
+    `waiting`: in the gateway now, for a place. `bound_ratio`: of the arrivals, those that may not be bought.
     """
 
     span_s: float
@@ -24,6 +24,7 @@ class Demand:
     spilled_per_s: float = 0.0
     input_tokens: float = 0.0
     output_tokens: float = 0.0
+    bound_ratio: float = 0.0
     refused_now: float = 0.0
     waiting: float = 0.0
     ttft_p95_s: float | None = None
@@ -58,6 +59,7 @@ def _between(start: tuple[float, PoolCounters], end: tuple[float, PoolCounters],
         spilled_per_s=max(0.0, sum(last.spilled.values()) - sum(first.spilled.values())) / span_s,
         input_tokens=(last.input_tokens - first.input_tokens) * per_request,
         output_tokens=(last.output_tokens - first.output_tokens) * per_request,
+        bound_ratio=(last.bound - first.bound) * per_request,
         waiting=last.waiting,
         refused_now=last.spilled.get(SATURATED, 0.0) - previous.spilled.get(SATURATED, 0.0),
         ttft_p95_s=quantile_s(first.ttft_buckets, last.ttft_buckets, 0.95),

@@ -73,6 +73,7 @@ def sample_of(
         replicas_unknown=len(ready) - len(known),
         input_tokens=demand.input_tokens,
         output_tokens=demand.output_tokens,
+        bound_ratio=min(1.0, max(0.0, demand.bound_ratio)),
         request_gpu_s=request_gpu_s if demand.input_tokens + demand.output_tokens > 0.0 else None,
     )
 

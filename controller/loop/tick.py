@@ -88,6 +88,9 @@ class ControlLoop:
             self._gateway.scrape(),
             asyncio.gather(*(self._list(pool) for pool in pools.values()), return_exceptions=True),
         )
+        if counters is not None:
+            self._prices.hear(counters.providers, now_s)
+            self.metrics.providers(self._prices.offers.out())
         word = _Word(pins=self._spec.pins(), ordered=self._spec.drains())
         turns: dict[str, _Turn] = {}
         claims: dict[str, Claim] = {}
@@ -136,7 +139,7 @@ class ControlLoop:
                 now_s=now_s,
             )
             self._states[pool.name] = state
-            view = replace(pool_view(pool, seen, plan, state), pin=turn.pin)
+            view = replace(pool_view(pool, seen, plan, state, self._prices.words(pool)), pin=turn.pin)
             self._note(view, seen.sample)
             await self._act(pool, plan, now_s)
             return view

@@ -32,8 +32,8 @@ def unused(seen: Seen, counters: GatewayCounters | None) -> frozenset[str]:
     return frozenset(name for name in idle if not counters.replica_in_flight.get(name))
 
 
-def pool_view(pool: Pool, seen: Seen, plan: PoolPlan, state: PoolState) -> PoolView:
-    """The pool as gateways shall see it: what was just told to drain already does."""
+def pool_view(pool: Pool, seen: Seen, plan: PoolPlan, state: PoolState, news: tuple[str, ...] = ()) -> PoolView:
+    """The pool as gateways shall see it: what was just told to drain already does. `news`: of what can be bought."""
     replicas = tuple(
         replace(one, state=ReplicaState.DRAINING) if one.replica_id in plan.drain else one
         for one in seen.replicas
@@ -41,7 +41,7 @@ def pool_view(pool: Pool, seen: Seen, plan: PoolPlan, state: PoolState) -> PoolV
     )
     replicas = tuple(_due(one, pool, state) for one in replicas)
     sample, scale = seen.sample, plan.scale
-    words = "" if scale is None else "; ".join((scale.reason, *scale.constraints))
+    words = "" if scale is None else "; ".join((scale.reason, *scale.constraints, *news))
     return PoolView(
         name=pool.name,
         replicas=replicas,

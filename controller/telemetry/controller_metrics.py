@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -21,6 +21,7 @@ SATURATION = "spillway_pool_saturation_ratio"
 DEMAND = "spillway_pool_demand_replicas"
 BLIND = "spillway_pool_blind"
 UNKNOWN = "spillway_pool_unknown_replicas"
+PROVIDER_OUT = "spillway_controller_provider_out"
 MISSING = "spillway_pool_missing_replicas"
 ACTIONS = "spillway_pool_actions_total"
 MODE_CHANGES = "spillway_pool_mode_changes_total"
@@ -37,6 +38,7 @@ class ControllerMetrics(Collector):
         self._pools: dict[str, tuple[PoolView, PoolSample | None]] = {}
         self._actions: dict[tuple[str, str], int] = {}
         self._mode_changes: dict[tuple[str, str], int] = {}
+        self._providers_out: dict[str, bool] = {}
 
     def ticked(self, took_s: float, *, done: bool) -> None:
         """One more tick."""
@@ -46,6 +48,10 @@ class ControllerMetrics(Collector):
     def acted(self, pool: str, action: str) -> None:
         """A replica was started, drained or removed."""
         self._actions[pool, action] = self._actions.get((pool, action), 0) + 1
+
+    def providers(self, out: Mapping[str, bool]) -> None:
+        """Which providers take less than they should."""
+        self._providers_out = dict(out)
 
     def observed(self, view: PoolView, sample: PoolSample | None) -> None:
         """One pool as of this tick."""
@@ -85,6 +91,10 @@ class ControllerMetrics(Collector):
                 modes.add_metric([name, mode.value], float(view.mode is mode))
         yield replicas
         yield modes
+        out = GaugeMetricFamily(PROVIDER_OUT, "1 while less is counted on than configured", labels=["provider"])
+        for provider, is_out in self._providers_out.items():
+            out.add_metric([provider], float(is_out))
+        yield out
 
     def _figures(self) -> Iterable[Metric]:
         readers: tuple[tuple[str, str, Callable[[PoolView, PoolSample | None], float | None]], ...] = (

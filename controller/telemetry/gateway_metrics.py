@@ -26,6 +26,7 @@ REPLICA_IN_FLIGHT = "spillway_replica_in_flight"
 POOL_ARRIVALS = "spillway_pool_arrivals_total"
 POOL_INPUT_TOKENS = "spillway_pool_input_tokens_total"
 POOL_OUTPUT_TOKENS = "spillway_pool_output_tokens_total"
+POOL_BOUND = "spillway_pool_bound_requests_total"
 SPILLED = "spillway_spilled_requests_total"
 ATTEMPTS = "spillway_attempts_total"
 SPEND = "spillway_spend_usd_total"
@@ -78,6 +79,7 @@ class TargetMetrics:
     __slots__ = (
         "arrivals",
         "attempts",
+        "bound",
         "cached_input_tokens",
         "codes",
         "duration",
@@ -101,6 +103,7 @@ class TargetMetrics:
         self.arrivals = 0
         self.input_tokens = 0
         self.output_tokens = 0
+        self.bound = 0
         self.spilled: dict[str, int] = {}
         # Its waiting line in this gateway: who is in it, and what became of who was or wanted to be.
         self.waiting = 0
@@ -211,6 +214,7 @@ class GatewayMetrics(Collector):
             (POOL_ARRIVALS, "Requests whose first choice was the pool", lambda target: target.arrivals),
             (POOL_INPUT_TOKENS, "Their prompt tokens, estimated on arrival", lambda target: target.input_tokens),
             (POOL_OUTPUT_TOKENS, "Their answer tokens", lambda target: target.output_tokens),
+            (POOL_BOUND, "Those that may not be bought, or whose budget is spent", lambda target: target.bound),
         )
         for name, words, read in counters:
             family = CounterMetricFamily(name, words, labels=["pool"])

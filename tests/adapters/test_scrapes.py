@@ -18,9 +18,10 @@ import pytest
 
 from controller.adapters.engine_scrape import KV_CACHE_USAGE, RUNNING, WAITING, EngineScraper, read_engine
 from controller.adapters.gateway_scrape import PER_POOL, GatewayScraper, read_gateway
-from controller.core.samples import EngineMetrics, GatewayCounters
+from controller.core.samples import EngineMetrics, GatewayCounters, ProviderCounters
 from controller.telemetry import gateway_metrics as names
 from controller.telemetry.gateway_metrics import GatewayMetrics, registry_of, render
+from controller.telemetry.provider_metrics import KeyState, ProviderMetrics
 
 
 @pytest.fixture(scope="module")
@@ -278,3 +279,23 @@ def test_nobody_there_is_none(server: str) -> None:
     assert scrape_engine("http://no:port") is None
     assert scrape_engine(f"{server}/engine") == FIGURES
     assert scrape_gateway(f"{server}/gateway") is not None
+
+
+def test_what_can_be_bought_is_read_too() -> None:
+    """Good keys and answers by provider, and arrivals that may not be bought; older gateways say nothing of it."""
+    metrics = GatewayMetrics()
+    metrics.target("llama-8b", is_own=True).arrivals = 5
+    metrics.target("llama-8b", is_own=True).bound = 2
+    metrics.target("openai", is_own=False).attempts = {"answered": 7, "failed": 3}
+    keys = {("openai", KeyState.GOOD): 1, ("openai", KeyState.RESTING): 2, ("groq", KeyState.GOOD): 0}
+    text = render(registry_of(metrics, ProviderMetrics(lambda: keys))).decode()
+    found = read_gateway(text)
+    assert found is not None
+    assert found.pools["llama-8b"].bound == 2.0
+    assert found.providers == {
+        "openai": ProviderCounters(keys_good=1, answered=7.0),
+        "groq": ProviderCounters(keys_good=0, answered=0.0),
+    }
+    older = read_gateway("\n".join(line for line in text.splitlines() if "bound" not in line and "keys" not in line))
+    assert older is not None
+    assert (older.pools["llama-8b"].bound, older.providers) == (0.0, {})

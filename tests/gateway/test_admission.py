@@ -16,7 +16,7 @@ from controller.core.secret import Secret
 from controller.gateway.admission import Admission, Admitted
 from controller.gateway.credentials import Credentials
 from controller.gateway.exchange import Exchange, Late, Skip
-from controller.gateway.purchases import reservation
+from controller.gateway.purchases import SpentBudgets, reservation
 from controller.gateway.waiting import Rooms
 from controller.routing.spill_gate import gpu_seconds
 from controller.routing.waiting_line import RANKS, Waiter
@@ -45,6 +45,7 @@ class Door:
         self.world, self.ledger = World(replica("r1")), MemoryLedger()
         self.credentials = Credentials({"openai": (Secret("sk-secret"),)})
         self.rooms = Rooms(GatewayMetrics(), self.world.clock, longest=10, ttft_timeout_s=60.0)
+        self.spent = SpentBudgets()
         self.admission = Admission(
             self.world.pools,
             loads=self.world.loads,
@@ -52,6 +53,7 @@ class Door:
             ledger=self.ledger,
             rooms=self.rooms,
             destinations=destinations(),
+            spent=self.spent,
             step_times={POOL.name: STEPS},
             total_s=Timeouts().total_s,
             clock=self.world.clock,

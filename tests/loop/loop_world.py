@@ -11,7 +11,7 @@ from loop_values import DRAINING, EXTERNAL, LOCAL, POOL, READY, SPILLING, STEPS,
 from controller.autoscale.capacity import gpu_seconds_per_request
 from controller.core.fleet import FleetView, PoolView, Replica, RoutingMode
 from controller.core.pools import Pool
-from controller.core.samples import EngineMetrics, GatewayCounters, PoolCounters
+from controller.core.samples import EngineMetrics, GatewayCounters, PoolCounters, ProviderCounters
 from controller.loop.tick import ControlLoop
 
 INPUT_TOKENS, OUTPUT_TOKENS = 200, 100
@@ -32,6 +32,8 @@ class World:
         self.offered = {pool.name: 0.0 for pool in pools}
         self.backlog: dict[str, float] = {}
         self.gateway_up = True
+        self.providers: dict[str, ProviderCounters] = {}
+        self.usable = frozenset[str]()
         self._counts = {pool.name: PoolCounters() for pool in pools}
         self.loop = self.new_loop()
 
@@ -45,6 +47,7 @@ class World:
             spec=self.spec,
             sink=self.sink,
             clock=self.clock,
+            usable_providers=self.usable,
         )
         return self.loop
 
@@ -65,7 +68,7 @@ class World:
         for name in self.settings.pools:
             self._play(name)
         busy = {name: round(open_) for name, open_ in self.backlog.items() if round(open_)}
-        counters = GatewayCounters(pools=dict(self._counts), replica_in_flight=busy)
+        counters = GatewayCounters(pools=dict(self._counts), replica_in_flight=busy, providers=self.providers)
         self.gateway.counters = counters if self.gateway_up else None
         return await self.loop.tick()
 

@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from controller.autoscale.capacity import gpu_seconds_per_request
+from controller.autoscale.market import LIMIT_USED_RATIO
+from controller.autoscale.prices import Prices
 from controller.config.load import load_settings
 from controller.core.pools import Pool
-from controller.core.samples import PoolSample
+from controller.core.samples import PoolSample, ProviderCounters
 from controller.loop.demand import Demand
 from controller.loop.observe import sample_of
 from controller.loop.prices import PriceBook
@@ -94,3 +96,57 @@ def test_what_providers_take_is_the_sum_of_their_limits() -> None:
         SETTINGS.step_times[POOL.name], POOL.engine, POOL.slo, input_tokens=500.0, output_tokens=100.0
     )
     assert found.spill_limit_replicas == pytest.approx(2 * 10.0 * cost_s)  # OpenAI and Anthropic
+
+
+def heard(book: PriceBook, seconds: int, start_s: float = 0.0, **good: int) -> None:
+    """So long the gateway says how many keys of each provider are good."""
+    for second in range(seconds):
+        told = {name: ProviderCounters(keys_good=count) for name, count in good.items()}
+        book.hear(told, start_s + second)
+
+
+def test_what_is_down_sells_nothing_until_it_is_back() -> None:
+    """The next dearer provider counts; without any the price is infinite; afterwards all is as before."""
+    book = PriceBook(replace(SETTINGS, pools={POOL.name: POOL}), EVERYBODY)
+    before = book.now(POOL, asked(POOL, 500.0, 100.0))
+    assert before is not None
+    assert book.words(POOL) == ()
+    heard(book, 60, openai=0, anthropic=1)
+    dearer = book.now(POOL, sample())
+    assert dearer is not None
+    assert before.spill_usd_per_replica_s < dearer.spill_usd_per_replica_s < inf
+    assert book.words(POOL) == ("openai takes nothing now",)
+    heard(book, 60, 60.0, openai=0, anthropic=0)
+    nobody = book.now(POOL, sample())
+    assert nobody is not None
+    assert nobody.spill_usd_per_replica_s == inf
+    assert book.words(POOL) == ("anthropic takes nothing now", "openai takes nothing now")
+    heard(book, 200, 120.0, openai=1, anthropic=1)
+    assert book.now(POOL, sample()) == before
+
+
+def bound(book: PriceBook, ratio: float, start_s: float, seconds: int = 600) -> Prices:
+    """The prices after so long with this share of requests that may not be bought."""
+    seen = replace(asked(POOL, 500.0, 100.0), arrivals_per_s=2.0, bound_ratio=ratio)
+    for second in range(0, seconds, 10):
+        found = book.now(POOL, replace(seen, at_s=start_s + second))
+    assert found is not None
+    return found
+
+
+def test_requests_that_may_not_be_bought_limit_what_can_be() -> None:
+    """Half of them: half of the work. Nearly all: nobody may be asked, until a fifth may be again."""
+    unlimited = {name: replace(one, requests_per_min=None) for name, one in SETTINGS.providers.items()}
+    book = PriceBook(replace(SETTINGS, pools={POOL.name: POOL}, providers=unlimited), EVERYBODY)
+    free = bound(book, 0.0, 0.0)
+    assert free.spill_limit_replicas == inf
+    half = bound(book, 0.5, 1000.0)
+    request_gpu_s = asked(POOL, 500.0, 100.0).request_gpu_s or 0.0
+    assert LIMIT_USED_RATIO * half.spill_limit_replicas == pytest.approx(1.0 * request_gpu_s, rel=1e-3)
+    assert half.spill_usd_per_replica_s == free.spill_usd_per_replica_s
+    assert book.words(POOL) == ("50 % of requests may not be bought",)
+    assert bound(book, 1.0, 2000.0).spill_usd_per_replica_s == inf
+    assert bound(book, 0.9, 3000.0).spill_usd_per_replica_s == inf
+    assert bound(book, 0.7, 4000.0).spill_usd_per_replica_s == free.spill_usd_per_replica_s
+    assert bound(book, 0.0, 5000.0) == free
+    assert book.words(BUILT_IN) == ()
