@@ -11,7 +11,8 @@ from controller.cli.errors import EXIT_INTERRUPTED, EXIT_USAGE, CliError
 
 EPILOG = (
     "Examples: spillway bench policy --quick    spillway bench policy --html policies.html    "
-    "spillway bench policy --workload az24-conv-week --json out.json"
+    "spillway bench policy --workload az24-conv-week --json out.json    "
+    "spillway bench policy --requests --workload az23-conv"
 )
 SEEDS_MOST = 10
 
@@ -34,6 +35,10 @@ def policy(
         None, min=2, max=SEEDS_MOST, help="judged with so many seeds [default: 5, quick 2]"
     ),
     processes: int = typer.Option(2, min=1, max=64, help="run on so many cores"),
+    requests: bool = typer.Option(
+        False, "--requests", help="request by request on short stretches, beside the optimum's own schedule replayed so"
+    ),
+    hours: float = typer.Option(6.0, min=0.1, max=24.0, help="with --requests: of each stretch, at most"),
     json_file: Path | None = typer.Option(None, "--json", help="write all scores as JSON"),
     html_file: Path | None = typer.Option(None, "--html", help="write tables and plots as one page, without network"),
     plot_dir: Path | None = typer.Option(None, "--plots", help="write the plots as PNG into this folder"),
@@ -41,6 +46,7 @@ def policy(
     """Every autoscaler over every workload, each tuned alike, beside the clairvoyant optimum.
 
     Ctrl-C ends it early: what is whole by then is reported, with exit code 130. Takes up to 15 minutes on two cores.
+    With --requests policies run at their defaults, and each request meets the batches of real engines.
     """
     from controller.cli.output import say
     from controller.cli.report_extra import need_folder, need_report_extra
@@ -48,6 +54,12 @@ def policy(
     need_report_extra()
     for file in (json_file, html_file, plot_dir):
         need_folder(file)
+    if requests:
+        for option, given in (("--html", html_file), ("--plots", plot_dir), ("--seeds", seeds)):
+            if given is not None:
+                raise CliError(f"--requests has no {option}", "it can write --json", exit_code=EXIT_USAGE)
+        _by_requests(workload or (), hours=hours, quick=quick, processes=processes, json_file=json_file)
+        return
     from controller.cli.bench_policy import Plan, run
     from controller.cli.bench_policy_report import tell, write_html, write_json, write_plots
 
@@ -63,6 +75,21 @@ def policy(
         write_plots(plot_dir, results, plan)
     if interrupted:
         say("bench", f"ended early: {len(results)} of {len(plan.courses())} courses are whole")
+        raise typer.Exit(EXIT_INTERRUPTED)
+
+
+def _by_requests(
+    workloads: Sequence[str], *, hours: float, quick: bool, processes: int, json_file: Path | None
+) -> None:
+    from controller.cli.bench_requests import run, stretches, tell, write_json
+    from controller.replay.workloads import WORKLOADS
+
+    planned = stretches(_known(workloads, tuple(WORKLOADS)), hours=hours, quick=quick)
+    results, interrupted = run(planned, processes)
+    tell(results)
+    if json_file:
+        write_json(json_file, results)
+    if interrupted:
         raise typer.Exit(EXIT_INTERRUPTED)
 
 

@@ -59,6 +59,7 @@ class PoolKind:
 class PriceSet:
     """What the work costs at a provider, by size of model; and how many requests an account may send."""
 
+    provider: str  # in the catalogue
     prices: Mapping[str, str | Price]  # a key of the catalogue, or a price that is not in it
     requests_per_min: float = math.inf
 
@@ -108,10 +109,12 @@ LLAMA_70B_GROQ = Price(
 
 PRICE_SETS: Mapping[str, PriceSet] = MappingProxyType(
     {
-        "frontier": PriceSet(prices=MappingProxyType({"8b": "gpt-4o-mini", "70b": "gpt-4o"})),
+        "frontier": PriceSet(provider="openai", prices=MappingProxyType({"8b": "gpt-4o-mini", "70b": "gpt-4o"})),
         # Cheaper than most own GPUs: the caps of accounts, 30 to 1000 per minute by tier, are what keeps work at home.
         "same-weights": PriceSet(
-            prices=MappingProxyType({"8b": "llama-8b-groq", "70b": LLAMA_70B_GROQ}), requests_per_min=1000.0
+            provider="groq",
+            prices=MappingProxyType({"8b": "llama-8b-groq", "70b": LLAMA_70B_GROQ}),
+            requests_per_min=1000.0,
         ),
     }
 )

@@ -9,10 +9,11 @@ import pytest
 from published import run as run_command
 from typer.testing import Result
 
-from controller.cli import bench, report_extra
+from controller.cli import bench, bench_requests, report_extra
 from controller.cli.bench_policy import QUICK_WORKLOADS, Plan, run
 from controller.cli.bench_policy_report import tell, write_html, write_json, write_plots
 from controller.cli.errors import EXIT_USAGE, CliError
+from controller.replay.contest_requests import FORMS
 from controller.replay.workloads import WORKLOADS
 
 TINY = Plan(
@@ -46,6 +47,27 @@ def test_a_whole_bench_in_two_processes_and_all_its_reports(tmp_path: Path, caps
     assert names == [f"aibrix-8min-8b-a100-frontier-x4-{kind}.png" for kind in ("attainment", "timeline")]
 
 
+def test_stretches_request_by_request(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every form beside the optimum's own schedule, as table and JSON; the quick ones are a part of the whole."""
+    stretch = bench_requests.Stretch(workload="az23-conv", pool="70b-4xa100", replicas=2, hours=0.05, requests_most=200)
+    results, interrupted = bench_requests.run((stretch,), 1)
+    assert not interrupted
+    bench_requests.tell(results)
+    shown = capsys.readouterr().out
+    assert "az23-conv 70b-4xa100 frontier x2: 200 requests" in shown
+    assert "naive spill" in shown
+    bench_requests.write_json(tmp_path / "a.json", results)
+    data = json.loads((tmp_path / "a.json").read_text(encoding="utf-8"))["data"]
+    (told,) = data["stretches"]
+    assert [row["point"]["policy"] for row in told["rows"][:2]] == ["O_replay", "spillway"]
+    assert len(told["rows"]) == 1 + len(FORMS)
+    whole = bench_requests.stretches((), hours=1.0, quick=False)
+    quick = bench_requests.stretches((), hours=1.0, quick=True)
+    assert len(whole) == 4 * len(bench_requests.WORKLOADS)
+    assert {one.workload for one in quick} <= {one.workload for one in whole} <= set(WORKLOADS)
+    assert {one.workload for one in bench_requests.stretches(("ramp",), hours=1.0, quick=True)} == {"ramp"}
+
+
 def test_nothing_whole_is_said_so(capsys: pytest.CaptureFixture[str]) -> None:
     """After a Ctrl-C in the first seconds."""
     tell(())
@@ -69,9 +91,10 @@ def test_plans() -> None:
     ("arguments", "says"),
     [
         (("--workload", "nope"), "no workload 'nope': workloads are"),
+        (("--requests", "--plots", "."), "--requests has no --plots: it can write --json"),
         (("--json", "no/such/folder/a.json"), "cannot write no/such/folder/a.json: there is no folder"),
     ],
-    ids=["workload", "folder"],
+    ids=["workload", "form", "folder"],
 )
 def test_what_cannot_be_is_refused_before_anything_is_run(arguments: tuple[str, ...], says: str) -> None:
     """One line each."""
