@@ -191,6 +191,7 @@ class AutoscaleSection(Section):
     cold_start_s: Annotated[float, Field(strict=True, ge=0, le=7200)] = 240.0
     scale_down_cooldown_s: Annotated[float, Field(strict=True, ge=0, le=86_400)] = 300.0
     drain_deadline_s: Annotated[float, Field(strict=True, ge=0, le=3600)] = 120.0
+    max_actions_per_hour: Annotated[int, Field(strict=True, ge=2, le=3600)] = 60
 
 
 class SpillSection(Section):

@@ -31,6 +31,7 @@ class ScalePolicy:
     """Bounds and timing of autoscaling.
 
     `home_use_ratio`: from this use on a replica is kept however cheap providers are; 1: the market alone decides.
+    `max_actions_per_hour`: changes of size; the operator's own do not count.
     `start_patience_ratio`: times the patience with which replicas are started; less: sooner, more: what bursts need.
     """
 
@@ -42,6 +43,7 @@ class ScalePolicy:
     cold_start_s: float = 240.0
     scale_down_cooldown_s: float = 300.0
     drain_deadline_s: float = 120.0
+    max_actions_per_hour: int = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from controller.autoscale.cold_starts import ColdStarts, remembered
 from controller.autoscale.decide import ScaleDecision, ScaleState
+from controller.autoscale.limits import Actions, limited
 from controller.autoscale.owed import decide_owed
 from controller.autoscale.prices import Prices
 from controller.autoscale.shared_nodes import Given
@@ -42,6 +43,7 @@ class PoolState:
     may_start_at_s: float = 0.0
     refusals: int = 0
     shortage: Shortage | None = None
+    actions: Actions = field(default_factory=Actions)
     cold_starts: ColdStarts = field(default_factory=ColdStarts)
 
 
@@ -56,6 +58,7 @@ class PoolWish:
     spill: SpillDecision
     scale: ScaleDecision | None
     staying: tuple[Replica, ...] = ()
+    pinned: bool = False
     ordered: frozenset[str] = frozenset()
 
 
@@ -121,7 +124,9 @@ def wish_pool(
         prices=prices,
         now_s=now_s,
     )
-    return PoolWish(spill=spill, scale=scale, staying=staying, ordered=ordered), replace(state, scale=scaled)
+    pinned = pin is not None and pin.replicas is not None
+    wish = PoolWish(spill=spill, scale=scale, staying=staying, ordered=ordered, pinned=pinned)
+    return wish, replace(state, scale=scaled)
 
 
 def plan_pool(
@@ -140,7 +145,8 @@ def plan_pool(
     """
     if wish.scale is None:
         return PoolPlan(spill=wish.spill, scale=None), state
-    scale, count = _within(wish.scale, given), len(wish.staying)
+    scale, state = _allowed(pool, _within(wish.scale, given), state, pinned=wish.pinned, now_s=now_s)
+    count = len(wish.staying)
     more = scale.replicas - count
     drain = sorted(wish.ordered)
     if more < 0:
@@ -165,6 +171,18 @@ def _within(scale: ScaleDecision, given: Given | None) -> ScaleDecision:
     if given is None or not given.reason:
         return scale
     return replace(scale, replicas=given.replicas, constraints=(*scale.constraints, given.reason))
+
+
+def _allowed(
+    pool: Pool, scale: ScaleDecision, state: PoolState, *, pinned: bool, now_s: float
+) -> tuple[ScaleDecision, PoolState]:
+    """The decision as far as an hour's changes allow; an operator's pin is not asked."""
+    if pinned:
+        return scale, replace(state, actions=replace(state.actions, replicas=scale.replicas))
+    policy = pool.scale
+    replicas, actions, words = limited(state.actions, scale.replicas, policy.max_actions_per_hour, now_s)
+    state = replace(state, actions=actions)
+    return (replace(scale, replicas=replicas, constraints=(*scale.constraints, words)) if words else scale), state
 
 
 def after_start(state: PoolState, *, started: bool, now_s: float) -> PoolState:
