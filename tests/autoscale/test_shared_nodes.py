@@ -190,7 +190,7 @@ CLAIMS = st.builds(
 )
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=60)
 @given(
     st.lists(st.lists(CLAIMS, min_size=3, max_size=3), min_size=1, max_size=8),
     st.integers(1, 32),

@@ -94,7 +94,7 @@ class Watched:
         assert sum(now_s - at_s < HOUR_S for at_s, _ in taken) <= PER_HOUR
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(st.lists(PHASES, min_size=3, max_size=8))
 def test_whatever_a_fleet_lives_through(phases: list[Phase]) -> None:
     """Bounds, GPUs, changes per hour; blind holds; a restart takes nobody who serves away."""

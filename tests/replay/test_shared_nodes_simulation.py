@@ -78,7 +78,7 @@ def test_bursts_do_not_make_them_swap() -> None:
     assert usd(pools, ProductionSharing(pools, GPUS)) <= 1.1 * best_usd(pools)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(
     st.lists(st.floats(0.0, 2.5), min_size=4, max_size=4),
     st.lists(st.floats(0.0, 4.5), min_size=4, max_size=4),
