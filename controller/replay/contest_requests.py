@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from controller.catalogue import load_catalogue
 from controller.core.errors import SimulationError
 from controller.replay.contest import best_schedule
 from controller.replay.contest_types import HINDSIGHT, Course, Entrant, Point
@@ -180,14 +179,14 @@ def _first_rate_per_s(curve: Curve) -> float:
 
 
 def _provider(course: Course) -> ExternalProvider:
-    """Whom the price set buys from, as the catalogue plans it."""
-    price, bought = list_price(course.pool, course.prices), PRICE_SETS[course.prices]
-    provider = load_catalogue().providers[bought.provider]
+    """Whom the price set buys from."""
+    price, bought, size = list_price(course.pool, course.prices), PRICE_SETS[course.prices], pool_kind(course.pool).size
+    ttft_s, tokens_per_s = bought.latencies[size]
     return ExternalProvider(
-        name=provider.name,
+        name=course.prices,
         input_usd_per_mtok=float(price.usd_per_mtok_in),
         output_usd_per_mtok=float(price.usd_per_mtok_out),
-        ttft_s=provider.ttft_s,
-        tokens_per_s=provider.tokens_per_s,
+        ttft_s=ttft_s,
+        tokens_per_s=tokens_per_s,
         requests_per_min=bought.requests_per_min,
     )

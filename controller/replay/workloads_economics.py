@@ -57,10 +57,13 @@ class PoolKind:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PriceSet:
-    """What the work costs at a provider, by size of model; and how many requests an account may send."""
+    """What work costs at a provider and how soon it answers, by size of model; how many requests an account may send.
 
-    provider: str  # in the catalogue
+    Latencies: kickllm.com/research/ai-api-latency-comparison.html, April 2026.
+    """
+
     prices: Mapping[str, str | Price]  # a key of the catalogue, or a price that is not in it
+    latencies: Mapping[str, tuple[float, float]]  # median TTFT in s, tokens per s
     requests_per_min: float = math.inf
 
 
@@ -109,11 +112,14 @@ LLAMA_70B_GROQ = Price(
 
 PRICE_SETS: Mapping[str, PriceSet] = MappingProxyType(
     {
-        "frontier": PriceSet(provider="openai", prices=MappingProxyType({"8b": "gpt-4o-mini", "70b": "gpt-4o"})),
+        "frontier": PriceSet(
+            prices=MappingProxyType({"8b": "gpt-4o-mini", "70b": "gpt-4o"}),
+            latencies=MappingProxyType({"8b": (0.25, 115.0), "70b": (0.38, 92.0)}),
+        ),
         # Cheaper than most own GPUs: the caps of accounts, 30 to 1000 per minute by tier, are what keeps work at home.
         "same-weights": PriceSet(
-            provider="groq",
             prices=MappingProxyType({"8b": "llama-8b-groq", "70b": LLAMA_70B_GROQ}),
+            latencies=MappingProxyType({"8b": (0.12, 520.0), "70b": (0.18, 330.0)}),
             requests_per_min=1000.0,
         ),
     }
