@@ -22,7 +22,7 @@ START_S = 3 * 86_400.0 + 6 * 3600.0  # of weeks: the fourth day, when it begins 
 REQUESTS_MOST, QUICK_MOST = 300_000, 30_000
 SEED = 1
 COLUMNS = (
-    "policy", "form", "cost by O_replay", "by the optimum", "within SLO", "spilled", "actions/h", "flips/h", "regret",
+    "policy", "form", "cost by O_replay", "by the optimum", "$ per 1k", "within SLO", "spilled", "actions/h", "flips/h", "regret",
     "fluid: by the optimum", "fluid: within SLO",
 )  # fmt: skip
 FORM_WORDS = {"valve": "valve", "none": "plain", "naive": "naive spill"}
@@ -108,6 +108,7 @@ def _rows(result: ReplayResult) -> list[tuple[str, ...]]:
             FORM_WORDS[row.point.gateway],
             f"{row.usd_ratio:.3f}",
             f"{row.optimum_ratio:.3f}",
+            f"{row.usd_per_1k:.4f}",
             f"{row.attained_ratio:.2%}",
             f"{row.spilled_ratio:.2%}",
             f"{row.actions_per_hour:.1f}",

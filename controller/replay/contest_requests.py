@@ -53,6 +53,7 @@ class Replayed:
     point: Point
     usd_ratio: float  # to O_replay
     optimum_ratio: float  # to the fluid optimum with spilling
+    usd_per_1k: float
     attained_ratio: float
     spilled_ratio: float
     actions_per_hour: float
@@ -162,6 +163,7 @@ def _row(point: Point, found: Outcome, fluid: Outcome, limit_usd: float, best_us
         point=point,
         usd_ratio=found.usd / limit_usd,
         optimum_ratio=found.usd / best_usd,
+        usd_per_1k=found.usd_per_1k,
         attained_ratio=found.attained_ratio,
         spilled_ratio=found.spilled / found.offered,
         actions_per_hour=found.actions_per_hour,
