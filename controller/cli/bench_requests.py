@@ -22,8 +22,8 @@ START_S = 3 * 86_400.0 + 6 * 3600.0  # of weeks: the fourth day, when it begins 
 REQUESTS_MOST, QUICK_MOST = 300_000, 30_000
 SEED = 1
 COLUMNS = (
-    "policy", "form", "cost by O_replay", "by the optimum", "$ per 1k", "within SLO", "spilled", "actions/h", "flips/h", "regret",
-    "fluid: by the optimum", "fluid: within SLO",
+    "policy", "form", "cost by O_replay", "by the optimum", "$ per 1k", "within SLO", "spilled", "actions/h", "flips/h",
+    "regret", "fluid: by the optimum", "fluid: within SLO",
 )  # fmt: skip
 FORM_WORDS = {"valve": "valve", "none": "plain", "naive": "naive spill"}
 

@@ -24,7 +24,7 @@ from controller.replay.fleet_simulation_replicas import SimulatedFleet, TypicalR
 from controller.replay.simulation_types import Autoscaler, Economics, Outcome
 
 GATEWAYS = ("valve", "naive", "none")
-VALVE_RATIO = 0.9  # of the TTFT and TPOT that are allowed: a request that is predicted longer ones goes out
+TTFT_RATIO, TPOT_RATIO = 0.9, 0.95  # of what is allowed: a request that is predicted more goes out
 NAIVE_ENTER_S = 5.0  # every replica has had waiting requests for so long: all traffic goes out
 NAIVE_HOLD_S = 60.0  # for so long
 STRANDED_S = 600.0  # a policy that starts nothing for so long will not
@@ -173,7 +173,7 @@ class _FleetRun:
         if index is not None:
             wait_s, ttft_s, tpot_s = self._fleet.predicted_s(index, tokens)
             self._wait_s[name] = min(wait_s, 1e6)
-            fits = ttft_s <= VALVE_RATIO * self._ttft_s and tpot_s <= VALVE_RATIO * self._tpot_s
+            fits = ttft_s <= TTFT_RATIO * self._ttft_s and tpot_s <= TPOT_RATIO * self._tpot_s
         if self._goes_out(fits) and self._spill(name, fits):
             return
         if index is None:

@@ -63,7 +63,19 @@ class LoadSums(Protocol):
 class EngineTiming:
     """The step times of one kind of engine, worked out for quick use: all times in seconds, all lengths in tokens."""
 
-    __slots__ = ("_alpha", "_beta", "_budget", "_gamma", "_kv", "_p0", "_p1", "_p2", "_prompt", "_slots")
+    __slots__ = (
+        "_alpha",
+        "_beta",
+        "_budget",
+        "_gamma",
+        "_kv",
+        "_p0",
+        "_p1",
+        "_p2",
+        "_prompt",
+        "_prompts_most",
+        "_slots",
+    )
 
     def __init__(self, steps: StepTimes, engine: EngineArgs) -> None:
         scale = steps.correction / 1000.0
@@ -77,15 +89,20 @@ class EngineTiming:
         self._slots = engine.max_num_seqs
         self._budget = engine.max_num_batched_tokens
         self._prompt = self._p1 + self._p2 * self._budget  # a token of a prompt that is computed in full chunks
+        self._prompts_most = self._prompt * self._budget
 
     def decode_step_s(self, decoding: int, context_tokens: int) -> float:
         """One token for each of the answers under way."""
         return self._alpha + self._beta * decoding + self._gamma * context_tokens
 
     def token_s(self, answers: int, context_tokens: int, prompt_ratio: float) -> float:
-        """Mean time from token to token, where each token of the others brings `prompt_ratio` tokens of prompts."""
+        """Mean time from token to token, where each token of the others brings `prompt_ratio` tokens of prompts.
+
+        No step computes more of those than its budget holds.
+        """
         decode_s = self._alpha + self._beta * answers + self._gamma * context_tokens
-        return decode_s + (answers - 1) * prompt_ratio * self._prompt
+        prompts_s = (answers - 1) * prompt_ratio * self._prompt
+        return decode_s + min(self._prompts_most, prompts_s)
 
     def full_step_s(self, decoding: int, context_tokens: int) -> float:
         """The longest step: all answers under way, and as much of prompts as fits."""

@@ -111,11 +111,11 @@ def test_tokens_that_would_come_too_slowly() -> None:
     _answers(door, "r1", 40)
     assert isinstance(door.own(exchange()), Admitted)
     for _ in range(50):
-        door.world.loads.of("r1").lengths.saw(100, 100)
+        door.world.loads.of("r1").lengths.saw(100, 120)
     late = door.own(exchange())
     assert isinstance(late, Skip)
     assert not isinstance(late, Late)
-    assert (late.code, late.reason) == ("saturated", "saturated: a token each 0.0471 s predicted, SLO 0.05 s")
+    assert (late.code, late.reason) == ("saturated", "saturated: a token each 0.0491 s predicted, SLO 0.05 s")
     assert isinstance(door.own(exchange(), others=()), Admitted)
 
 
@@ -136,7 +136,7 @@ def test_the_next_replica_has_it_where_tokens_come_soon_enough() -> None:
     door.world.feed.now = fleet(replica("r1"), replica("r2"))
     assert isinstance(door.own(exchange()), Admitted)
     for _ in range(50):
-        door.world.loads.of("r1").lengths.saw(100, 100)
+        door.world.loads.of("r1").lengths.saw(100, 120)
     _answers(door, "r1", 40)
     door.world.loads.of("r2").start(1_500, 1e9, stream=True)
     place = door.own(exchange())

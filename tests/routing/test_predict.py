@@ -83,12 +83,13 @@ def test_the_parts_of_a_step() -> None:
 
 
 def test_tokens_come_slower_beside_prompts() -> None:
-    """Two tokens of prompts for each of the eight others, in full chunks; alone nothing comes between."""
+    """Two tokens of prompts for each of the eight others, in full chunks; alone nothing, at most a full budget."""
     timing = EngineTiming(STEPS, ENGINE)
     budget = ENGINE.max_num_batched_tokens
     chunk_s = timing.full_step_s(9, 900) - timing.decode_step_s(9, 900)
     assert timing.token_s(9, 900, 2.0) == pytest.approx(timing.decode_step_s(9, 900) + 8 * 2 * chunk_s / budget)
     assert timing.token_s(1, 900, 2.0) == timing.decode_step_s(1, 900)
+    assert timing.token_s(9, 900, 1e6) == pytest.approx(timing.full_step_s(9, 900))
 
 
 def test_predicting_costs_microseconds() -> None:
