@@ -123,8 +123,11 @@ def simulate_shared(
     run: FluidRun | None = None,
     period_s: float = PERIOD_S,
 ) -> dict[str, Outcome]:
-    """One run of all pools together, under one way of sharing; what there are no GPUs for is not started."""
-    run = run or FluidRun()
+    """One run of all pools together, under one way of sharing; what there are no GPUs for is not started.
+
+    It begins with empty nodes, as `mix_of` does.
+    """
+    run = replace(run or FluidRun(), ready_at_start=0)
     slot_s = _slot_s(pools)
     fluids = {pool.name: FluidPool(pool.curve, pool.economics, run, seed + at) for at, pool in enumerate(pools)}
     offered = {pool.name: offered_requests(pool.curve, seed + at, noise=run.noise) for at, pool in enumerate(pools)}
