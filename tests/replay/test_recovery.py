@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from statistics import fmean
 
 import numpy as np
 import pytest
@@ -39,16 +40,8 @@ def usd_of(series: Series, economics: Economics, first: int) -> float:
     return float(paid.sum() * economics.replica_usd_per_s + spilled.sum() * economics.spill_usd_per_request)
 
 
-@pytest.mark.parametrize("pool", ["8b-a100", "70b-4xa100"])
-@pytest.mark.parametrize(
-    ("low", "high", "spent_ratio"),
-    [(4, 20, 1.1), (1, 5, 1.15)],  # the bar is 1.1: of few replicas, the last is a large part, and comes late
-    ids=["twenty", "five"],
-)
-def test_a_step_is_spilled_in_seconds_and_paid_off_in_two_cold_starts(
-    pool: str, low: int, high: int, spent_ratio: float
-) -> None:
-    """From the sixth second on 95 % of every minute attain; two cold starts on, spending is near the best."""
+def recovery_ratio(pool: str, low: int, high: int, seed: int) -> float:
+    """What is spent two cold starts after the step, by that of the cheapest constant; every minute attains."""
     sizes = sizes_on(pool, "step5x")
     economics = replace(economics_of(pool, "frontier", *sizes), max_replicas=4 * high)
     recovered = ONSET_S + round(2 * economics.cold_start_s)
@@ -56,17 +49,24 @@ def test_a_step_is_spilled_in_seconds_and_paid_off_in_two_cold_starts(
     rates += [high * economics.replica_requests_per_s] * (recovered + WATCHED_S - ONSET_S)
     curve = Curve(name="step", slot_s=SLOT_S, rates_per_s=rates, kind="synthetic")
     how = FluidRun(keep_series=True, shape=replica_shape(pool, *sizes))
-    series = simulate(curve, economics, ProductionPolicy(economics), seed=1, run=how).series
+    series = simulate(curve, economics, ProductionPolicy(economics), seed=seed, run=how).series
     assert series is not None
     missed, offered = np.asarray(series.missed_per_s), np.asarray(series.demand_per_s)
     for first in range(ONSET_S + LATE_S, len(offered) - ATTAINED_OVER_S):
         minute = slice(first, first + ATTAINED_OVER_S)
         assert missed[minute].sum() <= 0.05 * offered[minute].sum(), first - ONSET_S
     best_usd = np.inf
-    for replicas in range(high - 1, high + 3):
-        run = replace(how, ready_at_start=replicas)
-        steady = simulate(curve, economics, Steady(replicas), seed=1, run=run).series
+    for replicas in range(high, high + 3):
+        steady = simulate(
+            curve, economics, Steady(replicas), seed=seed, run=replace(how, ready_at_start=replicas)
+        ).series
         assert steady is not None
         best_usd = min(best_usd, usd_of(steady, economics, recovered))
-    spent_usd = usd_of(series, economics, recovered)
-    assert spent_usd <= spent_ratio * best_usd
+    return usd_of(series, economics, recovered) / best_usd
+
+
+@pytest.mark.parametrize(("low", "high"), [(1, 5), (4, 20)])
+@pytest.mark.parametrize("pool", ["8b-a100", "70b-4xa100"])
+def test_a_step_is_spilled_in_seconds_and_paid_off_in_two_cold_starts(pool: str, low: int, high: int) -> None:
+    """From the sixth second on 95 % of every minute attain; two cold starts on, spending is 1.1 times the best."""
+    assert fmean(recovery_ratio(pool, low, high, seed) for seed in (1, 2, 3)) <= 1.1
