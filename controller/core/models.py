@@ -131,6 +131,8 @@ class StepTimes:
 
     `t_ms = correction * (alpha + beta*B + gamma*S/1000) + p1*T/1000 + p2*(T/1000)^2`; a prefill-only step costs
     `p0 + p1*T/1000 + p2*(T/1000)^2`. The square is that of one whole prompt: attention between its own tokens.
+    An iteration with prompts is shorter by `overlap`, as far as `p1*T/1000` goes: weights are read while their tokens
+    are computed; and attention over S costs `mixed_gamma*S/1000` more in it, its kernels being those for prompts.
     Source: calibration data in controller/catalogue/step_times.yaml.
     """
 
@@ -142,9 +144,18 @@ class StepTimes:
     p1_ms_per_1k: float
     p2_ms_per_1k_sq: float
     kv_cache_tokens: int
+    overlap_ms: float = 0.0
+    mixed_gamma_ms_per_1k_context: float = 0.0
 
     @classmethod
-    def measured(cls, constants: Iterable[float], *, kv_cache_tokens: int) -> StepTimes:
+    def measured(
+        cls,
+        constants: Iterable[float],
+        *,
+        kv_cache_tokens: int,
+        overlap_ms: float = 0.0,
+        mixed_gamma_ms_per_1k_context: float = 0.0,
+    ) -> StepTimes:
         """Those of alpha, beta, gamma, p1 and p2 as a server showed them: nothing to correct, and a prompt alone takes
         alpha too.
         """
@@ -158,6 +169,8 @@ class StepTimes:
             p1_ms_per_1k=p1_ms_per_1k,
             p2_ms_per_1k_sq=p2_ms_per_1k_sq,
             kv_cache_tokens=kv_cache_tokens,
+            overlap_ms=overlap_ms,
+            mixed_gamma_ms_per_1k_context=mixed_gamma_ms_per_1k_context,
         )
 
     def step_s(
@@ -169,7 +182,10 @@ class StepTimes:
         however it is cut; without it the tokens are those of one whole prompt.
         """
         squares = prefill_tokens * prefill_tokens if prefill_squares is None else prefill_squares
-        prefill_ms = self.p1_ms_per_1k * prefill_tokens / 1e3 + self.p2_ms_per_1k_sq * squares / 1e6
+        compute_ms = self.p1_ms_per_1k * prefill_tokens / 1e3
+        prefill_ms = compute_ms + self.p2_ms_per_1k_sq * squares / 1e6
+        if prefill_tokens:
+            prefill_ms += self.mixed_gamma_ms_per_1k_context * context_tokens / 1e3 - min(self.overlap_ms, compute_ms)
         if decodes == 0:
             return (self.p0_ms + prefill_ms) / 1000.0 if prefill_tokens else 0.0
         decode_ms = (

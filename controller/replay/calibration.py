@@ -75,13 +75,18 @@ class Played:
     samples: tuple[Sample, ...]
 
 
-def read_run(lines: Iterable[str]) -> tuple[ObservedRequest, ...]:
-    """A measured run from CSV with at least `COLUMNS`, in order of arrival; TraceError names what is wrong."""
+def read_run(lines: Iterable[str], *, run: str | None = None) -> tuple[ObservedRequest, ...]:
+    """A measured run from CSV with at least `COLUMNS`, in order of arrival; TraceError names what is wrong.
+
+    Of a file with several runs, `run` is the one whose rows have this in their column `run`.
+    """
     rows = csv.DictReader(lines)
     missing = [name for name in COLUMNS if name not in (rows.fieldnames or ())]
     if missing:
         raise TraceError(f"line 1: the columns {','.join(COLUMNS)} are needed; {','.join(missing)} are missing")
-    found = [_request(number, row) for number, row in enumerate(rows, start=2)]
+    found = [
+        _request(number, row) for number, row in enumerate(rows, start=2) if run is None or row.get("run") == run
+    ]
     if not found:
         raise TraceError("the run has no rows; at least one is needed")
     return tuple(sorted(found, key=lambda request: request.arrival_s))
@@ -115,10 +120,15 @@ def roofline(
 
 
 def play(
-    requests: Sequence[ObservedRequest], steps: StepTimes, engine: EngineArgs, *, sample_every_s: float = 1.0
+    requests: Sequence[ObservedRequest],
+    steps: StepTimes,
+    engine: EngineArgs,
+    *,
+    sample_every_s: float = 1.0,
+    schedules_ahead: bool = False,
 ) -> Played:
     """Give the model the arrivals and sizes of a run; only the token times in the answer are its own."""
-    model = FastEngine(steps, engine, steps.kv_cache_tokens)
+    model = FastEngine(steps, engine, steps.kv_cache_tokens, schedules_ahead=schedules_ahead)
     first_s: dict[Hashable, float] = {}
     last_s: dict[Hashable, float] = {}
     samples: list[Sample] = []

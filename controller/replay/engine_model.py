@@ -3,6 +3,8 @@
 The simulated engine process drives it in real time, replays drive it in virtual time. One `step` is one iteration:
 running sequences first, then waiting ones in order of arrival, under a token budget, a sequence cap and KV blocks;
 prompts are prefilled in chunks; when blocks run out the youngest sequence is preempted and recomputed later.
+An engine that schedules ahead (vLLM does since it schedules asynchronously) fixes each iteration when the one before
+begins: whoever comes meanwhile waits for the end of both.
 """
 
 from __future__ import annotations
@@ -61,7 +63,9 @@ class EngineSequence:
 class EngineModel:
     """The engine. Ids are the caller's; `kv_cache_tokens` must hold at least one sequence of the greatest length."""
 
-    def __init__(self, steps: StepTimes, engine: EngineArgs, kv_cache_tokens: int) -> None:
+    def __init__(
+        self, steps: StepTimes, engine: EngineArgs, kv_cache_tokens: int, *, schedules_ahead: bool = False
+    ) -> None:
         capacity = kv_cache_tokens // engine.block_size_tokens
         if capacity * engine.block_size_tokens < engine.max_model_len_tokens:
             raise ValueError(
@@ -74,6 +78,8 @@ class EngineModel:
         self._sequences: dict[Hashable, EngineSequence] = {}
         self._running: list[EngineSequence] = []
         self._waiting: deque[EngineSequence] = deque()
+        self._ahead = schedules_ahead
+        self._arrived: deque[EngineSequence] = deque()  # since the next iteration was fixed, if ahead
         self.preemptions = 0
         self.prefix_queried_tokens = 0
         self.prefix_hit_tokens = 0
@@ -86,7 +92,7 @@ class EngineModel:
     @property
     def waiting(self) -> int:
         """Sequences in the queue."""
-        return len(self._waiting)
+        return len(self._waiting) + len(self._arrived)
 
     @property
     def kv_used_ratio(self) -> float:
@@ -108,7 +114,7 @@ class EngineModel:
             id=id, input_tokens=input_tokens, output_tokens=output_tokens, prefix=prefix[:full_blocks]
         )
         self._sequences[id] = sequence
-        self._waiting.append(sequence)
+        (self._arrived if self._ahead and self._running else self._waiting).append(sequence)
 
     def abort(self, id: Hashable) -> bool:  # noqa: A002
         """Drop a request and free its blocks; False when it is not here (any more)."""
@@ -119,7 +125,7 @@ class EngineModel:
             self._running.remove(sequence)
             self._free(sequence)
         else:
-            self._waiting.remove(sequence)
+            (self._arrived if sequence in self._arrived else self._waiting).remove(sequence)
         return True
 
     def cached_tokens(self, id: Hashable) -> int:  # noqa: A002
@@ -128,6 +134,7 @@ class EngineModel:
 
     def step(self) -> StepResult:
         """Run one iteration; an empty engine takes no time."""
+        self._see_idle()
         budget = self._engine.max_num_batched_tokens
         scheduled: list[tuple[EngineSequence, int]] = []
         preempted: list[Hashable] = []
@@ -142,7 +149,18 @@ class EngineModel:
                 budget -= tokens
                 index += 1
         started = [] if preempted else list(self._admit(budget, scheduled))
+        self._see_arrived()
         return self._complete(scheduled, started, preempted)
+
+    def _see_arrived(self) -> None:
+        """An iteration is fixed; who came before it may join the next one."""
+        self._waiting.extend(self._arrived)
+        self._arrived.clear()
+
+    def _see_idle(self) -> None:
+        """With nothing to run no iteration is fixed beforehand."""
+        if self._arrived and not self._running and not self._waiting:
+            self._see_arrived()
 
     def _make_room(self, sequence: EngineSequence, tokens: int) -> tuple[list[Hashable], bool]:
         """Blocks for `tokens` more, preempting the youngest as needed; False when the sequence itself had to go."""

@@ -33,8 +33,10 @@ class FastEngine(EngineModel):
     alone: `(last step, order in the batch, sequence)`; what it has emitted and holds follows from the count of steps.
     """
 
-    def __init__(self, steps: StepTimes, engine: EngineArgs, kv_cache_tokens: int) -> None:
-        super().__init__(steps, engine, kv_cache_tokens)
+    def __init__(
+        self, steps: StepTimes, engine: EngineArgs, kv_cache_tokens: int, *, schedules_ahead: bool = False
+    ) -> None:
+        super().__init__(steps, engine, kv_cache_tokens, schedules_ahead=schedules_ahead)
         self.clock_s = 0.0
         self.due_s = math.inf
         self.steps = 0
@@ -62,8 +64,8 @@ class FastEngine(EngineModel):
         output_tokens: int,
         prefix: tuple[int, ...] = (),
     ) -> None:
-        """A request comes; it can start with the first iteration that begins then or later."""
-        if self._jump and not self._is_blocked():
+        """A request comes; it can start with the first iteration that begins then or later (ahead: with the second)."""
+        if self._jump and (self._ahead or not self._is_blocked()):
             self._cut(now_s)
         self.submit(id, input_tokens, output_tokens, prefix)
         if not self._jump:
@@ -97,6 +99,7 @@ class FastEngine(EngineModel):
         seen = self._seen
         seen.at_s = self.clock_s
         self._seen = Woken(0.0, [], [])
+        self._see_idle()
         if not self._running and not self._waiting:
             self.due_s = math.inf
         elif self._odd or self._chunk is not None or (self._waiting and not self._is_blocked()):
@@ -115,6 +118,8 @@ class FastEngine(EngineModel):
         room = self._kv.room
         if self.decoding * (steps // self._size + 1) > room:
             steps = min(steps, self._steps_within(room, steps))
+        if self._arrived:
+            steps = min(steps, 1)
         if not steps:
             self._step_exactly()
             return
@@ -154,6 +159,8 @@ class FastEngine(EngineModel):
     def _take(self, steps: int) -> None:
         """Decode so many steps of the planned jump; what ends with the last of them is seen at the next wake."""
         self._jump = 0
+        if steps:
+            self._see_arrived()
         self.clock_s += self._span_s(steps)
         rounds, rest = divmod(steps, self._size)
         blocks = rounds * self.decoding
@@ -206,6 +213,7 @@ class FastEngine(EngineModel):
         for _ in self._admit(budget, scheduled):
             pass
         self._blocked = bool(self._waiting) and self._is_stuck(whole - sum(tokens for _, tokens in scheduled))
+        self._see_arrived()
         self._book(scheduled)
 
     def _is_stuck(self, left: int) -> bool:

@@ -82,6 +82,7 @@ _REQUEST = st.tuples(
     args=st.builds(_args, seqs=st.integers(1, 8), budget=st.integers(1, 96), block=st.sampled_from([1, 4, 16])),
     kv=st.sampled_from([224, 256, 400, 1000, 4000]),
     with_prefixes=st.booleans(),
+    ahead=st.booleans(),
     marks=st.tuples(st.sets(st.integers(0, 15), max_size=3), st.sets(st.integers(0, 15))),
 )
 def test_jumping_changes_nothing(
@@ -89,14 +90,15 @@ def test_jumping_changes_nothing(
     args: EngineArgs,
     kv: int,
     with_prefixes: bool,
+    ahead: bool,
     marks: tuple[set[int], set[int]],
 ) -> None:
     """For any traffic: first and last tokens at the same times and in the same order, the same KV use, preemptions,
     cache hits and queues whenever one looks, first come first served, and no token before its request.
     """
     aborts, unseen = marks  # requests that are dropped; requests before which nobody looks
-    stepper = _Stepper(EngineModel(STEPS, args, kv))
-    fast, seen = FastEngine(STEPS, args, kv), _Seen()
+    stepper = _Stepper(EngineModel(STEPS, args, kv, schedules_ahead=ahead))
+    fast, seen = FastEngine(STEPS, args, kv, schedules_ahead=ahead), _Seen()
     requests = sorted(requests, key=lambda request: request[3])
     for name, (input_tokens, output_tokens, family, at_s) in enumerate(requests):
         stepper.advance(at_s)
