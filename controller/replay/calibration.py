@@ -84,9 +84,7 @@ def read_run(lines: Iterable[str], *, run: str | None = None) -> tuple[ObservedR
     missing = [name for name in COLUMNS if name not in (rows.fieldnames or ())]
     if missing:
         raise TraceError(f"line 1: the columns {','.join(COLUMNS)} are needed; {','.join(missing)} are missing")
-    found = [
-        _request(number, row) for number, row in enumerate(rows, start=2) if run is None or row.get("run") == run
-    ]
+    found = [_request(number, row) for number, row in enumerate(rows, start=2) if run is None or row.get("run") == run]
     if not found:
         raise TraceError("the run has no rows; at least one is needed")
     return tuple(sorted(found, key=lambda request: request.arrival_s))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Hashable
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -163,6 +164,33 @@ def test_aborting_frees_the_blocks_of_a_running_and_drops_a_waiting_request() ->
     assert model.abort("b")
     assert not model.abort("b")
     assert (model.running, model.waiting) == (0, 0)
+
+
+def test_an_engine_that_schedules_ahead_lets_a_newcomer_in_one_iteration_later() -> None:
+    """Who comes while an iteration runs waits for its end and for the one that was fixed meanwhile; with nothing to run
+    none is fixed.
+    """
+    model = EngineModel(STEPS, EngineArgs(max_num_seqs=8, max_model_len_tokens=256), 256, schedules_ahead=True)
+    model.submit("a", 16, 3)
+    assert model.step().started == ("a",)
+    model.submit("b", 16, 9)
+    assert model.waiting == 1
+    assert model.step().started == ()
+    assert model.step().started == ("b",)
+    model.submit("c", 16, 9)
+    assert model.abort("c")
+    model.submit("d", 16, 9)
+    assert model.abort("b")
+    assert model.step().started == ("d",)
+
+
+def test_a_prompt_hides_the_reading_of_weights_and_slows_the_answers_beside_it() -> None:
+    """The time of an iteration with prompts: less the overlap as far as their arithmetic goes, more per context."""
+    steps = replace(STEPS, overlap_ms=4.0, mixed_gamma_ms_per_1k_context=0.5)
+    assert steps.step_s(2, 1000, 0) == STEPS.step_s(2, 1000, 0)
+    assert steps.step_s(2, 1000, 1000) == pytest.approx(STEPS.step_s(2, 1000, 1000) - 0.004 + 0.0005)
+    assert steps.step_s(2, 1000, 20) == pytest.approx(STEPS.step_s(2, 1000, 20) - 0.001 + 0.0005)
+    assert steps.step_s(0, 0, 20) == pytest.approx(STEPS.step_s(0, 0, 20) - 0.001)
 
 
 @pytest.mark.parametrize(

@@ -81,21 +81,20 @@ _REQUEST = st.tuples(
     requests=st.lists(_REQUEST, min_size=1, max_size=16),
     args=st.builds(_args, seqs=st.integers(1, 8), budget=st.integers(1, 96), block=st.sampled_from([1, 4, 16])),
     kv=st.sampled_from([224, 256, 400, 1000, 4000]),
-    with_prefixes=st.booleans(),
-    ahead=st.booleans(),
+    how=st.tuples(st.booleans(), st.booleans()),
     marks=st.tuples(st.sets(st.integers(0, 15), max_size=3), st.sets(st.integers(0, 15))),
 )
 def test_jumping_changes_nothing(
     requests: list[tuple[int, int, int, float]],
     args: EngineArgs,
     kv: int,
-    with_prefixes: bool,
-    ahead: bool,
+    how: tuple[bool, bool],
     marks: tuple[set[int], set[int]],
 ) -> None:
     """For any traffic: first and last tokens at the same times and in the same order, the same KV use, preemptions,
     cache hits and queues whenever one looks, first come first served, and no token before its request.
     """
+    with_prefixes, ahead = how
     aborts, unseen = marks  # requests that are dropped; requests before which nobody looks
     stepper = _Stepper(EngineModel(STEPS, args, kv, schedules_ahead=ahead))
     fast, seen = FastEngine(STEPS, args, kv, schedules_ahead=ahead), _Seen()
@@ -149,6 +148,17 @@ def test_an_abort_beside_a_half_computed_prompt_leaves_it_alone() -> None:
         assert [fast.abort("leaves") for _ in range(others)] == [True] * others
         times.append((fast.advance(math.inf), fast.clock_s))
     assert times[0] == times[1]
+
+
+def test_a_full_engine_is_not_disturbed_by_who_comes() -> None:
+    """With every seat taken the next thing to be seen stays the end of an answer."""
+    fast = FastEngine(STEPS, _args(seqs=1), 1024)
+    fast.arrive(0.0, "a", 64, 40)
+    fast.wake()
+    fast.wake()
+    due_s = fast.due_s
+    fast.arrive(0.2, "b", 64, 40)
+    assert fast.due_s == due_s > 0.2
 
 
 def test_a_look_in_the_middle_of_a_step_sees_the_end_of_that_step() -> None:

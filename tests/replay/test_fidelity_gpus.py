@@ -39,7 +39,14 @@ H100 = Card(name="h100", kv_cache_tokens=449_968, fitted=("conv-16", "closed"))
 USUAL = EngineArgs(max_num_seqs=256, max_num_batched_tokens=8192, max_model_len_tokens=16384)
 SMALL = EngineArgs(max_num_seqs=128, max_num_batched_tokens=2048, max_model_len_tokens=8192)
 SMALL_KV_TOKENS = 64_000
-HELD_OUT = [(H200, "conv-8"), (H200, "conv-24"), (H200, "code-10"), (H200, "small-12"), (H100, "conv-8"), (H100, "conv-22")]
+HELD_OUT = [
+    (H200, "conv-8"),
+    (H200, "conv-24"),
+    (H200, "code-10"),
+    (H200, "small-12"),
+    (H100, "conv-8"),
+    (H100, "conv-22"),
+]
 RUN_IDS = [f"{card.name} {run}" for card, run in HELD_OUT]
 
 
@@ -75,8 +82,8 @@ def _figures(requests: tuple[ObservedRequest, ...], figure: str, *, more_s: floa
 
 @pytest.mark.parametrize(("card", "run"), HELD_OUT, ids=RUN_IDS)
 def test_runs_that_were_not_fitted_are_reproduced(card: Card, run: str) -> None:
-    """TTFT and whole latency within 10 %, TPOT within 5 %: mean, median, p90, p99, from a quarter of full load to nearly
-    all of it, other lengths, and another token budget and KV cache; but for what `MISSED` lists.
+    """TTFT and whole latency within 10 %, TPOT within 5 %: mean, median, p90, p99, from a quarter of full load to
+    nearly all of it, other lengths, and another token budget and KV cache; but for what `MISSED` lists.
     """
     steps, engine = _steps(card, run)
     observed = _observed(card, run)
@@ -120,8 +127,7 @@ def test_gauges_move_as_those_of_the_engine(run: str) -> None:
     """Running and waiting requests and the use of the KV cache, second by second."""
     steps, engine = _steps(H200, run)
     samples = {
-        round(sample.at_s): sample
-        for sample in play(_observed(H200, run), steps, engine, schedules_ahead=True).samples
+        round(sample.at_s): sample for sample in play(_observed(H200, run), steps, engine, schedules_ahead=True).samples
     }
     rows = [row for row in csv.DictReader(_lines(H200, "series")) if row["run"] == run and int(row["at_s"]) in samples]
     assert len(rows) >= 20
