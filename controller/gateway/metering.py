@@ -36,7 +36,7 @@ class Meter:
             metrics.arrivals += 1
             profile = exchange.profile
             metrics.input_tokens += profile.input_tokens_estimate
-            if not profile.spill_allowed or profile.reach.own_only or (self.spent and self._is_spent(exchange)):
+            if not profile.spill_allowed or profile.reach.own_only or (self.spent.until_s and self._is_spent(exchange)):
                 metrics.bound += 1
 
     def _is_spent(self, exchange: Exchange) -> bool:

@@ -46,28 +46,25 @@ def reservation(exchange: Exchange, provider: str, destination: Destination, *, 
 class SpentBudgets:
     """Tenants for whom nothing is bought just now, and until when, as the ledger has said."""
 
-    __slots__ = ("_until_s",)
+    __slots__ = ("until_s",)
 
     def __init__(self) -> None:
-        self._until_s: dict[str, float] = {}
-
-    def __bool__(self) -> bool:
-        return bool(self._until_s)
+        self.until_s: dict[str, float] = {}  # mostly empty, and then no request need ask more
 
     def told(self, tenant: str, verdict: Verdict, at_s: float) -> None:
         """The ledger's word about a purchase: one that is granted ends it, else it is asked again at the next day."""
         if verdict is Verdict.UNAVAILABLE:
-            self._until_s[tenant] = at_s + UNAVAILABLE_S
+            self.until_s[tenant] = at_s + UNAVAILABLE_S
         elif verdict is not Verdict.GRANTED:
-            self._until_s[tenant] = (at_s // DAY_S + 1) * DAY_S
-        elif self._until_s:
-            self._until_s.pop(tenant, None)
+            self.until_s[tenant] = (at_s // DAY_S + 1) * DAY_S
+        elif self.until_s:
+            self.until_s.pop(tenant, None)
 
     def holds(self, tenant: str, at_s: float) -> bool:
         """Whether nothing can be bought for this tenant now."""
-        until_s = self._until_s.get(tenant)
+        until_s = self.until_s.get(tenant)
         if until_s is not None and at_s >= until_s:
-            del self._until_s[tenant]
+            del self.until_s[tenant]
             return False
         return until_s is not None
 

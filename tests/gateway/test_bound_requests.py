@@ -25,16 +25,16 @@ def test_what_the_ledger_refuses_holds_for_a_while(verdict: Verdict, for_s: floa
     """For that tenant, until it is asked again; a purchase that is granted ends it at once."""
     spent = SpentBudgets()
     spent.told("other", Verdict.GRANTED, NOON_S)
-    assert not spent
+    assert not spent.until_s
     spent.told("acme", verdict, NOON_S)
-    assert spent
+    assert spent.until_s
     assert spent.holds("acme", NOON_S + for_s - 1.0)
     assert not spent.holds("other", NOON_S)
     assert not spent.holds("acme", NOON_S + for_s)
-    assert not spent
+    assert not spent.until_s
     spent.told("acme", verdict, NOON_S)
     spent.told("acme", Verdict.GRANTED, NOON_S + 1.0)
-    assert not spent
+    assert not spent.until_s
 
 
 def bound(world: World) -> tuple[int, int]:
