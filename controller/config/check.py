@@ -66,7 +66,7 @@ def _assemble(
     sections = _pool_sections(config, found.pool_places, environ)
     checked = check_pools([(place, pool_of(section)) for place, section in sections], models, document)
     unsaid = {section.name for _, section in sections if section.engine.max_num_batched_tokens is None}
-    checked = with_token_budgets(checked, unsaid)
+    checked = with_token_budgets(checked, unsaid, document)
     problems += checked.problems
     problems += check_node_pools(config.node_pools, checked.pools, document, checked.places)
     rules = rules_of(config.rules)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from controller.autoscale.capacity import token_budget_at_slo
+from controller.autoscale.capacity import decode_step_s, prefill_s, token_budget_at_slo
 from controller.catalogue.fit import memory_fit
 from controller.catalogue.load import load_catalogue, pool_step_times
 from controller.config.chains import check_chain
@@ -50,23 +50,30 @@ def check_pools(found: list[tuple[Place, Pool]], models: Mapping[str, Model], do
     return CheckedPools(pools=pools, places=places, step_times=steps, problems=tuple(problems))
 
 
-def with_token_budgets(checked: CheckedPools, unsaid: Container[str]) -> CheckedPools:
+def with_token_budgets(checked: CheckedPools, unsaid: Container[str], document: Document) -> CheckedPools:
     """Pools whose file says no token budget have the one that keeps their TPOT, where their step times are known.
 
-    Fixed endpoints have theirs already.
+    A larger one that is said stands, with a warning. Fixed endpoints have theirs already.
     """
-    pools = {
-        name: replace(
-            pool,
-            engine=replace(
-                pool.engine, max_num_batched_tokens=token_budget_at_slo(checked.step_times[name], pool.engine, pool.slo)
-            ),
-        )
-        if name in unsaid and name in checked.step_times and not pool.endpoints
-        else pool
-        for name, pool in checked.pools.items()
-    }
-    return replace(checked, pools=pools)
+    pools, problems = dict(checked.pools), list(checked.problems)
+    for name, steps in checked.step_times.items():
+        pool = pools[name]
+        fitting = token_budget_at_slo(steps, pool.engine, pool.slo)
+        if name in unsaid and not pool.endpoints:
+            pools[name] = replace(pool, engine=replace(pool.engine, max_num_batched_tokens=fitting))
+        elif name not in unsaid and pool.engine.max_num_batched_tokens > fitting:
+            problems += _late_step(pool, steps, checked.places[name], document, fitting)
+    return replace(checked, pools=pools, problems=tuple(problems))
+
+
+def _late_step(pool: Pool, steps: StepTimes, place: Place, document: Document, fitting: int) -> Iterator[Problem]:
+    """Whether a step with the whole budget of prompts alone is longer than a token may take."""
+    budget = pool.engine.max_num_batched_tokens
+    step_s = decode_step_s(steps, 1, 0) + prefill_s(steps, pool.engine, budget)
+    if step_s > pool.slo.tpot_p95_s:
+        message = f"a full step takes {step_s:.2g} s, tpot_p95_s is {pool.slo.tpot_p95_s:g}: short answers will miss it"
+        at = (*place, "engine", "max_num_batched_tokens")
+        yield problem_at(document, at, message, f"at most {fitting}, as without it", budget, severity="warning")
 
 
 def _model_problem(document: Document, place: Place, pool: Pool, models: Mapping[str, Model]) -> Problem:
