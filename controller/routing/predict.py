@@ -12,6 +12,8 @@ from controller.core.records import record
 # How many tokens a running answer still has to go, when nothing better is known.
 REMAINING_TOKENS = 128.0
 
+PROMPT_TOKENS = 2048  # of a long prompt: attention makes its tokens dearer than those of a short one
+
 # An engine that nobody has measured: an 8B model on one mid-range GPU, to be corrected by what is seen. Its KV cache
 # is unknown, so it is taken to hold whatever its slots admit.
 NOMINAL = StepTimes(
@@ -88,8 +90,8 @@ class EngineTiming:
         self._kv = steps.kv_cache_tokens
         self._slots = engine.max_num_seqs
         self._budget = engine.max_num_batched_tokens
-        self._prompt = self._p1 + self._p2 * self._budget  # a token of a prompt that is computed in full chunks
-        self._prompts_most = self._prompt * self._budget
+        self._prompt = self._p1 + self._p2 * min(self._budget, PROMPT_TOKENS)
+        self._prompts_most = self._budget * (self._p1 + self._p2 * self._budget)
 
     def decode_step_s(self, decoding: int, context_tokens: int) -> float:
         """One token for each of the answers under way."""
