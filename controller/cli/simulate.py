@@ -19,7 +19,7 @@ EPILOG = (
     "spillway simulate step5x --policy hpa-rate --gateway naive --knob 0.9    "
     "spillway simulate az24-code-week --replica-usd-per-hour 2.10 --spill-usd-per-1k 0.45 --json"
 )
-GATEWAYS = ("valve", "naive", "none")
+GATEWAYS = ("valve", "mode", "naive", "none")
 
 
 def register(app: typer.Typer) -> None:

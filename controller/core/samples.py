@@ -12,6 +12,7 @@ class PoolSample:
 
     `replicas_unknown`: ready ones that said nothing to be believed, so that the sums are too small.
     `saturation_ratio`: worst of queue and KV cache over their limits; >= 1 means full.
+    `refused_now`: requests that gateways found no place for since the last scrape, or that wait in them for one.
     `demand_replicas`: work offered to the pool (served here + spilled away) in units of one replica at its SLO
     capacity, averaged over the observation window. Sizes are per request; 0 when none came.
     `bound_ratio`: of the arrivals, those that may not be bought. `request_gpu_s`: seconds of one replica that a request
@@ -31,6 +32,7 @@ class PoolSample:
     demand_replicas: float
     ttft_p95_s: float | None = None
     replicas_unknown: int = 0
+    refused_now: float = 0.0
     input_tokens: float = 0.0
     output_tokens: float = 0.0
     request_gpu_s: float | None = None

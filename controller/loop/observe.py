@@ -71,6 +71,7 @@ def sample_of(
         demand_replicas=_demand_replicas(pool, request_gpu_s, known, demand),
         ttft_p95_s=demand.ttft_p95_s,
         replicas_unknown=len(ready) - len(known),
+        refused_now=demand.refused_now + demand.waiting,
         input_tokens=demand.input_tokens,
         output_tokens=demand.output_tokens,
         bound_ratio=min(1.0, max(0.0, demand.bound_ratio)),

@@ -35,7 +35,7 @@ def entrants() -> Mapping[str, Entrant]:
         knob="start_patience_ratio",
         default=1.0,
         sweep=(0.25, 0.5, 0.75, 1.0, 2.0, 6.0, 24.0),
-        gateways=("valve",),
+        gateways=("mode",),
         make=_ours,
     )
     others = {

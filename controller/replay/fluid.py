@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from controller.core.errors import SimulationError
-from controller.replay.fluid_gateways import spill_gateway
+from controller.replay.fluid_gateways import SpillGateway, Valve, spill_gateway
 from controller.replay.fluid_monitor import FluidMonitor
 from controller.replay.fluid_pool import ReplicaFleet, ReplicaShape, Shortage, late_arrivals
+from controller.replay.fluid_spill_mode import ModeAndValve
 from controller.replay.simulation_types import Autoscaler, Curve, Economics, Outcome, Series, Wish
 
 SPILL_CALM_S = 60.0  # spilling has ended when nothing was spilled for so long
@@ -25,7 +26,7 @@ SPILL_CALM_S = 60.0  # spilling has ended when nothing was spilled for so long
 class FluidRun:
     """How a run is made, beside its demand, prices and policy."""
 
-    gateway: str = "valve"  # valve | naive | none: what spills when the policy leaves it to the gateway
+    gateway: str = "valve"  # valve | mode | naive | none: what spills when the policy leaves it to the gateway
     scrape_s: float = 15.0  # monitoring's period: policies never see anything fresher
     patience_s: float = 60.0  # the queue holds so many seconds of work; more is lost
     drain_s: float = 0.0
@@ -99,7 +100,7 @@ class FluidPool:
         )
         self._shape = run.shape
         self._batch = run.shape.running(economics.replica_requests_per_s, 1.0)
-        self._gateway = spill_gateway(run.gateway, curve.slot_s, run.shape.ttft_slo_s, run.shape.ttft_idle_s)
+        self._gateway = _gateway(run, curve.slot_s, economics)
         self._economics = economics
         forbidden = math.isinf(economics.spill_usd_per_request)
         self._spill_most = 0.0 if forbidden else economics.spill_limit_per_s * curve.slot_s
@@ -180,6 +181,11 @@ class FluidPool:
             self._calm_s += self._slot_s
             self._flips += self._calm_s >= SPILL_CALM_S
 
+    @property
+    def _changes(self) -> int:
+        """Of the pool's mode where the gateway has one; else beginnings and ends of spilling."""
+        return self._gateway.mode_changes if isinstance(self._gateway, ModeAndValve) else self._flips
+
     def outcome(self, curve: Curve, policy: str, seed: int) -> Outcome:
         """What it came to."""
         gpu_usd = self._paid_slots * self._slot_s * self._economics.replica_usd_per_s
@@ -198,11 +204,19 @@ class FluidPool:
             late=self._late,
             lost=self._lost,
             actions_per_hour=self._actions / hours,
-            flips_per_hour=self._flips / hours,
+            flips_per_hour=self._changes / hours,
             regret_ratio=self._regretted / self._spilled if self._spilled else 0.0,
             peak_replicas=self._peak,
             series=None if self._rows is None else _series(self._rows, self._slot_s),
         )
+
+
+def _gateway(run: FluidRun, slot_s: float, economics: Economics) -> SpillGateway:
+    shape = run.shape
+    if run.gateway == "mode":
+        valve = Valve(slot_s, shape.ttft_slo_s, shape.ttft_idle_s)
+        return ModeAndValve(valve, shape, economics.replica_requests_per_s, slot_s)
+    return spill_gateway(run.gateway, slot_s, shape.ttft_slo_s, shape.ttft_idle_s)
 
 
 def _series(rows: list[tuple[float, int, int, float, float]], slot_s: float) -> Series:

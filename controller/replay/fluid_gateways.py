@@ -81,4 +81,4 @@ def spill_gateway(kind: str, slot_s: float, ttft_slo_s: float, ttft_idle_s: floa
         return NaiveSpill(slot_s)
     if kind == "none":
         return NoSpill()
-    raise SimulationError(f"gateway is {kind!r}; it must be valve, naive or none")
+    raise SimulationError(f"gateway is {kind!r}; it must be valve, mode, naive or none")

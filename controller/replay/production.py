@@ -12,7 +12,10 @@ from controller.core.samples import PoolSample
 from controller.replay.simulation_types import Economics, Seen, Wish
 
 PERIOD_S = 10.0  # a slot of the fluid model; the control loop ticks every second, and sees no more between scrapes
-FULL_RATIO, ROOM_RATIO = 1.0, 0.5  # what the fluid model knows of saturation: somebody waits or was spilled, or nobody
+FULL_RATIO, ROOM_RATIO = 1.0, 0.5  # what a simulation knows of saturation: somebody waits or found no place, or nobody
+FULL_USE_RATIO = (
+    0.95  # who was spilled while less was kept than this left by the share of the mode, not for want of room
+)
 
 
 def policy_of(economics: Economics) -> ScalePolicy:
@@ -36,7 +39,9 @@ def prices_of(economics: Economics) -> Prices:
 
 def sample_of(seen: Seen, now_s: float) -> PoolSample:
     """What the controller would have measured."""
-    is_full = seen.ready > 0 and (seen.waiting > 0 or seen.spilled_per_s > 0)
+    kept_ratio = 1.0 - seen.spilled_per_s / seen.arrivals_per_s if seen.arrivals_per_s else 1.0
+    turned_away = seen.spilled_per_s > 0 and seen.demand_replicas * kept_ratio >= FULL_USE_RATIO * seen.ready
+    is_full = seen.ready > 0 and (seen.waiting > 0 or turned_away)
     return PoolSample(
         at_s=now_s,
         replicas_ready=seen.ready,

@@ -19,7 +19,7 @@ from controller.replay.simulation_types import Economics, Series
 
 OURS_COLOUR = "#d62728"
 COLOURS = ("#1f77b4", "#2ca02c", "#9467bd", "#8c564b", "#e377c2", "#7f7f7f", "#bcbd22", "#17becf", "#ff7f0e", "#393b79")
-LINES = {"none": ":", "naive": "--", "valve": "-"}
+LINES = {"none": ":", "naive": "--", "valve": "-", "mode": "-"}
 MARKS = ("o", "s", "^", "D", "v", "P")
 POINTS_MOST = 1500  # of a timeline: more than a screen has columns
 RATIO_MOST = 3.0  # dearer points are drawn at the edge

@@ -12,7 +12,7 @@ from controller.replay.contest_types import ATTAINMENT_LEAST, HINDSIGHT, CourseR
 
 COLUMNS = ("policy", "form", "knob", "x optimum", "$/1k", "SLO %", "spill %", "actions/h", "flips/h", "regret %",
            "dearer than ours")  # fmt: skip
-FORMS = {"none": "plain", "naive": "+ naive spill", "valve": "valve"}
+FORMS = {"none": "plain", "naive": "+ naive spill", "valve": "valve", "mode": "valve and mode"}
 
 
 def verdict(results: Sequence[CourseResult], ours: str) -> str:

@@ -1,5 +1,9 @@
 """The spill state machine of a pool: two thresholds, a dwell, a ratio that rises at once and returns by a ramp.
 
+Gateways send away by themselves, one by one, the requests that would be late. So the share is for what they do not
+see: demand that lastingly exceeds the pool, so that those leave that are cheapest elsewhere, and engines that are full
+although gateways find room. Where they refuse some and the rest fits, a share would send away what has a place.
+
 The controller calls `spill_step` once per tick and publishes the decision; each gateway turns the ratio into yes or no
 per request with a `spill_gate.SpillGate`.
 """
@@ -7,14 +11,19 @@ per request with a `spill_gate.SpillGate`.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from math import isnan
+from math import isnan, sqrt
 
 from controller.core.fleet import Pin, RoutingMode
 from controller.core.pools import SpillPolicy
 from controller.core.samples import PoolSample
 
 SATURATED_S = 1.0  # saturated for this long before a pool starts to spill: one bad scrape is not a burst
-RISE_RATIO_PER_S = 0.05  # while saturated although demand seems to fit: the estimate is wrong, spill more
+FULL_RATIO = 1.0
+RISE_RATIO_PER_S = 0.05  # while saturated although demand and gateways see room: both are wrong, spill more
+DEMAND_WINDOW_S = 20.0  # over which demand is averaged
+LASTING_S = 20.0  # demand exceeds the pool for so long before gateways that refuse by themselves are helped
+CHANCES = 2.0  # standard deviations of arrivals in that window
+CALM_DWELLS = 3.0  # calm for so long before it ends: without a share the mode moves nothing, and each change is seen
 TICK_MAX_S = 5.0  # a longer gap between ticks does not ramp further
 
 
@@ -26,6 +35,7 @@ class SpillState:
     ratio: float = 0.0
     since_s: float | None = None
     saturated_since_s: float | None = None
+    short_since_s: float | None = None
     calm_since_s: float | None = None
     at_s: float | None = None
 
@@ -70,6 +80,19 @@ def overflow_ratio(sample: PoolSample) -> float:
     return min(1.0, max(0.0, 1.0 - sample.replicas_ready / sample.demand_replicas))
 
 
+def _share(sample: PoolSample) -> float:
+    """The share that should leave by ratio: where gateways refuse by themselves, what exceeds chance alone."""
+    ratio = overflow_ratio(sample)
+    if not sample.refused_now:
+        return ratio
+    return max(0.0, ratio - CHANCES / sqrt(max(1.0, sample.arrivals_per_s * DEMAND_WINDOW_S)))
+
+
+def _is_overlooked(sample: PoolSample) -> bool:
+    """Whether engines are full although gateways find room in them."""
+    return sample.saturation_ratio >= FULL_RATIO and not sample.refused_now
+
+
 def _pinned(
     mode: RoutingMode, pin: Pin, sample: PoolSample | None, state: SpillState, now_s: float
 ) -> tuple[SpillDecision, SpillState]:
@@ -87,6 +110,7 @@ def _watched(sample: PoolSample, state: SpillState, policy: SpillPolicy, now_s: 
     return replace(
         state,
         saturated_since_s=_since(state.saturated_since_s, now_s) if saturated else None,
+        short_since_s=_since(state.short_since_s, now_s) if _share(sample) else None,
         calm_since_s=_since(state.calm_since_s, now_s) if calm else None,
     )
 
@@ -102,9 +126,14 @@ def _from_local(
     saturated_since_s = state.saturated_since_s
     if saturated_since_s is None:
         return _decide(state, RoutingMode.LOCAL, 0.0, "fits", now_s)
+    short_since_s = state.short_since_s
+    if sample.refused_now and (short_since_s is None or now_s - short_since_s < LASTING_S):
+        return _decide(state, RoutingMode.LOCAL, 0.0, "gateways send away what finds no place", now_s)
+    if short_since_s is None and not _is_overlooked(sample):
+        return _decide(state, RoutingMode.LOCAL, 0.0, "nearly full, and demand fits", now_s)
     if now_s - saturated_since_s < SATURATED_S or not may_change:
         return _decide(state, RoutingMode.LOCAL, 0.0, "saturated, waiting out the dwell", now_s)
-    ratio = max(overflow_ratio(sample), RISE_RATIO_PER_S)
+    ratio = max(_share(sample), RISE_RATIO_PER_S if _is_overlooked(sample) else 0.0)
     reason = f"saturated: {sample.saturation_ratio:.2f} >= {policy.enter_saturation_ratio:.2f}"
     return _decide(state, RoutingMode.SPILLING, ratio, reason, now_s)
 
@@ -113,18 +142,18 @@ def _from_spilling(
     sample: PoolSample, state: SpillState, policy: SpillPolicy, now_s: float, *, elapsed_s: float, may_change: bool
 ) -> tuple[SpillDecision, SpillState]:
     """Spill more while saturated, else bring traffic back by the ramp, and end once all of it is back and calm."""
-    overflow = overflow_ratio(sample)
-    if state.saturated_since_s is not None:
+    overflow = _share(sample)
+    if state.saturated_since_s is not None and _is_overlooked(sample):
         ratio = min(1.0, max(overflow, state.ratio + RISE_RATIO_PER_S * elapsed_s))
         return _decide(state, RoutingMode.SPILLING, ratio, f"saturated: {sample.saturation_ratio:.2f}", now_s)
     if sample.replicas_unknown > 0:
         ratio = max(overflow, state.ratio)
         return _decide(state, RoutingMode.SPILLING, ratio, f"no word from {sample.replicas_unknown} replicas", now_s)
-    calm_since_s = state.calm_since_s
-    if calm_since_s is not None and now_s - calm_since_s >= policy.min_dwell_s:
+    calm_s = -1.0 if state.calm_since_s is None else now_s - state.calm_since_s
+    if calm_s >= policy.min_dwell_s:
         overflow = 0.0  # calm for a whole dwell: the measurement outweighs the demand estimate
     ratio = max(overflow, state.ratio - policy.return_ramp_ratio_per_s * elapsed_s, 0.0)
-    if ratio == 0.0 and calm_since_s is not None and may_change:
+    if ratio == 0.0 and calm_s >= CALM_DWELLS * policy.min_dwell_s and may_change:
         return _decide(state, RoutingMode.LOCAL, 0.0, f"calm: {sample.saturation_ratio:.2f}", now_s)
     reason = "demand does not fit" if ratio == overflow > 0.0 else "returning by the ramp"
     return _decide(state, RoutingMode.SPILLING, ratio, reason, now_s)

@@ -43,7 +43,7 @@ def test_a_shipped_workload_is_told_as_a_table_with_reasons() -> None:
     """Ours beside the optimum, and the last changes of the replica count."""
     result = run("step5x", "--decisions", "3")
     assert result.exit_code == 0, result.output
-    assert "spillway (valve, start_patience_ratio 1) on step5x, 2.0 h" in result.stdout
+    assert "spillway (mode, start_patience_ratio 1) on step5x, 2.0 h" in result.stdout
     assert "times the optimum" in result.stdout
     assert "more than buying" in result.stdout
 
@@ -106,7 +106,7 @@ def test_timeline_and_page_are_written(tmp_path: Path) -> None:
         (("--policy", "nope"), "policy is 'nope'; it must be one of spillway, static-peak"),
         (("--pool", "nope"), "pool is 'nope'; it must be one of 8b-a100, 70b-4xa100, 8b-l4"),
         (("--prices", "nope"), "prices is 'nope'; it must be one of frontier, same-weights"),
-        (("--gateway", "nope"), "--gateway is nope|it must be one of valve, naive, none"),
+        (("--gateway", "nope"), "--gateway is nope|it must be one of valve, mode, naive, none"),
         (("--knob", "nan"), "--knob is nan|it must be a finite number > 0"),
         (("--knob", "0"), "--knob is 0|it must be a finite number > 0"),
         (("--replica-usd-per-hour", "nan"), "replica_usd_per_s is nan; it must be a number >= 0"),

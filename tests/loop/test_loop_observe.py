@@ -81,7 +81,7 @@ def test_what_the_gateway_refused_is_full() -> None:
     refused = Demand(span_s=20.0, refused_now=1.0)
     seen = observe("a", demand=refused, a=IDLE)
     assert seen is not None
-    assert seen.saturation_ratio == 1.0
+    assert (seen.saturation_ratio, seen.refused_now) == (1.0, 1.0)
     none_ready = observe(demand=refused)
     assert none_ready is not None
     assert none_ready.saturation_ratio == 0.0

@@ -315,7 +315,7 @@ def test_noise_is_poisson_and_of_its_seed() -> None:
 @given(
     rates=st.lists(st.floats(0, 30), min_size=1, max_size=30),
     replicas=st.lists(st.integers(0, 6), min_size=1, max_size=10),
-    gateway=st.sampled_from(["valve", "naive", "none"]),
+    gateway=st.sampled_from(["valve", "mode", "naive", "none"]),
     limit=st.sampled_from([0.0, 3.0, math.inf]),
     ratio=st.sampled_from([None, 0.0, 0.4, 1.0]),
 )
@@ -374,7 +374,7 @@ def test_a_schedule_orders_ahead_and_holds_its_last() -> None:
 @pytest.mark.parametrize(
     ("how", "said"),
     [
-        ({"gateway": "magic"}, "gateway is 'magic'; it must be valve, naive or none"),
+        ({"gateway": "magic"}, "gateway is 'magic'; it must be valve, mode, naive or none"),
         ({"scrape_s": 0.0}, "scrape_s is 0"),
         ({"failure_ratio": 1.0}, r"failure_ratio is 1; it must be in \[0, 1\)"),
         ({"patience_s": math.inf}, "patience_s is inf"),

@@ -75,6 +75,44 @@ def test_saturated_although_demand_seems_to_fit_spills_step_by_step() -> None:
     assert [round(decision.ratio, 3) for decision in decisions] == [0.0, 0.05, 0.1, 0.15, 0.2]
 
 
+def test_what_gateways_send_away_one_by_one_needs_no_share() -> None:
+    """A pool that is full now and then keeps its traffic: demand fits, or exceeds it by no more than chance does."""
+    refusing = replace(sample(saturation_ratio=1.0, demand_replicas=1.9), refused_now=3.0, arrivals_per_s=20.0)
+    decisions, _ = run([refusing] * 60)
+    assert {(one.mode, one.ratio) for one in decisions} == {(LOCAL, 0.0)}
+    assert decisions[1].reason == "gateways send away what finds no place"
+    decisions, _ = run([replace(refusing, demand_replicas=2.09)] * 60)
+    assert {one.mode for one in decisions} == {LOCAL}
+
+
+def test_what_lastingly_exceeds_the_pool_leaves_by_its_share() -> None:
+    """After a while, less what chance makes of 400 arrivals; gateways refuse as well, so it does not grow by itself."""
+    short = replace(sample(saturation_ratio=1.0, demand_replicas=4.0), refused_now=3.0, arrivals_per_s=20.0)
+    decisions, state = run([short] * 60)
+    assert {(one.mode, round(one.ratio, 6)) for one in decisions[:20]} == {(LOCAL, 0.0)}
+    assert {(one.mode, round(one.ratio, 6)) for one in decisions[20:]} == {(SPILLING, 0.4)}
+    fits = replace(short, demand_replicas=1.9)
+    assert run([fits] * 2, state=state, start_s=60.0)[0][1].ratio == pytest.approx(0.36)
+
+
+def test_nearly_full_is_what_a_pool_is_meant_to_be() -> None:
+    """A KV cache that is used as planned sends nobody away while demand fits."""
+    hot = sample(saturation_ratio=0.95, demand_replicas=1.9)
+    decisions, _ = run([hot] * 30)
+    assert {(one.mode, one.ratio, one.reason) for one in decisions} == {(LOCAL, 0.0, "nearly full, and demand fits")}
+    ratios = {round(one.ratio, 6) for one in run([replace(hot, demand_replicas=2.5)] * 30)[0][1:]}
+    assert ratios == {0.2}
+
+
+def test_it_ends_once_calm_has_lasted() -> None:
+    """Three of them; one calm second among noisy ones is none."""
+    noisy = [CALM, BAND] * 30
+    decisions, state = run(noisy, state=spilling(0.0), start_s=30.0)
+    assert {one.mode for one in decisions} == {SPILLING}
+    decisions, _ = run([CALM] * 90, state=state, start_s=90.0)
+    assert [one.mode for one in decisions].index(LOCAL) == 60
+
+
 def test_between_the_thresholds_it_keeps_spilling() -> None:
     """Hysteresis: the ratio comes down by the ramp, the mode stays."""
     decisions, _ = run([BAND] * 60, state=spilling(0.1), start_s=30.0)
@@ -84,11 +122,12 @@ def test_between_the_thresholds_it_keeps_spilling() -> None:
 
 def test_traffic_comes_back_by_the_ramp_and_then_it_ends() -> None:
     """At most 2 % per second, and Local only once all of it is back."""
-    decisions, _ = run([CALM] * 40, state=spilling(0.5, at_s=29.0), start_s=30.0)
+    decisions, _ = run([CALM] * 80, state=spilling(0.5, at_s=29.0), start_s=30.0)
     ratios = [decision.ratio for decision in decisions]
     assert ratios[:3] == pytest.approx([0.48, 0.46, 0.44])
     first_local = [decision.mode for decision in decisions].index(LOCAL)
-    assert first_local in (24, 25)
+    assert ratios[first_local - 36] == pytest.approx(0.0, abs=0.01)
+    assert first_local == 60  # three dwells of calm
     assert decisions[first_local].reason == "calm: 0.30"
 
 
@@ -104,8 +143,9 @@ def test_demand_that_does_not_fit_keeps_its_ratio_until_calm_for_a_dwell() -> No
 
 def test_no_mode_ends_before_its_dwell() -> None:
     """A short calm keeps it spilling; a return to saturation within the dwell waits."""
-    assert run([CALM], state=spilling(0.0, since_s=0.0), start_s=19.0)[0][0].mode is SPILLING
-    assert run([CALM], state=spilling(0.0, since_s=0.0), start_s=20.0)[0][0].mode is LOCAL
+    calm = replace(spilling(0.0, since_s=0.0), calm_since_s=-45.0)
+    assert run([CALM], state=calm, start_s=19.0)[0][0].mode is SPILLING
+    assert run([CALM], state=calm, start_s=20.0)[0][0].mode is LOCAL
     fresh = SpillState(mode=LOCAL, since_s=0.0)
     decisions, _ = run([FULL] * 25, state=fresh)
     assert [decision.mode for decision in decisions].index(SPILLING) == 20
