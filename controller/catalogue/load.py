@@ -106,6 +106,8 @@ def scaled_step_times(model: Model, engine: EngineArgs, shape: GpuShape) -> Step
         p0_ms=steps.p0_ms * weights,
         p1_ms_per_1k=steps.p1_ms_per_1k * compute,
         p2_ms_per_1k_sq=steps.p2_ms_per_1k_sq * cache_,
+        overlap_ms=steps.overlap_ms * weights,
+        mixed_gamma_ms_per_1k_context=steps.mixed_gamma_ms_per_1k_context * cache_,
     )
 
 

@@ -210,7 +210,7 @@ class GpuRow(Row):
 
 
 class StepTimesRow(Row):
-    """One row of step_times.yaml; an `estimate` says how it was made."""
+    """One row of step_times.yaml; an `estimate` and what was `measured` say how."""
 
     model: str
     gpu: str
@@ -224,14 +224,16 @@ class StepTimesRow(Row):
     p1_ms_per_1k: Annotated[float, Field(ge=0)]
     p2_ms_per_1k_sq: Annotated[float, Field(ge=0)]
     kv_cache_tokens: Annotated[int, Field(ge=1)]
-    basis: Literal["fit", "estimate"]
+    overlap_ms: Annotated[float, Field(ge=0)] = 0.0
+    mixed_gamma_ms_per_1k_context: Annotated[float, Field(ge=0)] = 0.0
+    basis: Literal["measured", "fit", "estimate"]
     how: str | None = None
     as_of: date
 
     @model_validator(mode="after")
     def _estimates_say_how(self) -> StepTimesRow:
-        if self.basis == "estimate" and self.how is None:
-            raise ValueError("an estimate must say how it was made")
+        if self.basis != "fit" and self.how is None:
+            raise ValueError(f"{self.basis}: it must say how it was made")
         return self
 
     def value(self) -> StepTimes:
@@ -245,4 +247,6 @@ class StepTimesRow(Row):
             p1_ms_per_1k=self.p1_ms_per_1k,
             p2_ms_per_1k_sq=self.p2_ms_per_1k_sq,
             kv_cache_tokens=self.kv_cache_tokens,
+            overlap_ms=self.overlap_ms,
+            mixed_gamma_ms_per_1k_context=self.mixed_gamma_ms_per_1k_context,
         )

@@ -84,6 +84,12 @@ def test_the_verdict_table(
     assert found.largest_max_model_len_tokens == found.kv_cache_tokens
 
 
+def test_the_8b_on_an_h100_has_the_kv_cache_that_was_measured() -> None:
+    """453,104 tokens by the rule, where vLLM 0.26 reported 449,968."""
+    found = Engine("llama-8b-self", "bf16", 1, "p5.4xlarge", 0.90).fit(16_384)
+    assert found.kv_cache_tokens == pytest.approx(449_968, rel=0.01)
+
+
 def test_the_measured_kv_cache_of_the_8b_on_an_a10g() -> None:
     """4.19 GiB by the rule, where vLLM reported 4.17 of 20.07 usable, 14.99 of weights, and 4 sequences."""
     found = A10G.fit()
