@@ -1,4 +1,4 @@
-"""Five times the demand at once, request by request: `python -m tests.bench.recovery [--seeds N]`.
+"""Five times the demand at once, request by request: `python -m tests.bench.recovery [--seeds N] [--before-s S]`.
 
 How many requests attain from five seconds after the onset on, for a minute; and what is spent from two cold starts
 after it on, beside the cheapest constant number of replicas under the same requests and the same gateway.
@@ -24,7 +24,7 @@ from controller.replay.trace_files_types import Floats, RequestTrace
 from controller.replay.workloads_economics import economics_of, list_price, pool_kind
 
 TRACE, PRICES = "azure_llm_2023_conv.csv.gz", "frontier"
-ONSET_S, AFTER_S, MINUTE_S = 300.0, 5.0, 60.0
+AFTER_S, MINUTE_S = 5.0, 60.0
 WATCHED_S = 300.0  # spending, from two cold starts after the onset on
 STEPS = ((1, 5), (4, 20))
 
@@ -56,6 +56,7 @@ class Step:
     """One pool with its requests."""
 
     setup: FleetSetup
+    onset_s: float
     arrivals_s: Floats
     rows: RequestTrace
 
@@ -70,14 +71,14 @@ class Step:
         return simulate_fleet(load, policy, replace(self.setup, replicas_at_start=replicas))
 
 
-def stepped(pool: str, low: int, high: int, seed: int) -> Step:
+def stepped(pool: str, low: int, high: int, onset_s: float, seed: int) -> Step:
     """Requests of a recorded hour's sizes that need `low` replicas, then `high`."""
     kind, trace, price = pool_kind(pool), shipped_trace(TRACE), list_price(pool, PRICES)
     assert isinstance(trace, RequestTrace)
     economics = replace(economics_of(pool, PRICES, *trace.mean_sizes()), max_replicas=4 * high)
     rng = np.random.default_rng(seed)
-    end_s = ONSET_S + 2 * economics.cold_start_s + WATCHED_S
-    spans = ((low, 0.0, ONSET_S), (high, ONSET_S, end_s))
+    end_s = onset_s + 2 * economics.cold_start_s + WATCHED_S
+    spans = ((low, 0.0, onset_s), (high, onset_s, end_s))
     counts = [rng.poisson(many * economics.replica_requests_per_s * (until_s - at_s)) for many, at_s, until_s in spans]
     times_s = [rng.uniform(at_s, until_s, count) for (_, at_s, until_s), count in zip(spans, counts, strict=True)]
     arrivals_s = np.sort(np.concatenate(times_s))
@@ -90,6 +91,7 @@ def stepped(pool: str, low: int, high: int, seed: int) -> Step:
         setup=FleetSetup(
             steps=kind.steps, engine=kind.engine, slo=kind.slo, economics=economics, providers=(provider,)
         ),
+        onset_s=onset_s,
         arrivals_s=arrivals_s,
         rows=trace.taken(rng.integers(0, len(trace), len(arrivals_s))),
     )
@@ -98,7 +100,7 @@ def stepped(pool: str, low: int, high: int, seed: int) -> Step:
 def attained_ratio(step: Step, low: int) -> float:
     """Of the requests of a minute from five seconds after the onset on."""
     until, after = (
-        step.play(ProductionPolicy(step.setup.economics), low + 1, 0.0, ONSET_S + end_s)
+        step.play(ProductionPolicy(step.setup.economics), low + 1, 0.0, step.onset_s + end_s)
         for end_s in (AFTER_S, AFTER_S + MINUTE_S)
     )
     return (after.attained - until.attained) / (after.offered - until.offered)
@@ -107,7 +109,7 @@ def attained_ratio(step: Step, low: int) -> float:
 def spent_ratio(step: Step, low: int, high: int) -> tuple[float, int]:
     """What is spent once two cold starts have passed, by that of the cheapest constant; and that constant."""
     economics = step.setup.economics
-    from_s = ONSET_S + 2 * economics.cold_start_s
+    from_s = step.onset_s + 2 * economics.cold_start_s
     until_s = from_s + WATCHED_S
     ours = Watched(economics, ProductionPolicy(economics))
     step.play(ours, low + 1, 0.0, until_s)
@@ -123,13 +125,14 @@ def main() -> None:
     """One row for each pool and step."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=3)
-    seeds = range(1, parser.parse_args().seeds + 1)
+    parser.add_argument("--before-s", type=float, default=1800.0, help="how long the pool has been watched by then")
+    options = parser.parse_args()
     table = Table(title="Five times the demand at once (to reach: 95 % of the minute from 5 s on, 1.1 x)")
     for column in ("pool", "replicas needed", "attained, %", "spent x steady best", "that has"):
         table.add_column(column, justify="right")
     for pool in ("8b-a100", "70b-4xa100"):
         for low, high in STEPS:
-            steps = [stepped(pool, low, high, seed) for seed in seeds]
+            steps = [stepped(pool, low, high, options.before_s, seed) for seed in range(1, options.seeds + 1)]
             attained = [f"{100 * attained_ratio(step, low):.1f}" for step in steps]
             spent = [spent_ratio(step, low, high) for step in steps]
             ratios, bests = [f"{ratio:.2f}" for ratio, _ in spent], [str(best) for _, best in spent]

@@ -12,6 +12,7 @@ from controller.replay.fluid import FluidRun, simulate
 from controller.replay.production import ProductionPolicy
 from controller.replay.simulation_types import Curve, Economics, Seen, Series, Wish
 from controller.replay.workloads_economics import economics_of, replica_shape, sizes_on
+from tests.bench.recovery import attained_ratio, stepped
 
 SLOT_S = 1.0
 ONSET_S = 300
@@ -70,3 +71,9 @@ def recovery_ratio(pool: str, low: int, high: int, seed: int) -> float:
 def test_a_step_is_spilled_in_seconds_and_paid_off_in_two_cold_starts(pool: str, low: int, high: int) -> None:
     """From the sixth second on 95 % of every minute attain; two cold starts on, spending is 1.1 times the best."""
     assert fmean(recovery_ratio(pool, low, high, seed) for seed in (1, 2, 3)) <= 1.1
+
+
+@pytest.mark.parametrize("pool", ["8b-a100", "70b-4xa100"])
+def test_request_by_request_a_step_is_spilled_in_seconds(pool: str) -> None:
+    """Of a minute from five seconds after the step on 95 % attain, TTFT and TPOT, in real batches."""
+    assert attained_ratio(stepped(pool, 1, 5, 120.0, seed=1), 1) >= 0.95
