@@ -164,4 +164,6 @@ def _reason(before: Ledgers, after: Ledgers, patience: Patience, spell: Spell) -
         return f"{said}: buying has cost ${up:.3g} more than replica {after.on + 1}, it starts at ${up_usd:.3g}"
     if down:
         return f"{said}: replica {after.on} has cost ${down:.3g} more than buying, it goes at ${down_usd:.3g}"
+    if spell.prices.break_even_ratio > 1.0:
+        return f"{said}: a replica never pays, buying costs less than one that is always busy"
     return f"{said}: a replica pays from {100.0 * spell.prices.break_even_ratio:.0f} % of use on"

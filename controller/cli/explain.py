@@ -107,8 +107,10 @@ def told(pool: PoolView) -> list[str]:
 
 def _pays(terms: ScaleTerms) -> str:
     """From which use on a replica is the cheaper one."""
+    if terms.replica_usd_per_s > terms.spill_usd_per_replica_s:
+        return "it never pays"
     if not terms.spill_usd_per_replica_s:
-        return "it never pays" if terms.replica_usd_per_s else "neither costs anything"
+        return "neither costs anything"
     return f"it pays from {100.0 * terms.replica_usd_per_s / terms.spill_usd_per_replica_s:.0f} % of use on"
 
 

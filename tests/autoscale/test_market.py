@@ -83,6 +83,14 @@ def test_each_reason_names_its_ledger() -> None:
     assert any(one.startswith("demand 0.50: replica 2 has cost $") and one.endswith("more than buying") for one in said)
 
 
+@pytest.mark.parametrize("spill_usd_per_replica_s", [0.0, 0.5], ids=["free", "cheap"])
+def test_a_replica_that_never_pays_is_said_to(spill_usd_per_replica_s: float) -> None:
+    """No use in percent for what is dearer than buying at any use."""
+    prices = replace(PRICES, spill_usd_per_replica_s=spill_usd_per_replica_s)
+    said = "demand 2.50: a replica never pays, buying costs less than one that is always busy"
+    assert Pool(0, prices=prices).tick(2.5).reason == said
+
+
 def test_a_trend_is_told_in_the_reason() -> None:
     """What it adds to the demand by the time a replica serves."""
     pool = Pool(3)

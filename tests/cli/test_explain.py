@@ -73,9 +73,10 @@ def test_where_demand_is_going_is_told_while_it_counts(tmp_path: Path) -> None:
     [
         (0.0, 0.0, "$0.00 an hour for a replica, $0.00 for its work elsewhere: neither costs anything"),
         (0.001, 0.0, "$3.60 an hour for a replica, $0.00 for its work elsewhere: it never pays"),
+        (0.001, 0.0005, "$3.60 an hour for a replica, $1.80 for its work elsewhere: it never pays"),
         (0.0, 0.001, "$0.00 an hour for a replica, $3.60 for its work elsewhere: it pays from 0 % of use on"),
     ],
-    ids=["both", "buying", "the replica"],
+    ids=["both", "buying", "buying is cheaper", "the replica"],
 )
 def test_what_costs_nothing_is_told(
     tmp_path: Path, replica_usd_per_s: float, spill_usd_per_replica_s: float, says: str
