@@ -84,7 +84,7 @@ def run_one(stretch: Stretch) -> ReplayResult:
         requests_most=stretch.requests_most,
         seed=SEED,
     )
-    return replayed(replay, [(known[name], gateway) for name, gateway in FORMS], seed=SEED)
+    return replayed(replay, [(known[name], gateway, knob) for name, gateway, knob in FORMS], seed=SEED)
 
 
 def tell(results: Sequence[ReplayResult]) -> None:
@@ -104,7 +104,7 @@ def write_json(file: Path, results: Sequence[ReplayResult]) -> None:
 def _rows(result: ReplayResult) -> list[tuple[str, ...]]:
     return [
         (
-            row.point.policy,
+            f"{row.point.policy} {row.point.knob:g}",
             FORM_WORDS[row.point.gateway],
             f"{row.usd_ratio:.3f}",
             f"{row.optimum_ratio:.3f}",

@@ -22,7 +22,11 @@ def _replay(workload: str = "az23-conv", *, start_s: float = 0.0, duration_s: fl
 def test_policies_beside_the_replayed_optimum() -> None:
     """O_replay comes first and is the measure; the valve keeps the SLO, a plain form spills nothing."""
     replay = _replay()
-    forms = [(entrant("spillway"), "valve"), (entrant("static-best"), "valve"), (entrant("hpa-rate"), "none")]
+    forms = [
+        (entrant("spillway"), "valve", None),
+        (entrant("static-best"), "valve", None),
+        (entrant("hpa-rate"), "none", 0.9),
+    ]
     result = replayed(replay, forms, seed=1)
     limit, ours, constant, plain = result.rows
     assert result.name == "az23-conv 70b-4xa100 frontier x2"
@@ -30,7 +34,7 @@ def test_policies_beside_the_replayed_optimum() -> None:
     assert (limit.point, limit.usd_ratio) == (O_REPLAY, 1.0)
     assert limit.attained_ratio > 0.99 < ours.attained_ratio
     assert constant.point.policy == "static-best"
-    assert (plain.point.gateway, plain.spilled_ratio) == ("none", 0.0)
+    assert (plain.point.gateway, plain.point.knob, plain.spilled_ratio) == ("none", 0.9, 0.0)
     for row in result.rows:
         assert row.usd_ratio / row.optimum_ratio == pytest.approx(limit.usd_ratio / limit.optimum_ratio)
         assert row.fluid_optimum_ratio > 0.0 < row.fluid_attained_ratio <= 1.0
