@@ -46,7 +46,7 @@ def policy(
     """Every autoscaler over every workload, each tuned alike, beside the clairvoyant optimum.
 
     Ctrl-C ends it early: what is whole by then is reported, with exit code 130. Takes up to 15 minutes on two cores.
-    With --requests policies run with the knobs that are best on weeks, and each request meets the batches of real engines.
+    With --requests policies run with one knob each, and each request meets the batches of real engines.
     """
     from controller.cli.output import say
     from controller.cli.report_extra import need_folder, need_report_extra
