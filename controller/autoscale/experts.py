@@ -26,7 +26,6 @@ PATIENCES = (
     Patience(up=0.3, down=0.3),
 )
 FIRST_LEADER = 0
-HEAD_STARTS_RATIO = 1.0  # the others begin so many starts behind it: an hour of noise is no lesson
 MEMORY_S = 12 * 3600.0
 LEAD_STARTS_RATIO = 0.1  # cheaper by so many starts of every ready replica: a change of lead is not free
 
@@ -43,11 +42,10 @@ class Expert:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Experts:
-    """All of them, and who leads. `head_ratio`: what is left of the first leader's head start."""
+    """All of them, and who leads."""
 
     experts: tuple[Expert, ...]
     leader: int = FIRST_LEADER
-    head_ratio: float = 1.0
 
     @property
     def patience(self) -> Patience:
@@ -67,17 +65,13 @@ def taught(experts: Experts, spell: Spell) -> Experts:
     after = tuple(
         _lived(expert, patience, spell, kept_ratio) for expert, patience in zip(experts.experts, PATIENCES, strict=True)
     )
-    leader, head_ratio = experts.leader, experts.head_ratio * kept_ratio
-    head_usd = HEAD_STARTS_RATIO * head_ratio * spell.prices.start_usd
-    standing_usd = [
-        expert.spent_usd + _lacking_usd(expert, spell) + (head_usd if at != FIRST_LEADER else 0.0)
-        for at, expert in enumerate(after)
-    ]
+    leader = experts.leader
+    standing_usd = [expert.spent_usd + _lacking_usd(expert, spell) for expert in after]
     best = min(range(len(after)), key=lambda at: standing_usd[at])
     margin_usd = LEAD_STARTS_RATIO * spell.prices.start_usd * max(1, after[leader].ready)
     if standing_usd[best] + margin_usd < standing_usd[leader]:
         leader = best
-    return Experts(experts=after, leader=leader, head_ratio=head_ratio)
+    return Experts(experts=after, leader=leader)
 
 
 def _lacking_usd(expert: Expert, spell: Spell) -> float:
