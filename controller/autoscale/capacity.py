@@ -48,7 +48,6 @@ class _Batch:
 
     answers: float
     decode_s: float  # of a step without prompts
-    room_tokens: float  # for prompts in a step
     chunk_s: float  # that they add where they fill it, or are the largest that there are
     token_s: float  # mean time from token to token
     prompt_s: float  # of one prompt, from its first chunk to its last
@@ -119,7 +118,8 @@ def token_budget_at_slo(
         context = answers * (input_tokens + output_tokens / 2)
         if answers > 1 and context > KV_USABLE_RATIO * steps.kv_cache_tokens:
             break
-        fits = _tokens_within(steps, allowed_s - decode_step_s(steps, answers, input_tokens + output_tokens / 2))
+        busy_s = decode_step_s(steps, answers, input_tokens + output_tokens / 2)
+        fits = _tokens_within(steps, allowed_s - busy_s - _mixed_s(steps, context, input_tokens))
         if answers > 1 and fits < answers * input_tokens / output_tokens:
             break
         least, room = answers, fits
@@ -135,6 +135,7 @@ def _steady_batch(steps: StepTimes, engine: EngineArgs, slo: Slo, input_tokens: 
     context = max(1.0, input_tokens + output_tokens / 2)
     empty_s = decode_step_s(steps, 0.0, context)
     answer_s = decode_step_s(steps, 1.0, context) - empty_s + prefill_s(steps, engine, input_tokens) / output_tokens
+    answer_s += steps.mixed_gamma_ms_per_1k_context * context / 1e6  # near it hardly a step is without prompts
     full = min(
         engine.max_num_seqs,
         KV_USABLE_RATIO * steps.kv_cache_tokens / context,
@@ -179,19 +180,27 @@ def _chunk_s(steps: StepTimes, tokens: float) -> float:
 
 
 def _batch(steps: StepTimes, engine: EngineArgs, answers: float, input_tokens: float, output_tokens: float) -> _Batch:
-    decode_s = decode_step_s(steps, answers, input_tokens + output_tokens / 2)
+    context = input_tokens + output_tokens / 2
+    decode_s = decode_step_s(steps, answers, context)
     room = max(1.0, engine.max_num_batched_tokens - answers)
     chunk = min(room, MET_PROMPTS * input_tokens)
-    chunk_s = _chunk_s(steps, chunk)
+    mixed_s = _mixed_s(steps, answers * context, chunk)
+    own_s, chunks = prefill_s(steps, engine, input_tokens), max(1.0, input_tokens / room)
+    filled = min(1.0, answers * input_tokens / (output_tokens * max(1.0, chunk)))
     return _Batch(
         answers=answers,
         decode_s=decode_s,
-        room_tokens=room,
-        chunk_s=chunk_s,
-        token_s=decode_s + answers * prefill_s(steps, engine, input_tokens) / output_tokens,
-        prompt_s=max(1.0, input_tokens / room) * decode_s + prefill_s(steps, engine, input_tokens),
+        chunk_s=_chunk_s(steps, chunk) + mixed_s,
+        token_s=decode_s + answers * own_s / output_tokens + filled * mixed_s,
+        prompt_s=chunks * (decode_s + mixed_s) + own_s,
         run_steps=max(1.0, MET_PROMPTS * input_tokens / room),
     )
+
+
+def _mixed_s(steps: StepTimes, context_tokens: float, prompt_tokens: float) -> float:
+    """What a step with prompts and answers takes more than both: attention is dearer, but weights are read beside."""
+    dearer_ms = steps.mixed_gamma_ms_per_1k_context * context_tokens / 1000.0
+    return (dearer_ms - min(steps.overlap_ms, steps.p1_ms_per_1k * prompt_tokens / 1000.0)) / 1000.0
 
 
 def _slow_ratio(batch: _Batch, tpot_s: float, output_tokens: float) -> float:

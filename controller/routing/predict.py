@@ -71,6 +71,7 @@ class EngineTiming:
         "_budget",
         "_gamma",
         "_kv",
+        "_mixed",
         "_p0",
         "_p1",
         "_p2",
@@ -87,6 +88,7 @@ class EngineTiming:
         self._p0 = steps.p0_ms / 1000.0
         self._p1 = steps.p1_ms_per_1k / 1e6
         self._p2 = steps.p2_ms_per_1k_sq / 1e9
+        self._mixed = steps.mixed_gamma_ms_per_1k_context / 1e6
         self._kv = steps.kv_cache_tokens
         self._slots = engine.max_num_seqs
         self._budget = engine.max_num_batched_tokens
@@ -104,7 +106,11 @@ class EngineTiming:
         """
         decode_s = self._alpha + self._beta * answers + self._gamma * context_tokens
         prompts_s = (answers - 1) * prompt_ratio * self._prompt
-        return decode_s + min(self._prompts_most, prompts_s)
+        if prompts_s >= self._prompts_most:
+            return decode_s + self._prompts_most + self._mixed * context_tokens
+        if not self._mixed:
+            return decode_s + prompts_s
+        return decode_s + prompts_s * (1.0 + self._mixed * context_tokens / self._prompts_most)
 
     def full_step_s(self, decoding: int, context_tokens: int) -> float:
         """The longest step: all answers under way, and as much of prompts as fits."""

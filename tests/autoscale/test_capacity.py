@@ -105,7 +105,8 @@ def test_a_request_that_always_meets_prompts_is_late() -> None:
 @pytest.mark.parametrize(
     ("model", "gpu", "tensor_parallel", "tpot_s", "tokens"),
     [
-        ("llama-8b-self", "h100", 1, 0.05, 1344),
+        ("llama-8b-self", "h100", 1, 0.05, 1280),
+        ("llama-8b-self", "h200", 1, 0.05, 1280),
         ("llama-8b-self", "a100-80", 1, 0.05, 512),
         ("llama-8b-self", "a100-80", 1, 0.1, 1216),
         ("llama-70b-self", "a100-80", 4, 0.1, 448),

@@ -94,6 +94,16 @@ def test_tokens_come_slower_beside_prompts() -> None:
     assert timing.token_s(9, 900, 1e6) == pytest.approx(timing.full_step_s(9, 900))
 
 
+def test_attention_is_dearer_beside_prompts() -> None:
+    """By the share of steps that they fill: all of it in steps that are full."""
+    plain, mixed = (EngineTiming(replace(STEPS, mixed_gamma_ms_per_1k_context=gamma), ENGINE) for gamma in (0.0, 10.0))
+    budget = ENGINE.max_num_batched_tokens
+    assert mixed.token_s(9, 900, 1e6) == pytest.approx(plain.token_s(9, 900, 1e6) + 0.009)
+    half = budget / 2 / 8
+    assert mixed.token_s(9, 900, half) == pytest.approx(plain.token_s(9, 900, half) + 0.009 / 2, rel=0.01)
+    assert mixed.token_s(1, 900, half) == plain.token_s(1, 900, half)
+
+
 def test_predicting_costs_microseconds() -> None:
     """Five microseconds of CPU on a quiet machine; the bar here is loose, to hold on a busy one."""
     load = ReplicaLoad(in_flight=64, pending_prefill_tokens=5000, decoding=64, context_tokens=29_000)
