@@ -17,6 +17,7 @@ from controller.web.server import listen
 
 LIMITS = {name: getattr(CAPS, name) for name in ("header_bytes", "header_count", "discard_bytes", "pipelined")}
 QUIET_S = 0.12  # a server on this machine that says nothing for so long has said all
+FIRST_S = 2.0  # until the first of them: the machine may be busy
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
@@ -111,7 +112,7 @@ class World:
             writer.write_eof()
         said = b""
         with contextlib.suppress(TimeoutError, ConnectionResetError):
-            while data := await asyncio.wait_for(reader.read(65536), QUIET_S):
+            while data := await asyncio.wait_for(reader.read(65536), QUIET_S if said else FIRST_S):
                 said += data
         writer.close()
         return said
