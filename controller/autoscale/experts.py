@@ -3,15 +3,13 @@
 Each expert runs ledgers of its own with replicas that it only imagines: they take a cold start to come up, are paid
 from their start on, and what they cannot serve is bought. What it has spent fades with `MEMORY_S`, so that the lead
 follows the traffic: on daily curves quick starts win, among bursts shorter than a cold start patient ones do, and on a
-square wave those that stay up. To compare them as they stand, whoever lacks replicas that pay now is charged with
-starting them: else whoever has just invested looks worse than whoever never will. Following the best expert costs at
-most its price and that of the changes of lead.
+square wave those that stay up. Following the best expert costs at most its price and that of the changes of lead.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import ceil, exp
+from math import exp
 
 from controller.autoscale.ledgers import Ledgers, Patience, Spell, stepped
 
@@ -66,23 +64,11 @@ def taught(experts: Experts, spell: Spell) -> Experts:
         _lived(expert, patience, spell, kept_ratio) for expert, patience in zip(experts.experts, PATIENCES, strict=True)
     )
     leader = experts.leader
-    standing_usd = [expert.spent_usd + _lacking_usd(expert, spell) for expert in after]
-    best = min(range(len(after)), key=lambda at: standing_usd[at])
+    best = min(range(len(after)), key=lambda at: after[at].spent_usd)
     margin_usd = LEAD_STARTS_RATIO * spell.prices.start_usd * max(1, after[leader].ready)
-    if standing_usd[best] + margin_usd < standing_usd[leader]:
+    if after[best].spent_usd + margin_usd < after[leader].spent_usd:
         leader = best
     return Experts(experts=after, leader=leader)
-
-
-def _lacking_usd(expert: Expert, spell: Spell) -> float:
-    """What it would cost to start the replicas that pay now and are not there; those on their way are paid in part."""
-    prices = spell.prices
-    if prices.break_even_ratio >= 1.0:
-        return 0.0
-    paying = min(spell.bounds.most, ceil(spell.demand_replicas - prices.break_even_ratio))
-    left_s = sum(at_s - spell.now_s for at_s in expert.due_s)
-    lacking = paying - expert.ready - len(expert.due_s)
-    return max(0.0, lacking * prices.start_usd + left_s * prices.replica_usd_per_s)
 
 
 def _lived(expert: Expert, patience: Patience, spell: Spell, kept_ratio: float) -> Expert:

@@ -67,29 +67,6 @@ def test_the_lead_goes_to_what_was_cheapest(name: str, demands: list[float]) -> 
     assert leader.spent_usd <= min(one.spent_usd for one in experts.experts) + margin_usd, name
 
 
-def test_who_invests_is_not_taken_for_dear() -> None:
-    """On a long rise those that wait have spent less for a while, and would have all their starts before them."""
-    experts, leaders = assembled(2), set()
-    for tick in range(1, 200):
-        slope_per_s = 0.01
-        spell = Spell(
-            demand_replicas=2.0 + slope_per_s * TICK_S * tick, elapsed_s=TICK_S, now_s=tick * TICK_S, prices=PRICES,
-            bounds=WIDE, slope_per_s=slope_per_s,
-        )  # fmt: skip
-        experts = taught(experts, spell)
-        leaders.add(experts.leader)
-    assert {PATIENCES[leader].up for leader in leaders} == {0.3}
-
-
-def test_what_never_pays_is_not_lacking() -> None:
-    """Buying is cheaper than having: nobody is charged for replicas that nobody should start."""
-    cheap = Prices(replica_usd_per_s=1.0, spill_usd_per_replica_s=0.5, cold_start_s=300.0)
-    spell = Spell(demand_replicas=5.0, elapsed_s=TICK_S, now_s=TICK_S, prices=cheap, bounds=WIDE)
-    experts = taught(assembled(0), spell)
-    assert {(one.ledgers.on, one.spent_usd) for one in experts.experts} == {(0, 25.0)}
-    assert experts.leader == 0
-
-
 def test_on_a_square_wave_the_lead_goes_to_those_that_stay_up() -> None:
     """Replicas that come when they are no longer needed are the worst of both."""
     experts = lived(assembled(1), ([4.0] * 30 + [1.0] * 40) * 60)
