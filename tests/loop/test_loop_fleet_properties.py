@@ -49,6 +49,7 @@ class Watched:
         self.world = SharedWorld(*self.pools)
         self.cooldown_s = self.pools[0].scale.scale_down_cooldown_s
         self.began_s = self.world.clock.now_s  # of this controller
+        self.was_pinned = False  # under this controller: what a pin brought may go when it ends
         self.desired: dict[str, int] = {}
         self.actions: dict[str, list[tuple[float, bool]]] = {name: [] for name in NAMES}
 
@@ -59,8 +60,9 @@ class Watched:
         world.spec.said_pins = {} if phase.pinned is None else {"a": pin(replicas=phase.pinned, until_s=1e12)}
         if phase.restart:
             world.new_loop()
-            self.began_s, self.desired = world.clock.now_s, {}
+            self.began_s, self.desired, self.was_pinned = world.clock.now_s, {}, False
             self.actions = {name: [] for name in NAMES}
+        self.was_pinned = self.was_pinned or phase.pinned is not None
         for _ in range(phase.seconds):
             before = {name for name, one in world.platform.replicas.items() if one.state is READY}
             drained = len(world.platform.done("drain"))
@@ -74,7 +76,7 @@ class Watched:
         """After one tick."""
         now_s = self.world.clock.now_s
         pinned = {"a"} if phase.pinned is not None else set()
-        settling = now_s - self.began_s < self.cooldown_s
+        settling = now_s - self.began_s < self.cooldown_s and not self.was_pinned
         if (settling or not phase.gateway_up) and not pinned:
             assert not gone, "nobody who serves is taken away while blind, or by a controller in its first cooldown"
         for name in NAMES:
