@@ -45,7 +45,8 @@ def policy(
 ) -> None:
     """Every autoscaler over every workload, each tuned alike, beside the clairvoyant optimum.
 
-    Ctrl-C ends it early: what is whole by then is reported, with exit code 130. Takes up to 15 minutes on two cores.
+    Ctrl-C ends it early: what is whole by then is reported, with exit code 130. Takes over an hour of
+    CPU, most of it for weeks.
     With --requests policies run with one knob each, and each request meets the batches of real engines.
     """
     from controller.cli.output import say
