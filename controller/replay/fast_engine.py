@@ -212,17 +212,17 @@ class FastEngine(EngineModel):
             budget -= tokens
         for _ in self._admit(budget, scheduled):
             pass
-        self._blocked = bool(self._waiting) and self._is_stuck(whole - sum(tokens for _, tokens in scheduled))
+        left = whole - sum(tokens for _, tokens in scheduled)
+        self._blocked = bool(self._waiting) and self._is_stuck(left, scheduled)
         self._see_arrived()
         self._book(scheduled)
 
-    def _is_stuck(self, left: int) -> bool:
-        """The head of the queue did not fit with `left` tokens of the budget, and will not before an answer ends.
-
-        A prompt that is cut by the budget may fit later, when eviction has taken from what it found in the cache.
+    def _is_stuck(self, left: int, scheduled: list[tuple[EngineSequence, int]]) -> bool:
+        """The head of the queue did not fit with `left` tokens of the budget, and will not before an answer ends. It
+        may where prompts beside it publish what it can share, or, if it was cut, once what it found cached is evicted.
         """
         head = self._waiting[0]
-        if left <= 0:
+        if left <= 0 or (head.prefix and any(sequence.prefix for sequence, _ in scheduled)):
             return False
         return head.missing <= left or not self._kv.cached_prefix(head.prefix, 1)
 

@@ -7,7 +7,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass, field
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from controller.core.models import StepTimes
@@ -83,6 +83,13 @@ _REQUEST = st.tuples(
     kv=st.sampled_from([224, 256, 400, 1000, 4000]),
     how=st.tuples(st.booleans(), st.booleans()),
     marks=st.tuples(st.sets(st.integers(0, 15), max_size=3), st.sets(st.integers(0, 15))),
+)
+@example(  # who waits can share what the prompt before him publishes in the step in which he found no room
+    requests=[(1, 43, 0, 1.625), (72, 2, 2, 2.0), (8, 3, 1, 2.0), (7, 1, 1, 2.0), (119, 12, 0, 1.875)],
+    args=_args(seqs=5, budget=31, block=1),
+    kv=256,
+    how=(True, False),
+    marks=(set(), set()),
 )
 def test_jumping_changes_nothing(
     requests: list[tuple[int, int, int, float]],
