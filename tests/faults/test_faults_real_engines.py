@@ -14,6 +14,7 @@ from tests.faults.play import play
 from tests.faults.real_engine import RealEngine, all_up, has_ended, real_engines
 from tests.faults.real_rows import (
     LONG_TOKENS,
+    OPENED_S,
     SHORT,
     all_answered,
     asked_and_answered,
@@ -24,6 +25,7 @@ from tests.faults.real_rows import (
     is_any_dead,
     is_counted,
     is_saturated,
+    metrics,
     opened,
     out_of_rotation,
     patient,
@@ -38,6 +40,7 @@ pytestmark = [pytest.mark.faults, pytest.mark.vllm, pytest.mark.timeout(420)]
 
 LIMIT_S = 240.0
 EJECTED_S, ERROR_S, ERROR_BUSY_S, BACK_S, BACK_AFTER_HANG_S, UNREADY_S = 10.0, 1.0, 5.0, 5.0, 30.0, 0.5
+GIVEN = "vllm:generation_tokens_total"
 CANARIES = Canaries.fresh()  # of the whole file: the words of the model are made before its rows
 
 
@@ -152,7 +155,9 @@ def test_f1_a_real_replica_is_told_to_end(ends: str, engines: Sequence[RealEngin
             row(here, "F1", f"real vLLM: SIGTERM to a replica, {ends}") as line,
         ):
             leaving = engines[0 if ends == "draining" else 1]
+            before = (await metrics(leaving))[GIVEN]
             streams = await opened(here, [leaving], 12)
+            await eventually(lambda: _gives(leaving, before), within_s=OPENED_S)  # or all of them may go elsewhere
             line.injected()
             leaving.terminate()
             began_s = time.monotonic()
@@ -170,6 +175,9 @@ def test_f1_a_real_replica_is_told_to_end(ends: str, engines: Sequence[RealEngin
             line.healed()
             line.figures["broken"] = len(broken)
             line.figures["tokens"] = await is_counted(here, [told for told in finished if told.end == ANSWERED])
+
+    async def _gives(engine: RealEngine, before: float) -> bool:
+        return (await metrics(engine))[GIVEN] > before
 
     play(scene(), LIMIT_S)
 
