@@ -8,31 +8,12 @@ from math import ceil, nan
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pool_samples import sample
 
 from controller.autoscale.decide import STUCK_S, ScaleDecision, ScaleState, decide
 from controller.core.pools import ScalePolicy
-from controller.core.samples import PoolSample
 
 POLICY = ScalePolicy(min_replicas=1, max_replicas=4, target_utilization_ratio=0.8, scale_down_cooldown_s=60.0)
-
-
-def sample(
-    demand: float, *, at_s: float = 0.0, ready: int = 1, warming: int = 0, saturation: float = 0.2
-) -> PoolSample:
-    """A pool under this demand."""
-    return PoolSample(
-        at_s=at_s,
-        replicas_ready=ready,
-        replicas_warming=warming,
-        replicas_draining=0,
-        running=1,
-        waiting=0,
-        kv_cache_usage_ratio=0.1,
-        saturation_ratio=saturation,
-        arrivals_per_s=demand,
-        spilled_per_s=0.0,
-        demand_replicas=demand,
-    )
 
 
 def step(

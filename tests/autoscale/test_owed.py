@@ -4,31 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from pool_samples import sample
+
 from controller.autoscale.decide import STUCK_S, ScaleState
 from controller.autoscale.owed import decide_owed
 from controller.autoscale.prices import Prices
 from controller.core.pools import ScalePolicy
-from controller.core.samples import PoolSample
 
 POLICY = ScalePolicy(min_replicas=1, max_replicas=9)
 PRICES = Prices(replica_usd_per_s=0.001, spill_usd_per_replica_s=0.005, cold_start_s=240.0)
-
-
-def sample(demand: float, at_s: float, *, saturation: float = 0.5) -> PoolSample:
-    """One ready replica under this demand."""
-    return PoolSample(
-        at_s=at_s,
-        replicas_ready=1,
-        replicas_warming=0,
-        replicas_draining=0,
-        running=1,
-        waiting=0,
-        kv_cache_usage_ratio=0.1,
-        saturation_ratio=saturation,
-        arrivals_per_s=demand,
-        spilled_per_s=0.0,
-        demand_replicas=demand,
-    )
 
 
 def wishes(demand: float, seconds: int, *, prices: Prices | None, saturation: float = 0.5) -> list[int]:
@@ -36,7 +20,12 @@ def wishes(demand: float, seconds: int, *, prices: Prices | None, saturation: fl
     state, found = ScaleState(), []
     for at_s in range(0, seconds, 5):
         decision, state = decide_owed(
-            sample(demand, at_s, saturation=saturation), state, POLICY, replicas_now=1, prices=prices, now_s=float(at_s)
+            sample(demand, at_s=at_s, saturation=saturation),
+            state,
+            POLICY,
+            replicas_now=1,
+            prices=prices,
+            now_s=float(at_s),
         )
         found.append(decision.replicas)
     return found
@@ -60,7 +49,7 @@ def test_a_wish_ends_when_it_does_not_pay_any_more() -> None:
     state = replace(ScaleState(), replicas=3)
     for at_s in range(0, 7200, 20):
         decision, state = decide_owed(
-            sample(0.5, at_s), state, POLICY, replicas_now=1, prices=PRICES, now_s=float(at_s)
+            sample(0.5, at_s=at_s, saturation=0.5), state, POLICY, replicas_now=1, prices=PRICES, now_s=float(at_s)
         )
     assert decision.replicas == 1
 
