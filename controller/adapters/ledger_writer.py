@@ -111,7 +111,10 @@ class LedgerWriter:
             self._write_down(entry)
             return
         self._rows.append(entry)
-        (self._stir if len(self._rows) < ROW_GROUP else self._hurry)()
+        if len(self._rows) >= ROW_GROUP:
+            self._hurry()
+        else:
+            self._stir()
 
     def flush(self, timeout_s: float) -> bool:
         """Wait until everything handed in before is committed; False when that took too long. For threads only."""

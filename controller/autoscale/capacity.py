@@ -238,9 +238,8 @@ def _late_ratio(batch: _Batch, ttft_s: float, output_tokens: float) -> float:
     several servers, wait an exponential time. A prompt that takes long alone does so under any load, so half of the
     TTFT is for waiting at least.
     """
-    busy = (
-        batch.answers * batch.prompt_s / max(_NO_TIME_S, output_tokens * batch.token_s)
-    )  # prompts a second, times seconds each
+    answer_s = max(_NO_TIME_S, output_tokens * batch.token_s)
+    busy = batch.answers * batch.prompt_s / answer_s  # prompts a second, times seconds each
     if busy >= 1.0:
         return 1.0
     waiting = exp((sqrt(2.0 * (QUEUE_REPLICAS + 1)) - 1.0) * log(max(_NO_TIME_S, busy)))

@@ -91,13 +91,18 @@ def limits_usd(patience: Patience, spell: Spell) -> tuple[float, float]:
     return spell.start_patience_ratio * patience.up * start_usd, patience.down * start_usd
 
 
+def ahead_replicas(patience: Patience, spell: Spell) -> float:
+    """How much the demand will have changed once a replica that is started now is ready, as far as that is counted."""
+    return patience.ahead * spell.slope_per_s * spell.prices.cold_start_s
+
+
 def _booked(ledgers: Ledgers, patience: Patience, spell: Spell) -> tuple[float, ...]:
     """What each level has lost by now; as many levels as are on or asked for.
 
     A level that is off is told the demand of when it could be ready; one that is on, that of when it would be given up.
     """
     on = ledgers.on
-    drift = patience.ahead * spell.slope_per_s * spell.prices.cold_start_s
+    drift = ahead_replicas(patience, spell)
     demand = max(0.0, spell.demand_replicas + drift)
     kept_demand = max(0.0, spell.demand_replicas + drift * min(1.0, patience.down))
     paid_usd = spell.prices.replica_usd_per_s * spell.elapsed_s

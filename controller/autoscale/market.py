@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from math import exp
 
 from controller.autoscale.experts import PATIENCES, Experts, assembled, taught
-from controller.autoscale.ledgers import Bounds, Ledgers, Patience, Spell, limits_usd, moved, stepped
+from controller.autoscale.ledgers import Bounds, Ledgers, Patience, Spell, ahead_replicas, limits_usd, moved, stepped
 from controller.autoscale.prices import Prices
 from controller.autoscale.trend import Trend, followed
 from controller.core.fleet import ScaleTerms
@@ -93,7 +93,7 @@ def _terms(ledgers: Ledgers, experts: Experts, spell: Spell) -> ScaleTerms:
         patience_up=spell.start_patience_ratio * experts.patience.up,
         patience_down=experts.patience.down,
         patience_ahead=experts.patience.ahead,
-        ahead_replicas=_ahead_replicas(experts.patience, spell),
+        ahead_replicas=ahead_replicas(experts.patience, spell),
         off_lost_usd=ledgers.at(ledgers.on),
         on_lost_usd=_lost_by_last(ledgers, spell.bounds),
         least_replicas=spell.bounds.least,
@@ -102,11 +102,6 @@ def _terms(ledgers: Ledgers, experts: Experts, spell: Spell) -> ScaleTerms:
             for patience, expert in spent
         ),
     )
-
-
-def _ahead_replicas(patience: Patience, spell: Spell) -> float:
-    """How much the demand will have changed once a replica that is started now is ready, as far as that is counted."""
-    return patience.ahead * spell.slope_per_s * spell.prices.cold_start_s
 
 
 def averaged(state: MarketState, prices: Prices, demand_replicas: float, elapsed_s: float) -> MarketState:
@@ -151,7 +146,7 @@ def _lost_by_last(ledgers: Ledgers, bounds: Bounds) -> float:
 
 def _reason(before: Ledgers, after: Ledgers, patience: Patience, spell: Spell) -> str:
     """Which ledger drove the decision, or how near the next one is."""
-    said, drift = f"demand {spell.demand_replicas:.2f}", _ahead_replicas(patience, spell)
+    said, drift = f"demand {spell.demand_replicas:.2f}", ahead_replicas(patience, spell)
     if drift:
         said = f"{said}, {drift:+.2f} by its trend"
     up_usd, down_usd = limits_usd(patience, spell)

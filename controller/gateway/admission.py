@@ -34,9 +34,8 @@ if __debug__:
 CONVERSATION = "conversation"
 MAX_COST = "max_cost"
 ALONE_MARGIN = 1.25  # a TTFT within this of the one on an idle replica will not get better by waiting
-TPOT_RATIO = (
-    0.95  # of the SLO: with more predicted, requests that can go elsewhere do; batches grow while it is decided
-)
+# Of the SLO: with more predicted, requests that can go elsewhere do; batches grow while it is decided.
+TPOT_RATIO = 0.95
 WARM_RATIO = 0.5  # of a prompt: with so much of it in a replica's prefix cache it is dear to send away
 
 

@@ -13,9 +13,8 @@ from controller.replay.simulation_types import Economics, Seen, Wish
 
 PERIOD_S = 10.0  # a slot of the fluid model; the control loop ticks every second, and sees no more between scrapes
 FULL_RATIO, ROOM_RATIO = 1.0, 0.5  # what a simulation knows of saturation: somebody waits or found no place, or nobody
-FULL_USE_RATIO = (
-    0.95  # who was spilled while less was kept than this left by the share of the mode, not for want of room
-)
+# Who was spilled while less was kept than this left by the share of the mode, not for want of room.
+FULL_USE_RATIO = 0.95
 
 
 def policy_of(economics: Economics) -> ScalePolicy:
