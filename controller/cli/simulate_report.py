@@ -10,6 +10,7 @@ from pathlib import Path
 from controller.cli.errors import EXIT_USAGE, CliError
 from controller.cli.output import console, emit_json, plain, say, table
 from controller.core.errors import SimulationError, TraceError
+from controller.core.pools import EngineArgs
 from controller.replay.baselines.fluid_facts import fluid_facts
 from controller.replay.contest_field import BOUND_RATIO, entrant
 from controller.replay.contest_types import Entrant
@@ -48,6 +49,7 @@ class Settled:
     curve: Curve
     economics: Economics
     shape: ReplicaShape
+    engine: EngineArgs
     entrant: Entrant
     gateway: str
     knob: float
@@ -83,6 +85,7 @@ def settle(
         curve=curve,
         economics=economics,
         shape=shape,
+        engine=pool_kind(pool).engine,
         entrant=found,
         gateway=gateway or found.gateways[-1],
         knob=found.default if knob is None else knob,
@@ -93,7 +96,7 @@ def settle(
 def tell(settled: Settled, *, seed: int, decisions: int, plot: Path | None, html: Path | None, as_json: bool) -> None:
     """Runs it, and says what came of it in every way that was asked for."""
     curve, economics = settled.curve, settled.economics
-    known = fluid_facts(economics, settled.shape, curve)
+    known = fluid_facts(economics, settled.shape, curve, engine=settled.engine)
     made = settled.entrant.make(known, settled.knob)
     how = FluidRun(
         gateway=settled.gateway,

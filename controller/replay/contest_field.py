@@ -80,7 +80,7 @@ def course(workload: str, pool: str, prices: str, replicas: int) -> Course:
         pool=pool,
         prices=prices,
         replicas=replicas,
-        facts=fluid_facts(economics, shape, tuned_on.curve),
+        facts=fluid_facts(economics, shape, tuned_on.curve, engine=pool_kind(pool).engine),
         shape=shape,
         tuned_on=tuned_on,
         judged_on=judged_on,

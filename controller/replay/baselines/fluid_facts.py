@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from controller.core.models import StepTimes
+from controller.core.pools import EngineArgs
 from controller.replay.baselines.pool_facts import PoolFacts
 from controller.replay.fluid_pool import ReplicaShape
 from controller.replay.simulation_types import Curve, Economics
 
+_USUAL = EngineArgs(max_num_seqs=256)
 
-def fluid_facts(economics: Economics, shape: ReplicaShape, curve: Curve | None = None) -> PoolFacts:
-    """Facts of `shape` at the prices of `economics`.
+
+def fluid_facts(
+    economics: Economics, shape: ReplicaShape, curve: Curve | None = None, *, engine: EngineArgs = _USUAL
+) -> PoolFacts:
+    """Facts of `shape` at the prices of `economics`, with the slots and the token budget of `engine`.
 
     Its time per token grows with the batch alone, so all of that growth is the prefill that goes on beside decodes, and
     the KV cache is as large as its use at the SLO says.
@@ -33,5 +38,7 @@ def fluid_facts(economics: Economics, shape: ReplicaShape, curve: Curve | None =
         ),
         ttft_slo_s=shape.ttft_slo_s,
         tpot_slo_s=shape.tpot_at_slo_s,
+        max_num_seqs=engine.max_num_seqs,
+        max_num_batched_tokens=engine.max_num_batched_tokens,
         curve=curve,
     )

@@ -2,9 +2,11 @@
 
 import pytest
 
+from controller.core.pools import EngineArgs
 from controller.replay.baselines.fluid_facts import fluid_facts
 from controller.replay.baselines.inferno import rate_at_slo_per_s
 from controller.replay.baselines.registry import BASELINES
+from controller.replay.contest_field import course
 from controller.replay.fluid import FluidRun, simulate
 from controller.replay.fluid_monitor import FluidMonitor
 from controller.replay.fluid_pool import ReplicaShape
@@ -37,6 +39,14 @@ def test_steps_agree_with_the_rate_at_the_slo() -> None:
     assert facts.hindsight is FLAT
     rate = rate_at_slo_per_s(facts, round(SHAPE.input_tokens), round(SHAPE.output_tokens))
     assert rate == pytest.approx(10.0, rel=0.05)
+
+
+def test_engine_arguments_are_the_pools_own() -> None:
+    """Slots and token budget are those said; in a contest those of the course's pool."""
+    own = fluid_facts(economics(), SHAPE, engine=EngineArgs(max_num_seqs=32, max_num_batched_tokens=512))
+    assert (own.max_num_seqs, own.max_num_batched_tokens) == (32, 512)
+    contested = course("step2x", "70b-4xa100", "frontier", 4).facts
+    assert (contested.max_num_seqs, contested.max_num_batched_tokens) == (256, 448)
 
 
 @pytest.mark.parametrize(
