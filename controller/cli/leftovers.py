@@ -85,6 +85,6 @@ def clean(state_dir: Path) -> int:
     running = [process for record in records if (process := living(record)) is not None]
     stop_processes(running)
     stopped = len(running) + stop_replicas(state_dir)
-    for name in ("up.json", "children.json", "fleet.json"):
+    for name in ("up.json", "children.json", "fleet.json", "controller.memory"):
         (state_dir / "run" / name).unlink(missing_ok=True)
     return stopped

@@ -267,6 +267,7 @@ def build_controller(settings: Settings, engine: str, environ: Mapping[str, str]
     from controller.adapters.clock import SystemClock
     from controller.adapters.engine_scrape import EngineScraper
     from controller.adapters.gateway_scrape import GatewayScraper
+    from controller.adapters.memory_file import MemoryFile
     from controller.adapters.processes import LocalProcesses
     from controller.cli.overrides import usable_providers
     from controller.loop.tick import ControlLoop
@@ -286,6 +287,7 @@ def build_controller(settings: Settings, engine: str, environ: Mapping[str, str]
         gateway=GatewayScraper(admin_url, timeout_s),
         spec=open_spec(settings),
         sink=open_fleet(settings),
+        memory=MemoryFile(settings.state_dir),
         clock=SystemClock(),
         usable_providers=usable_providers(settings, variables),
     )

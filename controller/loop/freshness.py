@@ -4,8 +4,10 @@ page is an old one: either way its figures prove nothing. Pure.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from controller.core.fleet import Replica
 from controller.core.samples import EngineMetrics
 
 STALE_SCRAPES = 3  # so many in a row, and
@@ -32,3 +34,22 @@ def standstill(metrics: EngineMetrics, before: Standstill | None, now_s: float) 
     if before is None or before.tokens_total != metrics.tokens_total:
         return Standstill(tokens_total=metrics.tokens_total, since_s=now_s)
     return Standstill(tokens_total=before.tokens_total, since_s=before.since_s, scrapes=before.scrapes + 1)
+
+
+class Standstills:
+    """Those of one pool's replicas, from scrape to scrape."""
+
+    def __init__(self) -> None:
+        self._of: Mapping[str, Standstill | None] = {}
+
+    def believed(
+        self, replicas: Iterable[Replica], engines: Mapping[str, EngineMetrics], now_s: float
+    ) -> Mapping[str, EngineMetrics]:
+        """What is not an old story: an engine that claims work and makes no tokens is as good as silent."""
+        after, believed = {one.replica_id: self._of.get(one.replica_id) for one in replicas}, {}
+        for name, metrics in engines.items():
+            still = after[name] = standstill(metrics, after[name], now_s)
+            if still is None or not still.is_stale(now_s):
+                believed[name] = metrics
+        self._of = after
+        return believed

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from math import isfinite
 
 from controller.autoscale.prices import Prices
 from controller.autoscale.shared_nodes import Claim, Given, SharedState, share
 from controller.config.settings import Settings
-from controller.core.fleet import Pin, PoolView, Replica
+from controller.core.fleet import PoolView, Replica
 from controller.core.pools import Pool
 from controller.core.samples import PoolSample
 from controller.loop.plan import PoolWish
@@ -20,7 +21,6 @@ def claim_of(
     replicas: tuple[Replica, ...],
     sample: PoolSample | None,
     *,
-    pin: Pin | None,
     prices: Prices | None,
     cold_start_s: float,
 ) -> Claim | None:
@@ -30,14 +30,13 @@ def claim_of(
     demand, terms, wished = None, wish.scale.terms, wish.scale.replicas
     if sample is not None and sample.replicas_unknown == 0 and isfinite(sample.demand_replicas):
         demand = sample.demand_replicas if terms is None else terms.demand_replicas
-    pinned = pin is not None and pin.replicas is not None
     return Claim(
         name=pool.name,
         gpus=pool.engine.tensor_parallel,
         wish=wished,
         have=len(wish.staying),
         held=len(replicas),
-        least=wished if pinned else pool.scale.min_replicas,
+        least=wished if wish.pinned else pool.scale.min_replicas,
         demand_replicas=demand,
         prices=prices,
         cold_start_s=cold_start_s,
@@ -66,12 +65,13 @@ def claim_unseen(pool: Pool, view: PoolView | None) -> Claim | None:
 
 
 class SharedNodes:
-    """All groups of nodes, and what is remembered of each."""
+    """All groups of nodes, and what is remembered of each; `before` by an earlier controller."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, before: Mapping[str, SharedState] | None = None) -> None:
         self._gpus = {name: node_pool.gpus for name, node_pool in settings.node_pools.items()}
         self._of = {pool.name: pool.node_pool for pool in settings.pools.values() if pool.node_pool in self._gpus}
-        self._states = dict.fromkeys(self._gpus, SharedState())
+        known = before or {}
+        self.states = {name: replace(known.get(name, SharedState()), since_s=None) for name in self._gpus}
 
     def split(self, claims: Mapping[str, Claim], now_s: float) -> dict[str, Given]:
         """What each pool that shares nodes gets."""
@@ -79,6 +79,6 @@ class SharedNodes:
         for name, gpus in self._gpus.items():
             group = [claim for pool, claim in claims.items() if self._of.get(pool) == name]
             if group:
-                found, self._states[name] = share(group, gpus, self._states[name], now_s)
+                found, self.states[name] = share(group, gpus, self.states[name], now_s)
                 given |= found
         return given

@@ -25,6 +25,8 @@ YOUNG_S = 60.0  # a replica that dies younger than this counts towards a crash l
 FIRST_BACKOFF_S = 1.0
 LONGEST_BACKOFF_S = 300.0
 FIRST_REFUSED_PAUSE_S = 10.0
+ALIVE = frozenset({ReplicaState.READY, ReplicaState.WARMING})
+_HAS_SERVED = frozenset({ReplicaState.READY, ReplicaState.DRAINING})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,14 +54,19 @@ class PoolWish:
     """What a pool would have if it were alone. `scale` None: nobody here may start or stop its replicas.
 
     `staying`: replicas that are ready or warming, without those that are to go whatever is wished: `ordered` by an
-    operator, or given up.
+    operator, or given up. `pin`: the one in force.
     """
 
     spill: SpillDecision
     scale: ScaleDecision | None
     staying: tuple[Replica, ...] = ()
-    pinned: bool = False
+    pin: Pin | None = None
     ordered: frozenset[str] = frozenset()
+
+    @property
+    def pinned(self) -> bool:
+        """Whether an operator says how many replicas there are."""
+        return self.pin is not None and self.pin.replicas is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,20 +108,20 @@ def wish_pool(
 ) -> tuple[PoolWish, PoolState]:
     """Decide routing and size of one pool as if its replicas could always be had.
 
-    `ordered`: replicas an operator wants drained.
+    `ordered`: replicas an operator wants drained. A pin that has expired is none.
     """
     if pin is not None and now_s >= pin.until_s:
         pin = None
     spill, state = _route(pool, replicas, sample, state, pin=pin, now_s=now_s)
     if not managed:
-        return PoolWish(spill=spill, scale=None), state
+        return PoolWish(spill=spill, scale=None, pin=pin), state
     state = _after_deaths(replicas, state, now_s)
     given_up = late(state.shortage, replicas, state.cold_starts, pool.scale.cold_start_s, now_s)
     state = replace(state, shortage=watched(state.shortage, replicas, given_up, now_s))
-    ordered = (ordered & {one.replica_id for one in replicas if one.state in _ALIVE}) | {
+    ordered = (ordered & {one.replica_id for one in replicas if one.state in ALIVE}) | {
         one.replica_id for one in given_up
     }
-    staying = tuple(one for one in replicas if one.state in _ALIVE and one.replica_id not in ordered)
+    staying = tuple(one for one in replicas if one.state in ALIVE and one.replica_id not in ordered)
     scale, scaled = decide_owed(
         sample,
         state.scale,
@@ -124,8 +131,7 @@ def wish_pool(
         prices=prices,
         now_s=now_s,
     )
-    pinned = pin is not None and pin.replicas is not None
-    wish = PoolWish(spill=spill, scale=scale, staying=staying, ordered=ordered, pinned=pinned)
+    wish = PoolWish(spill=spill, scale=scale, staying=staying, ordered=ordered, pin=pin)
     return wish, replace(state, scale=scaled)
 
 
@@ -202,10 +208,6 @@ def _held_up(scale: ScaleDecision, state: PoolState, now_s: float) -> ScaleDecis
         why = f"{state.refusals} were refused" if state.refusals else f"{state.deaths} died young"
         words.append(f"{why}; next start in {pause_s:.0f} s")
     return replace(scale, constraints=(*scale.constraints, *words))
-
-
-_ALIVE = frozenset({ReplicaState.READY, ReplicaState.WARMING})
-_HAS_SERVED = frozenset({ReplicaState.READY, ReplicaState.DRAINING})
 
 
 def _route(

@@ -86,6 +86,18 @@ class FleetSink(Protocol):
         ...
 
 
+class MemoryStore(Protocol):
+    """Where a controller leaves word for its successor."""
+
+    def last(self) -> bytes | None:
+        """What was kept last; None when nothing was."""
+        ...
+
+    def keep(self, data: bytes) -> None:
+        """Afterwards it is kept, as far as that can be."""
+        ...
+
+
 class Clock(Protocol):
     """Time. Decisions outlive the process, so they are dated in unix seconds."""
 

@@ -35,7 +35,7 @@ class _Card:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Asked:
+class Asked:
     """What was asked of a pool lately. `arrivals_per_s` and `bound_ratio` are averaged."""
 
     at_s: float
@@ -50,11 +50,13 @@ class _Asked:
 class PriceBook:
     """The prices of all pools. None for those whose GPUs or step times are not known, and until a request has come."""
 
-    def __init__(self, settings: Settings, usable_providers: frozenset[str]) -> None:
+    def __init__(
+        self, settings: Settings, usable_providers: frozenset[str], asked: Mapping[str, Asked] | None = None
+    ) -> None:
         shapes = load_catalogue().gpus
         self.offers = Offers()
         self._cards: dict[str, _Card] = {}
-        self._asked: dict[str, _Asked] = {}
+        self.asked = dict(asked or {})
         for pool in settings.pools.values():
             shape = shapes.get(pool.instance_type)
             targets = [settings.models[key] for key in pool.spill.to if key in settings.models]
@@ -76,8 +78,8 @@ class PriceBook:
         """The prices for what was asked lately, of those before while nothing is. `cold_start_s`: as learned."""
         card = self._cards.get(pool.name)
         if sample is not None and sample.request_gpu_s is not None:
-            self._asked[pool.name] = _averaged(self._asked.get(pool.name), sample, sample.request_gpu_s)
-        asked = self._asked.get(pool.name)
+            self.asked[pool.name] = _averaged(self.asked.get(pool.name), sample, sample.request_gpu_s)
+        asked = self.asked.get(pool.name)
         if card is None or asked is None:
             return None
         takes = {name: min(limit, self.offers.takes_per_s(name)) for name, limit in card.limits_per_s.items()}
@@ -97,16 +99,16 @@ class PriceBook:
 
     def words(self, pool: Pool) -> tuple[str, ...]:
         """What keeps this pool from buying as it would."""
-        card, asked = self._cards.get(pool.name), self._asked.get(pool.name)
+        card, asked = self._cards.get(pool.name), self.asked.get(pool.name)
         words = () if card is None else self.offers.words(name for name, _ in card.outside)
         if asked is None or asked.bound_ratio < FEW_BOUND_RATIO:
             return words
         return (*words, f"{100.0 * asked.bound_ratio:.0f} % of requests may not be bought")
 
 
-def _averaged(before: _Asked | None, sample: PoolSample, request_gpu_s: float) -> _Asked:
+def _averaged(before: Asked | None, sample: PoolSample, request_gpu_s: float) -> Asked:
     """With what was asked in this tick."""
-    found = _Asked(
+    found = Asked(
         at_s=sample.at_s,
         input_tokens=sample.input_tokens,
         output_tokens=sample.output_tokens,

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from math import inf
 
 import structlog
 
@@ -17,11 +18,12 @@ from controller.core.fleet import FleetView, Pin, PoolView, Replica, ReplicaStat
 from controller.core.pools import Pool
 from controller.core.samples import EngineMetrics, GatewayCounters, PoolSample
 from controller.loop.demand import DemandWindow
-from controller.loop.freshness import Standstill, standstill
+from controller.loop.freshness import Standstills
+from controller.loop.memory import Memory, MemoryRefused, decoded, encoded, pool_memory, resumed
 from controller.loop.nodes import SharedNodes, claim_of, claim_unseen
 from controller.loop.observe import sample_of, with_metrics
-from controller.loop.plan import PoolPlan, PoolWish, after_start, plan_pool, restored, wish_pool
-from controller.loop.ports import Clock, EngineFeed, FleetSink, GatewayFeed, Platform, SpecFeed
+from controller.loop.plan import PoolPlan, PoolWish, after_start, plan_pool, wish_pool
+from controller.loop.ports import Clock, EngineFeed, FleetSink, GatewayFeed, MemoryStore, Platform, SpecFeed
 from controller.loop.prices import PriceBook
 from controller.loop.views import Seen, pool_view, unused
 from controller.telemetry.controller_metrics import ControllerMetrics
@@ -29,6 +31,7 @@ from controller.telemetry.controller_metrics import ControllerMetrics
 log = structlog.get_logger()
 
 SCRAPED = frozenset({ReplicaState.READY, ReplicaState.DRAINING})
+KEEP_EVERY_S = 10.0  # and before each change of a pool's size
 
 _Listing = tuple[tuple[Replica, ...], Mapping[str, EngineMetrics]]
 
@@ -47,11 +50,19 @@ class _Turn:
 
     seen: Seen
     wish: PoolWish
-    pin: Pin | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _End:
+    """What is to be done with one pool, and how it then looks."""
+
+    plan: PoolPlan
+    view: PoolView
+    sample: PoolSample | None
 
 
 class ControlLoop:
-    """The control plane of one fleet. Starts from what its predecessor published and what runs."""
+    """The control plane of one fleet. Starts from what its predecessor published and kept, and what runs."""
 
     def __init__(
         self,
@@ -62,6 +73,7 @@ class ControlLoop:
         gateway: GatewayFeed,
         spec: SpecFeed,
         sink: FleetSink,
+        memory: MemoryStore,
         clock: Clock,
         usable_providers: frozenset[str] = frozenset(),
     ) -> None:
@@ -71,14 +83,21 @@ class ControlLoop:
         self._gateway = gateway
         self._spec = spec
         self._sink = sink
+        self._memory = memory
         self._now_s = clock.unix_s
         self.view = sink.last() or FleetView()
         self.metrics = ControllerMetrics()
-        self._states = {name: restored(self.view.pools.get(name)) for name in settings.pools}
-        self._prices = PriceBook(settings, usable_providers)
-        self._nodes = SharedNodes(settings)
+        kept, now_s = self._recalled(), self._now_s()
+        self._states = {
+            name: resumed(self.view.pools.get(name), kept.pools.get(name), now_s - kept.at_s, now_s)
+            for name in settings.pools
+        }
+        asked = {name: one.asked for name, one in kept.pools.items() if one.asked is not None}
+        self._prices = PriceBook(settings, usable_providers, asked)
+        self._nodes = SharedNodes(settings, kept.nodes)
+        self._kept_at_s = -inf
         self._windows = {name: DemandWindow() for name in settings.pools}
-        self._standstills: dict[str, Mapping[str, Standstill | None]] = {}
+        self._standstills = {name: Standstills() for name in settings.pools}
 
     async def tick(self) -> FleetView:
         """Afterwards the fleet is one step closer to what it should be, and the view says so."""
@@ -101,9 +120,17 @@ class ControlLoop:
             if claim is not None:
                 claims[pool.name] = claim
         given = self._nodes.split(claims, now_s)
+        taken = [state.actions.taken for state in self._states.values()]
+        ends = {
+            name: self._plan(pool, turns.get(name), given.get(name), counters, now_s) for name, pool in pools.items()
+        }
+        if abs(now_s - self._kept_at_s) >= KEEP_EVERY_S or taken != [
+            one.actions.taken for one in self._states.values()
+        ]:
+            self._keep(now_s)
         published = {}
         for pool in pools.values():
-            view = await self._end(pool, turns.get(pool.name), given.get(pool.name), counters, now_s)
+            view = await self._end(pool, ends[pool.name], now_s)
             if view is not None:
                 published[pool.name] = view
         self.view = FleetView(revision=self.view.revision + 1, published_at_s=now_s, pools=published)
@@ -121,13 +148,13 @@ class ControlLoop:
             return self._wish(pool, seen, word, now_s)
         return None, claim_unseen(pool, self.view.pools.get(pool.name))
 
-    async def _end(
+    def _plan(
         self, pool: Pool, turn: _Turn | None, given: Given | None, counters: GatewayCounters | None, now_s: float
-    ) -> PoolView | None:
-        """Carries out what was wished and given; the last view stands where that fails, or the turn has."""
+    ) -> _End | None:
+        """What is to be done of what was wished and given; None where that fails, or the turn has."""
         with self._alone(pool):
             if turn is None:
-                return self.view.pools.get(pool.name)
+                return None
             seen = turn.seen
             plan, state = plan_pool(
                 pool,
@@ -139,11 +166,34 @@ class ControlLoop:
                 now_s=now_s,
             )
             self._states[pool.name] = state
-            view = replace(pool_view(pool, seen, plan, state, self._prices.words(pool)), pin=turn.pin)
-            self._note(view, seen.sample)
-            await self._act(pool, plan, now_s)
-            return view
+            view = replace(pool_view(pool, seen, plan, state, self._prices.words(pool)), pin=turn.wish.pin)
+            return _End(plan=plan, view=view, sample=seen.sample)
+        return None
+
+    async def _end(self, pool: Pool, end: _End | None, now_s: float) -> PoolView | None:
+        """Carries out what is to be done; the last view stands where that fails, or nothing is known."""
+        with self._alone(pool):
+            if end is not None:
+                self._note(end.view, end.sample)
+                await self._act(pool, end.plan, now_s)
+                return end.view
         return self.view.pools.get(pool.name)
+
+    def _recalled(self) -> Memory:
+        """What an earlier controller has kept; nothing where there is none, or it is refused."""
+        now_s, data = self._now_s(), self._memory.last()
+        if data is not None:
+            try:
+                return decoded(data, now_s)
+            except MemoryRefused as refused:
+                log.warning("controller_memory_refused", reason=str(refused))
+        return Memory(at_s=now_s)
+
+    def _keep(self, now_s: float) -> None:
+        """Afterwards a successor can go on from here."""
+        pools = {name: pool_memory(state, self._prices.asked.get(name)) for name, state in self._states.items()}
+        self._memory.keep(encoded(Memory(at_s=now_s, pools=pools, nodes=self._nodes.states)))
+        self._kept_at_s = now_s
 
     @contextmanager
     def _alone(self, pool: Pool) -> Iterator[None]:
@@ -156,9 +206,6 @@ class ControlLoop:
 
     def _wish(self, pool: Pool, seen: Seen, word: _Word, now_s: float) -> tuple[_Turn, Claim | None]:
         """What the pool would have if it were alone, and what that asks of nodes that it shares."""
-        pin = word.pins.get(pool.name)
-        if pin is not None and now_s >= pin.until_s:
-            pin = None
         state, managed, prior_s = self._states[pool.name], self._platform.manages(pool), pool.scale.cold_start_s
         if managed:
             state = replace(state, cold_starts=learned(state.cold_starts, seen.replicas, prior_s))
@@ -169,17 +216,18 @@ class ControlLoop:
             seen.replicas,
             seen.sample,
             state,
-            pin=pin,
+            pin=word.pins.get(pool.name),
             managed=managed,
             ordered=word.ordered & {one.replica_id for one in seen.replicas},
             prices=prices,
             now_s=now_s,
         )
-        claim = claim_of(pool, wish, seen.replicas, seen.sample, pin=pin, prices=prices, cold_start_s=cold_start_s)
-        return _Turn(seen=seen, wish=wish, pin=pin), claim
+        claim = claim_of(pool, wish, seen.replicas, seen.sample, prices=prices, cold_start_s=cold_start_s)
+        return _Turn(seen=seen, wish=wish), claim
 
     async def close(self) -> None:
-        """Afterwards no connection is open; every replica goes on running."""
+        """Afterwards what was learned is kept and no connection is open; every replica goes on running."""
+        self._keep(self._now_s())
         await self._platform.close()
         await self._engines.close()
         await self._gateway.close()
@@ -199,7 +247,7 @@ class ControlLoop:
         counters: GatewayCounters | None,
         now_s: float,
     ) -> Seen:
-        engines = self._believed(pool, replicas, engines, now_s)
+        engines = self._standstills[pool.name].believed(replicas, engines, now_s)
         last = self.view.pools.get(pool.name)
         before = {one.replica_id: one for one in last.replicas} if last is not None else {}
         replicas = tuple(
@@ -214,19 +262,6 @@ class ControlLoop:
             engines=engines,
             sample=sample_of(pool, steps, replicas, engines, demand=demand, now_s=now_s),
         )
-
-    def _believed(
-        self, pool: Pool, replicas: tuple[Replica, ...], engines: Mapping[str, EngineMetrics], now_s: float
-    ) -> Mapping[str, EngineMetrics]:
-        """What is not an old story: an engine that claims work and makes no tokens is as good as silent."""
-        before, believed = self._standstills.get(pool.name, {}), {}
-        after = {one.replica_id: before.get(one.replica_id) for one in replicas}
-        for name, metrics in engines.items():
-            still = after[name] = standstill(metrics, after[name], now_s)
-            if still is None or not still.is_stale(now_s):
-                believed[name] = metrics
-        self._standstills[pool.name] = after
-        return believed
 
     async def _act(self, pool: Pool, plan: PoolPlan, now_s: float) -> None:
         """Carries out the plan; what fails is tried again by the next tick that still wants it."""

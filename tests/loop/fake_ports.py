@@ -31,7 +31,7 @@ class FakePlatform:
         self.cold_start_s = cold_start_s
         self.replicas: dict[str, Replica] = {}
         self.calls: list[tuple[str, str]] = []
-        self.broken: dict[tuple[str, str], Exception] = {}
+        self.broken: dict[tuple[str, str], BaseException] = {}
         self.closed = False
 
     def add(self, *replicas: Replica) -> None:
@@ -136,6 +136,23 @@ class FakeSpec:
     def drains(self) -> frozenset[str]:
         """By replica."""
         return self.said_drains
+
+
+class FakeMemory:
+    """Keeps the last word."""
+
+    def __init__(self) -> None:
+        self.data: bytes | None = None
+        self.times = 0
+
+    def last(self) -> bytes | None:
+        """The last one."""
+        return self.data
+
+    def keep(self, data: bytes) -> None:
+        """One more."""
+        self.data = data
+        self.times += 1
 
 
 class FakeSink:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
 
-from fake_ports import FakeClock, FakeEngines, FakeGateway, FakePlatform, FakeSink, FakeSpec
+from fake_ports import FakeClock, FakeEngines, FakeGateway, FakeMemory, FakePlatform, FakeSink, FakeSpec
 from loop_values import DRAINING, EXTERNAL, LOCAL, POOL, READY, SPILLING, STEPS, settings
 
 from controller.autoscale.capacity import gpu_seconds_per_request
+from controller.config.load import load_settings
 from controller.core.fleet import FleetView, PoolView, Replica, RoutingMode
 from controller.core.pools import Pool
 from controller.core.samples import EngineMetrics, GatewayCounters, PoolCounters, ProviderCounters
@@ -29,6 +33,7 @@ class World:
         self.clock = FakeClock()
         self.platform = FakePlatform(self.clock, cold_start_s)
         self.engines, self.gateway, self.spec, self.sink = FakeEngines(), FakeGateway(), FakeSpec(), FakeSink()
+        self.memory = FakeMemory()
         self.offered = {pool.name: 0.0 for pool in pools}
         self.backlog: dict[str, float] = {}
         self.gateway_up = True
@@ -46,10 +51,23 @@ class World:
             gateway=self.gateway,
             spec=self.spec,
             sink=self.sink,
+            memory=self.memory,
             clock=self.clock,
             usable_providers=self.usable,
         )
         return self.loop
+
+    def stop(self) -> None:
+        """The controller was told to end."""
+        asyncio.run(self.loop.close())
+
+    def open_market(self) -> None:
+        """Work may be bought from one provider with a good key; a controller that has just started knows."""
+        built_in = load_settings(None, {}, today=date(2026, 11, 1), state_dir=Path("unused"))
+        self.settings = replace(self.settings, models=built_in.models, providers=built_in.providers)
+        self.usable = frozenset({"openai"})
+        self.providers = {"openai": ProviderCounters(keys_good=1)}
+        self.new_loop()
 
     def forget_counters(self, name: str) -> None:
         """The gateway has started anew."""

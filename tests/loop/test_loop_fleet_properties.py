@@ -61,7 +61,6 @@ class Watched:
         if phase.restart:
             world.new_loop()
             self.began_s, self.desired, self.was_pinned = world.clock.now_s, {}, False
-            self.actions = {name: [] for name in NAMES}
         self.was_pinned = self.was_pinned or phase.pinned is not None
         for _ in range(phase.seconds):
             before = {name for name, one in world.platform.replicas.items() if one.state is READY}
@@ -99,7 +98,7 @@ class Watched:
 @settings(max_examples=6, deadline=None)
 @given(st.lists(PHASES, min_size=3, max_size=8))
 def test_whatever_a_fleet_lives_through(phases: list[Phase]) -> None:
-    """Bounds, GPUs, changes per hour; blind holds; a restart takes nobody who serves away."""
+    """Bounds, GPUs; changes per hour, over restarts too; blind holds; a restart takes nobody who serves away."""
     watched = Watched()
     for phase in phases:
         watched.live(phase)

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from datetime import date
 from math import inf
-from pathlib import Path
 
 import pytest
 from loop_values import POOL
 from loop_world import World
 
-from controller.config.load import load_settings
 from controller.core.samples import ProviderCounters
 from controller.loop.offers import FIRST_BACK_S, LONGEST_BACK_S, Offer, Offers
 from controller.telemetry.gateway_metrics import registry_of, render
@@ -118,12 +114,8 @@ def test_what_is_not_as_it_should_be_is_said() -> None:
 
 def test_an_outage_is_told_in_the_view_and_the_metrics() -> None:
     """With the reason of the decision it has changed; nothing any more once it is over."""
-    built_in = load_settings(None, {}, today=date(2026, 11, 1), state_dir=Path("unused"))
     world = World(POOL)
-    world.settings = replace(world.settings, models=built_in.models, providers=built_in.providers)
-    world.usable = frozenset({"openai"})
-    world.new_loop()
-    world.providers = {"openai": ProviderCounters(keys_good=1)}
+    world.open_market()
     views = world.run(20, llama_8b=0.5)
     assert views[-1].terms is not None
     assert "openai" not in views[-1].decision_reason
