@@ -226,6 +226,7 @@ class StepTimesRow(Row):
     kv_cache_tokens: Annotated[int, Field(ge=1)]
     overlap_ms: Annotated[float, Field(ge=0)] = 0.0
     mixed_gamma_ms_per_1k_context: Annotated[float, Field(ge=0)] = 0.0
+    schedules_ahead: bool = False
     basis: Literal["measured", "fit", "estimate"]
     how: str | None = None
     as_of: date
@@ -249,4 +250,5 @@ class StepTimesRow(Row):
             kv_cache_tokens=self.kv_cache_tokens,
             overlap_ms=self.overlap_ms,
             mixed_gamma_ms_per_1k_context=self.mixed_gamma_ms_per_1k_context,
+            schedules_ahead=self.schedules_ahead,
         )

@@ -133,6 +133,7 @@ class StepTimes:
     `p0 + p1*T/1000 + p2*(T/1000)^2`. The square is that of one whole prompt: attention between its own tokens.
     An iteration with prompts is shorter by `overlap`, as far as `p1*T/1000` goes: weights are read while their tokens
     are computed; and attention over S costs `mixed_gamma*S/1000` more in it, its kernels being those for prompts.
+    `schedules_ahead`: the engine fixes each iteration when the one before begins, so that a newcomer waits for both.
     Source: calibration data in controller/catalogue/step_times.yaml.
     """
 
@@ -146,6 +147,7 @@ class StepTimes:
     kv_cache_tokens: int
     overlap_ms: float = 0.0
     mixed_gamma_ms_per_1k_context: float = 0.0
+    schedules_ahead: bool = False
 
     @classmethod
     def measured(
@@ -155,6 +157,7 @@ class StepTimes:
         kv_cache_tokens: int,
         overlap_ms: float = 0.0,
         mixed_gamma_ms_per_1k_context: float = 0.0,
+        schedules_ahead: bool = False,
     ) -> StepTimes:
         """Those of alpha, beta, gamma, p1 and p2 as a server showed them: nothing to correct, and a prompt alone takes
         alpha too.
@@ -171,6 +174,7 @@ class StepTimes:
             kv_cache_tokens=kv_cache_tokens,
             overlap_ms=overlap_ms,
             mixed_gamma_ms_per_1k_context=mixed_gamma_ms_per_1k_context,
+            schedules_ahead=schedules_ahead,
         )
 
     def step_s(

@@ -117,7 +117,9 @@ def read(argv: list[str]) -> EngineOptions:
     except LookupError as error:
         parser.error(str(error))
     if given.step_times is not None:
-        steps, scaled = StepTimes.measured(given.step_times, kv_cache_tokens=steps.kv_cache_tokens), False
+        known = steps
+        steps, scaled = StepTimes.measured(given.step_times, kv_cache_tokens=known.kv_cache_tokens), False
+        steps = replace(steps, schedules_ahead=known.schedules_ahead)
     if given.kv_cache_tokens is not None:
         steps = replace(steps, kv_cache_tokens=given.kv_cache_tokens)
     if steps.kv_cache_tokens // given.block_size * given.block_size < given.max_model_len:

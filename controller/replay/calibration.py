@@ -118,15 +118,10 @@ def roofline(
 
 
 def play(
-    requests: Sequence[ObservedRequest],
-    steps: StepTimes,
-    engine: EngineArgs,
-    *,
-    sample_every_s: float = 1.0,
-    schedules_ahead: bool = False,
+    requests: Sequence[ObservedRequest], steps: StepTimes, engine: EngineArgs, *, sample_every_s: float = 1.0
 ) -> Played:
     """Give the model the arrivals and sizes of a run; only the token times in the answer are its own."""
-    model = FastEngine(steps, engine, steps.kv_cache_tokens, schedules_ahead=schedules_ahead)
+    model = FastEngine(steps, engine, steps.kv_cache_tokens)
     first_s: dict[Hashable, float] = {}
     last_s: dict[Hashable, float] = {}
     samples: list[Sample] = []

@@ -88,15 +88,13 @@ def fit_scaling(points: Sequence[ClosedLoopPoint]) -> ScalingFit:
     return ScalingFit(fixed=tuple(map(float, found[:5])), shared=tuple(map(float, found[5:])))
 
 
-def play_point(
-    point: ClosedLoopPoint, steps: StepTimes, *, rounds: int = ROUNDS, schedules_ahead: bool = False
-) -> tuple[float, float]:
+def play_point(point: ClosedLoopPoint, steps: StepTimes, *, rounds: int = ROUNDS) -> tuple[float, float]:
     """Mean TTFT and TPOT in ms of the model under the point's load, `rounds` requests of each caller.
 
     Prompts differ. Where the cache is too small they are held in it as vLLM does, so that a sequence which was
     preempted finds its prompt again.
     """
-    model = FastEngine(steps, _ARGS, steps.kv_cache_tokens, schedules_ahead=schedules_ahead)
+    model = FastEngine(steps, _ARGS, steps.kv_cache_tokens)
     blocks = 0 if point.fits(steps.kv_cache_tokens) else point.input_tokens // _ARGS.block_size_tokens
     sent_s: list[float] = []
     first_s: dict[object, float] = {}

@@ -62,8 +62,11 @@ def read_stretches(lines: Iterable[str]) -> tuple[Stretch, ...]:
     return tuple(found)
 
 
-def fit_stretches(stretches: Sequence[Stretch], kv_cache_tokens: int) -> StepTimes:
-    """The constants, none negative, with which the stretches would have lasted most nearly as long as they did."""
+def fit_stretches(stretches: Sequence[Stretch], kv_cache_tokens: int, *, schedules_ahead: bool = False) -> StepTimes:
+    """The constants, none negative, with which the stretches would have lasted most nearly as long as they did.
+
+    Whether the engine schedules ahead does not show in its iterations: who measured it says so.
+    """
     if not stretches:
         raise TraceError("there are no stretches of iterations; at least one is needed")
     durations_ms = np.array([stretch.duration_ms for stretch in stretches])
@@ -75,6 +78,7 @@ def fit_stretches(stretches: Sequence[Stretch], kv_cache_tokens: int) -> StepTim
         kv_cache_tokens=kv_cache_tokens,
         overlap_ms=float(found[5]),
         mixed_gamma_ms_per_1k_context=float(found[6]),
+        schedules_ahead=schedules_ahead,
     )
 
 

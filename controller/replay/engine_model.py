@@ -3,8 +3,8 @@
 The simulated engine process drives it in real time, replays drive it in virtual time. One `step` is one iteration:
 running sequences first, then waiting ones in order of arrival, under a token budget, a sequence cap and KV blocks;
 prompts are prefilled in chunks; when blocks run out the youngest sequence is preempted and recomputed later.
-An engine that schedules ahead (vLLM does since it schedules asynchronously) fixes each iteration when the one before
-begins: whoever comes meanwhile waits for the end of both.
+An engine that schedules ahead (vLLM on GPUs does since it schedules asynchronously) fixes each iteration when the one
+before begins: whoever comes meanwhile waits for the end of both.
 """
 
 from __future__ import annotations
@@ -63,9 +63,7 @@ class EngineSequence:
 class EngineModel:
     """The engine. Ids are the caller's; `kv_cache_tokens` must hold at least one sequence of the greatest length."""
 
-    def __init__(
-        self, steps: StepTimes, engine: EngineArgs, kv_cache_tokens: int, *, schedules_ahead: bool = False
-    ) -> None:
+    def __init__(self, steps: StepTimes, engine: EngineArgs, kv_cache_tokens: int) -> None:
         capacity = kv_cache_tokens // engine.block_size_tokens
         if capacity * engine.block_size_tokens < engine.max_model_len_tokens:
             raise ValueError(
@@ -78,7 +76,7 @@ class EngineModel:
         self._sequences: dict[Hashable, EngineSequence] = {}
         self._running: list[EngineSequence] = []
         self._waiting: deque[EngineSequence] = deque()
-        self._ahead = schedules_ahead
+        self._ahead = steps.schedules_ahead
         self._arrived: deque[EngineSequence] = deque()  # since the next iteration was fixed, if ahead
         self.preemptions = 0
         self.prefix_queried_tokens = 0

@@ -33,10 +33,8 @@ class FastEngine(EngineModel):
     alone: `(last step, order in the batch, sequence)`; what it has emitted and holds follows from the count of steps.
     """
 
-    def __init__(
-        self, steps: StepTimes, engine: EngineArgs, kv_cache_tokens: int, *, schedules_ahead: bool = False
-    ) -> None:
-        super().__init__(steps, engine, kv_cache_tokens, schedules_ahead=schedules_ahead)
+    def __init__(self, steps: StepTimes, engine: EngineArgs, kv_cache_tokens: int) -> None:
+        super().__init__(steps, engine, kv_cache_tokens)
         self.clock_s = 0.0
         self.due_s = math.inf
         self.steps = 0

@@ -66,6 +66,7 @@ class EngineTiming:
     """The step times of one kind of engine, worked out for quick use: all times in seconds, all lengths in tokens."""
 
     __slots__ = (
+        "_ahead",
         "_alpha",
         "_beta",
         "_budget",
@@ -89,6 +90,7 @@ class EngineTiming:
         self._p1 = steps.p1_ms_per_1k / 1e6
         self._p2 = steps.p2_ms_per_1k_sq / 1e9
         self._mixed = steps.mixed_gamma_ms_per_1k_context / 1e6
+        self._ahead = steps.schedules_ahead
         self._kv = steps.kv_cache_tokens
         self._slots = engine.max_num_seqs
         self._budget = engine.max_num_batched_tokens
@@ -120,7 +122,9 @@ class EngineTiming:
     def parts(self, load: LoadSums, input_tokens: int, tokens: int, remaining_tokens: float) -> tuple[float, float]:
         """Until there is room for the prompt; then until the prompts ahead and `tokens` of our own are computed.
 
-        Prompts are computed in chunks, beside the answers under way.
+        Prompts are computed in chunks, beside the answers under way. A busy engine that schedules ahead takes one step
+        more before it sees the prompt. What overlaps, and what attention costs beside prompts, is left out: held against
+        measured runs it makes this no better (controller/replay/README.md).
         """
         decoding, context, pending = load.decoding, load.context_tokens, load.pending_prefill_tokens
         wait_s = 0.0
@@ -135,11 +139,12 @@ class EngineTiming:
             budget -= decoding
         else:
             step_s = self._p0 if todo else 0.0
+        ahead_s = step_s if self._ahead and load.in_flight else 0.0
         if todo < budget:
-            return wait_s, step_s + todo * (self._p1 + self._p2 * todo)
+            return wait_s, ahead_s + step_s + todo * (self._p1 + self._p2 * todo)
         budget = max(1, budget)
         full_steps, rest = divmod(todo, budget)
-        prefill_s = full_steps * (step_s + budget * (self._p1 + self._p2 * budget))
+        prefill_s = ahead_s + full_steps * (step_s + budget * (self._p1 + self._p2 * budget))
         if rest or decoding:
             prefill_s += step_s + rest * (self._p1 + self._p2 * rest)
         return wait_s, prefill_s

@@ -17,6 +17,9 @@ import pytest
 
 from controller.adapters.engine_commands import Launch, sim_command
 from controller.config.load import load_settings
+from controller.engine_sim.arguments import read
+from controller.engine_sim.engine import Engine
+from controller.engine_sim.faults import Faults
 from tests.engine_sim.sim_servers import (
     ENGINE,
     eventually,
@@ -106,6 +109,21 @@ def test_measured_step_times_replace_those_of_the_catalogue() -> None:
         stream = server.client().completions.create(model=server.model, prompt="Hi", max_tokens=10, stream=True)
         times_s = [time.monotonic() for event in stream if event.choices]
     assert times_s[-1] - times_s[0] >= 0.2
+
+
+@pytest.mark.parametrize("flags", [[], ["--step-times", "5,0,0,20,0"]], ids=["catalogue", "own step times"])
+@pytest.mark.parametrize(("instance_type", "ahead"), [("p5.4xlarge", True), ("g5.2xlarge", False)])
+def test_an_engine_schedules_ahead_where_its_card_was_measured_so(
+    instance_type: str, ahead: bool, flags: list[str]
+) -> None:
+    """As the catalogue's row says, whatever the step times: who comes in an iteration waits for the next one too."""
+    chosen = ["--model-key", "llama-8b-self", "--instance-type", instance_type, "--port", "1", *flags]
+    setup = read(chosen).setup
+    model = Engine(setup, Faults()).model
+    model.submit(1, 16, 3)
+    model.step()
+    model.submit(2, 16, 3)
+    assert model.step().started == (() if ahead else (2,))
 
 
 def test_a_port_in_use_is_one_clear_line() -> None:

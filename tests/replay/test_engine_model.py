@@ -170,7 +170,8 @@ def test_an_engine_that_schedules_ahead_lets_a_newcomer_in_one_iteration_later()
     """Who comes while an iteration runs waits for its end and for the one that was fixed meanwhile; with nothing to run
     none is fixed.
     """
-    model = EngineModel(STEPS, EngineArgs(max_num_seqs=8, max_model_len_tokens=256), 256, schedules_ahead=True)
+    ahead = replace(STEPS, schedules_ahead=True)
+    model = EngineModel(ahead, EngineArgs(max_num_seqs=8, max_model_len_tokens=256), 256)
     model.submit("a", 16, 3)
     assert model.step().started == ("a",)
     model.submit("b", 16, 9)

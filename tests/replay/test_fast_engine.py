@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 from hypothesis import example, given, settings
@@ -103,8 +103,9 @@ def test_jumping_changes_nothing(
     """
     with_prefixes, ahead = how
     aborts, unseen = marks  # requests that are dropped; requests before which nobody looks
-    stepper = _Stepper(EngineModel(STEPS, args, kv, schedules_ahead=ahead))
-    fast, seen = FastEngine(STEPS, args, kv, schedules_ahead=ahead), _Seen()
+    steps = replace(STEPS, schedules_ahead=ahead)
+    stepper = _Stepper(EngineModel(steps, args, kv))
+    fast, seen = FastEngine(steps, args, kv), _Seen()
     requests = sorted(requests, key=lambda request: request[3])
     for name, (input_tokens, output_tokens, family, at_s) in enumerate(requests):
         stepper.advance(at_s)

@@ -63,7 +63,7 @@ def _stretches(card: Card) -> tuple[Stretch, ...]:
 @cache
 def _fitted(card: Card) -> StepTimes:
     seen = [stretch for stretch in _stretches(card) if stretch.run.startswith(card.fitted)]
-    return fit_stretches(seen, card.kv_cache_tokens)
+    return fit_stretches(seen, card.kv_cache_tokens, schedules_ahead=True)
 
 
 def _observed(card: Card, run: str) -> tuple[ObservedRequest, ...]:
@@ -88,7 +88,7 @@ def test_runs_that_were_not_fitted_are_reproduced(card: Card, run: str) -> None:
     """
     steps, engine = _steps(card, run)
     observed = _observed(card, run)
-    played = play(observed, steps, engine, schedules_ahead=True).requests
+    played = play(observed, steps, engine).requests
     for figure, bound in BOUND.items():
         measured = _figures(observed, figure)
         mine = _figures(played, figure, more_s=0.0 if figure == "tpot_s" else FRONT_END_S)
@@ -120,6 +120,7 @@ def test_the_catalogue_has_what_was_measured(card: Card) -> None:
     expected = sum(expected_ms(stretch, steps) for stretch in _stretches(card))
     assert expected == pytest.approx(sum(stretch.duration_ms for stretch in _stretches(card)), rel=0.01)
     assert steps.kv_cache_tokens == card.kv_cache_tokens
+    assert steps.schedules_ahead
 
 
 def test_closed_loops_that_were_not_fitted_are_reproduced() -> None:
@@ -127,7 +128,7 @@ def test_closed_loops_that_were_not_fitted_are_reproduced() -> None:
     lines = _lines(H200, "closed_loop")
     rounds = [int(row["rounds"]) for row in csv.DictReader(lines)]
     played = [
-        (point, play_point(point, _fitted(H200), rounds=many, schedules_ahead=True))
+        (point, play_point(point, _fitted(H200), rounds=many))
         for point, many in zip(read_points(lines), rounds, strict=True)
     ]
     assert len(played) == 15
@@ -138,9 +139,7 @@ def test_closed_loops_that_were_not_fitted_are_reproduced() -> None:
 def test_gauges_move_as_those_of_the_engine(run: str) -> None:
     """Running and waiting requests and the use of the KV cache, second by second."""
     steps, engine = _steps(H200, run)
-    samples = {
-        round(sample.at_s): sample for sample in play(_observed(H200, run), steps, engine, schedules_ahead=True).samples
-    }
+    samples = {round(sample.at_s): sample for sample in play(_observed(H200, run), steps, engine).samples}
     rows = [row for row in csv.DictReader(_lines(H200, "series")) if row["run"] == run and int(row["at_s"]) in samples]
     assert len(rows) >= 20
     mine = [samples[int(row["at_s"])] for row in rows]

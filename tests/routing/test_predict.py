@@ -33,6 +33,18 @@ def test_prompts_ahead_are_computed_first_in_chunks() -> None:
     assert predict_ttft_s(load, STEPS, ENGINE, input_tokens=1000) == pytest.approx(2 * STEPS.step_s(0, 0, 2048))
 
 
+def test_an_engine_that_schedules_ahead_takes_a_step_more_unless_it_is_idle() -> None:
+    """The step that was fixed before the prompt came: one of the answers under way, or of the prompt alone."""
+    ahead = replace(STEPS, schedules_ahead=True)
+    busy = ReplicaLoad(in_flight=10, decoding=10, context_tokens=5000)
+    more = predict_ttft_s(busy, ahead, ENGINE, input_tokens=500) - predict_ttft_s(busy, STEPS, ENGINE, input_tokens=500)
+    assert more == pytest.approx(STEPS.step_s(10, 5000, 0))
+    queued = ReplicaLoad(in_flight=1, pending_prefill_tokens=3000)
+    more = predict_ttft_s(queued, ahead, ENGINE, input_tokens=9) - predict_ttft_s(queued, STEPS, ENGINE, input_tokens=9)
+    assert more == pytest.approx(STEPS.p0_ms / 1000)
+    assert predict_ttft_s(IDLE, ahead, ENGINE, input_tokens=9) == predict_ttft_s(IDLE, STEPS, ENGINE, input_tokens=9)
+
+
 def test_a_full_engine_makes_one_wait_for_a_slot() -> None:
     """With all slots taken, one answer must end first."""
     full = ReplicaLoad(in_flight=64, decoding=64, context_tokens=6400)
