@@ -123,7 +123,7 @@ class EngineTiming:
         """Until there is room for the prompt; then until the prompts ahead and `tokens` of our own are computed.
 
         Prompts are computed in chunks, beside the answers under way. A busy engine that schedules ahead takes one step
-        more before it sees the prompt. What overlaps, and what attention costs beside prompts, is left out: held against
+        more before it sees the prompt. What overlaps, and what attention costs beside prompts, is left out: against
         measured runs it makes this no better (controller/replay/README.md).
         """
         decoding, context, pending = load.decoding, load.context_tokens, load.pending_prefill_tokens
