@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from controller.autoscale.cold_starts import ColdStarts, remembered
-from controller.autoscale.decide import ScaleDecision, ScaleState
+from controller.autoscale.decide import ScaleDecision, ScaleState, decide
 from controller.autoscale.limits import Actions, limited
-from controller.autoscale.owed import decide_owed
+from controller.autoscale.owed import with_owed
 from controller.autoscale.prices import Prices
 from controller.autoscale.shared_nodes import Given
 from controller.core.fleet import Pin, PoolView, Replica, ReplicaState, RoutingMode
@@ -122,11 +122,12 @@ def wish_pool(
         one.replica_id for one in given_up
     }
     staying = tuple(one for one in replicas if one.state in ALIVE and one.replica_id not in ordered)
-    scale, scaled = decide_owed(
+    sample, count = with_owed(sample, state.scale, len(staying))
+    scale, scaled = decide(
         sample,
         state.scale,
         pool.scale,
-        replicas_now=len(staying),
+        replicas_now=count,
         pin_replicas=None if pin is None else pin.replicas,
         prices=prices,
         now_s=now_s,

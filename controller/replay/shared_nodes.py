@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from controller.autoscale.decide import ScaleState
-from controller.autoscale.owed import decide_owed
+from controller.autoscale.decide import ScaleState, decide
+from controller.autoscale.owed import with_owed
 from controller.autoscale.shared_nodes import Claim, SharedState, share
 from controller.core.errors import SimulationError
 from controller.replay.fluid import FluidPool, FluidRun, offered_requests
@@ -69,11 +69,12 @@ class OwnWishes:
         return {pool.name: self._wish(pool.name, seen[pool.name], now_s) for pool in self._pools}
 
     def _wish(self, name: str, seen: Seen, now_s: float) -> Wish:
-        decision, self._states[name] = decide_owed(
-            sample_of(seen, now_s),
+        sample, count = with_owed(sample_of(seen, now_s), self._states[name], seen.ready + seen.starting)
+        decision, self._states[name] = decide(
+            sample,
             self._states[name],
             self._policies[name],
-            replicas_now=seen.ready + seen.starting,
+            replicas_now=count,
             prices=self._prices[name],
             now_s=now_s,
         )

@@ -15,6 +15,7 @@ from controller.core.requests import Phase
 from controller.core.samples import PoolSample
 from controller.loop.plan import PoolPlan, PoolState, plan_pool, wish_pool
 from controller.routing.phases import DEFAULT_RULES
+from tests.autoscale import pool_samples
 
 READY, WARMING, DRAINING, LOST = ReplicaState.READY, ReplicaState.WARMING, ReplicaState.DRAINING, ReplicaState.LOST
 LOCAL, SPILLING, EXTERNAL = RoutingMode.LOCAL, RoutingMode.SPILLING, RoutingMode.EXTERNAL
@@ -57,19 +58,7 @@ def replica(name: str, state: ReplicaState = READY, *, pool: str = "llama-8b", *
 
 def sample(demand: float = 0.5, *, ready: int = 1, saturation: float = 0.2, at_s: float = START_S) -> PoolSample:
     """One tick's measurement."""
-    return PoolSample(
-        at_s=at_s,
-        replicas_ready=ready,
-        replicas_warming=0,
-        replicas_draining=0,
-        running=1,
-        waiting=0,
-        kv_cache_usage_ratio=0.1,
-        saturation_ratio=saturation,
-        arrivals_per_s=demand,
-        spilled_per_s=0.0,
-        demand_replicas=demand,
-    )
+    return pool_samples.sample(demand, ready=ready, saturation=saturation, at_s=at_s)
 
 
 def pin(**changes: object) -> Pin:
