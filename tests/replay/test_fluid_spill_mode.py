@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
+from controller.core.samples import PoolSample
 from controller.replay.fluid import FluidRun, simulate
+from controller.replay.fluid_gateways import Valve
+from controller.replay.fluid_pool import ReplicaShape
+from controller.replay.fluid_spill_mode import ModeAndValve
 from controller.replay.simulation_types import Curve, Economics, Outcome, Seen, Wish
 
 SLOT_S = 10.0
@@ -70,3 +76,36 @@ def test_without_a_replica_everything_leaves() -> None:
     outcome = run("mode", [2.0] * 30, replicas=0)
     assert outcome.spilled == outcome.offered
     assert outcome.flips_per_hour == pytest.approx(HOUR / 30)
+
+
+class SecondBySecond(ModeAndValve):
+    """Lives every second of a slot."""
+
+    def _stands_until(self, sample: PoolSample, last_s: float) -> bool:
+        return False
+
+
+@pytest.mark.parametrize("slot_s", [1.0, 10.0, 60.0])
+def test_seconds_that_change_nothing_are_passed_over(slot_s: float) -> None:
+    """Every figure is as if each of them had been lived: random waves, from idle to twice what the pool does."""
+    chance = random.Random(7)
+    shape = ReplicaShape()
+    quick, slow = (
+        kind(Valve(slot_s, shape.ttft_slo_s, shape.ttft_idle_s), shape, 5.0, slot_s)
+        for kind in (ModeAndValve, SecondBySecond)
+    )
+    level, modes = 1.0, set[bool]()
+    for _ in range(400):
+        level = chance.uniform(0.0, 2.0) if chance.random() < 0.08 else level
+        ready = chance.choice((4, 4, 4, 4, 4, 0, 5)) if chance.random() < 0.1 else 4
+        capacity = ready * 5.0 * slot_s
+        arrivals = level * 4 * 5.0 * slot_s * chance.uniform(0.9, 1.1)
+        backlog = chance.choice((0.0, 0.0, 0.02, 0.1)) * capacity
+        assert quick.wanted(arrivals, backlog, capacity) == slow.wanted(arrivals, backlog, capacity)
+        waiting = chance.choice((0.0, 0.0, 0.0, backlog))
+        quick.settle(waiting)
+        slow.settle(waiting)
+        assert quick.mode_changes == slow.mode_changes
+        modes.add(quick.wanted(1.0, 0.0, 1e9) > 0)
+    assert quick.mode_changes > 4
+    assert modes == {True, False}
