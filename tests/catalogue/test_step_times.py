@@ -14,6 +14,7 @@ from controller.catalogue.load import (
     step_time_rows,
     step_times,
 )
+from controller.catalogue.rows import StepTimesRow
 from controller.config.load import load_settings
 from controller.core.pools import EngineArgs
 
@@ -71,6 +72,33 @@ def test_one_stream_of_a_default_pool_has_a_believable_speed(name: str, single_t
     """About 29 tokens/s were measured for an 8B on an A10G."""
     steps = load_settings(None, {}, today=date(2026, 11, 5)).step_times[name]
     assert single_tokens_per_s[0] < 1 / steps.step_s(1, 1000, 0) < single_tokens_per_s[1]
+
+
+PEAK_TFLOPS = {  # dense bf16, of the data sheets
+    "h100": 989, "h200": 989, "a100-80": 312, "a100-40": 312, "l40s": 362, "a10g": 70, "l4": 121, "rtx-pro-6000": 503,
+}  # fmt: skip
+ACTIVE_PARAMETERS = {"llama-8b-self": 6.98e9, "llama-70b-self": 68.5e9, "mixtral-8x7b-self": 12.6e9}  # no embeddings
+STRAIGHT_LINES = {("llama-8b-self", "a100-80"), ("llama-8b-self", "a100-40"), ("llama-70b-self", "a100-80"),
+                  ("llama-70b-self", "a100-40")}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "row",
+    step_time_rows(),
+    ids=[f"{row.model} {row.gpu} TP{row.tensor_parallel} {row.weights}" for row in step_time_rows()],
+)
+def test_no_row_computes_prompts_faster_than_its_card_can(row: StepTimesRow) -> None:
+    """Prompts of 512 tokens do at most two thirds of the peak, as was measured on an H100: in steps of one beside 40
+    answers, and in full ones of 8,192 tokens but for the fits of A100 (see step_times.yaml).
+    """
+    steps, prompt = row.value(), 512
+    peak = 1e12 * PEAK_TFLOPS[row.gpu] * row.tensor_parallel
+    for prompts, answers, context in ((1, 40, 50_400), (16, 1, 1000)):
+        if prompts > 1 and (row.model, row.gpu) in STRAIGHT_LINES:
+            continue
+        tokens = prompts * prompt
+        seconds = steps.step_s(answers, context, tokens, prompts * prompt**2)
+        assert 2 * ACTIVE_PARAMETERS[row.model] * (tokens + answers) / seconds < 0.67 * peak
 
 
 @pytest.mark.parametrize("instance_type", GPUS)

@@ -11,6 +11,7 @@ from statistics import correlation, fmean
 import numpy as np
 import pytest
 
+from controller.catalogue.load import step_times
 from controller.core.errors import TraceError
 from controller.core.models import StepTimes
 from controller.core.pools import EngineArgs
@@ -72,6 +73,14 @@ def test_a_real_run_is_reproduced(part: slice, figure: str, bound: float) -> Non
     played = play(run, _fitted(), ENGINE).requests
     measured = _figures(run[part], attrgetter(figure))
     assert _figures(played[part], attrgetter(figure)) == pytest.approx(measured, rel=bound)
+
+
+@pytest.mark.parametrize(("figure", "bound"), [("ttft_s", 0.10), ("e2e_s", 0.10), ("tpot_s", 0.05)])
+def test_the_catalogue_has_what_was_measured_there(figure: str, bound: float) -> None:
+    """Its row of that card reproduces the run as well."""
+    run = shipped_run()
+    played = play(run, step_times("llama-8b-self", "rtx-pro-6000", 1, "bf16"), ENGINE).requests
+    assert _figures(played, attrgetter(figure)) == pytest.approx(_figures(run, attrgetter(figure)), rel=bound)
 
 
 def test_the_gauges_of_a_real_run_are_reproduced() -> None:
