@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from controller.cli.output import say, words
 from controller.replay.contest import Heat, scores_of
 from controller.replay.contest_bench import Contest
-from controller.replay.contest_field import course, entrants
+from controller.replay.contest_field import OURS, course, entrants
 from controller.replay.workloads import WORKLOADS
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class Plan:
 
 def run(plan: Plan, processes: int) -> tuple[tuple[CourseResult, ...], bool]:
     """The results, and whether it was ended early."""
-    contest = Contest(plan.courses(), entrants(), values=plan.values, seeds=range(1, plan.seeds + 1))
+    contest = Contest(plan.courses(), entrants(), ours=OURS, values=plan.values, seeds=range(1, plan.seeds + 1))
     say("bench", f"{contest.runs} runs in {processes} processes; Ctrl-C ends it and reports what is whole")
     try:
         with _workers(plan, processes) as workers, _progress() as bar:

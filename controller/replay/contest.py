@@ -1,7 +1,7 @@
 """The contest of policies: each tuned with the same number of runs on one stretch of a workload, judged on another.
 
-Nothing here starts a process: `heats` says what is to be run, `scores_of` runs one heat, `best_points` chooses who is
-judged. `spillway bench policy` spreads the heats over processes. All runs of a seed meet the same requests.
+Nothing here starts a process: `heats` says what is to be run, `scores_of` runs one heat, `best_tried` chooses who
+may be judged. `spillway bench policy` spreads the heats over processes. All runs of a seed meet the same requests.
 """
 
 from __future__ import annotations
@@ -13,7 +13,17 @@ from functools import lru_cache
 import numpy as np
 
 from controller.core.errors import SimulationError
-from controller.replay.contest_types import ATTAINMENT_LEAST, HINDSIGHT, Course, Entrant, Point, Score, Stretch, Tried
+from controller.replay.contest_types import (
+    ATTAINMENT_LEAST,
+    HINDSIGHT,
+    Course,
+    Entrant,
+    Kind,
+    Point,
+    Score,
+    Stretch,
+    Tried,
+)
 from controller.replay.fluid import FluidRun, offered_requests, replicas_for, simulate
 from controller.replay.oracle import Optimum, averaged, optimum
 from controller.replay.simulation_types import Curve, Economics, Outcome
@@ -48,7 +58,8 @@ def finer_points(tried: Sequence[Tried], entrants: Mapping[str, Entrant]) -> tup
     done = {one.point for one in tried}
     forms = dict.fromkeys(one.point.gateway for one in tried)
     found = []
-    for best in (best for form in forms for best in best_points([one for one in tried if one.point.gateway == form])):
+    for one in (one for form in forms for one in best_tried([one for one in tried if one.point.gateway == form])):
+        best = one.point
         sweep = sorted({*entrants[best.policy].sweep, best.knob})
         place = sweep.index(best.knob)
         near = sweep[max(0, place - FINER_VALUES) : place + FINER_VALUES + 1]
@@ -129,13 +140,19 @@ def best_schedule(curve: Curve, first_slot: int, economics: Economics, seed: int
     return optimum(demand, curve.slot_s, economics, ready_at_start=ready)
 
 
-def best_points(tried: Sequence[Tried]) -> tuple[Point, ...]:
-    """Of each policy the cheapest point that attains enough; where none does, the one that attains most."""
-    policies = dict.fromkeys(one.point.policy for one in tried)
-    return tuple(min((one for one in tried if one.point.policy == name), key=_merit).point for name in policies)
+def best_tried(tried: Sequence[Tried]) -> tuple[Tried, ...]:
+    """Of each policy the cheapest point that attains enough; where none does, the one that attains most.
+
+    A policy that runs both plain and behind the valve has one of each.
+    """
+    found: dict[tuple[str, Kind], Tried] = {}
+    for one in tried:
+        name = one.point.policy, one.point.kind
+        found[name] = min(found.get(name, one), one, key=merit)
+    return tuple(found.values())
 
 
-def _merit(one: Tried) -> tuple[float, float]:
+def merit(one: Tried) -> tuple[float, float]:
     """Less is better."""
     short = max(0.0, ATTAINMENT_LEAST - one.score.attained_ratio)
     return short, one.score.usd_ratio

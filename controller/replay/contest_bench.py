@@ -8,16 +8,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from controller.replay.contest import TUNING_SEED, Heat, best_points, finer_points, heats, swept_points
-from controller.replay.contest_types import Course, CourseResult, Entrant, Final, Point, Score, Tried
+from controller.replay.contest import TUNING_SEED, Heat, best_tried, finer_points, heats, swept_points
+from controller.replay.contest_race import raced
+from controller.replay.contest_types import Course, CourseResult, Dropped, Entrant, Final, Point, Score, Tried
+
+RACED_KIND = "diurnal"  # of courses: recorded weeks, of which one run takes as long as forty of an hour
 
 
 class Contest:
-    """Every policy over every course: a sweep of each knob, a finer one around the best, then that with every seed."""
+    """Every policy over every course: a sweep of each knob, a finer one around the best, then that with every seed.
+
+    On recorded weeks only who can still win is judged with every seed.
+    """
 
     def __init__(
-        self, courses: Sequence[Course], entrants: Mapping[str, Entrant], *, values: int, seeds: Sequence[int]
+        self,
+        courses: Sequence[Course],
+        entrants: Mapping[str, Entrant],
+        *,
+        ours: str,
+        values: int,
+        seeds: Sequence[int],
     ) -> None:
+        self._ours = ours
         self._courses = courses
         self._entrants = entrants
         self._seeds = tuple(seeds)
@@ -26,12 +39,13 @@ class Contest:
         self._is_fine = [False for _ in courses]
         self._tried: list[dict[Point, Score]] = [{} for _ in courses]
         self._judged: list[dict[Point, dict[int, Score]]] = [{} for _ in courses]
+        self._dropped: list[tuple[Dropped, ...]] = [() for _ in courses]
 
     @property
     def runs(self) -> int:
-        """So many there are in all, as far as is known: finer sweeps are planned when there is a best to go round."""
-        judged = len(self._entrants) * len(self._seeds)
-        return sum(len(swept) + judged for swept in self._swept)
+        """So many there are in all, as far as is known: who is tried more finely and judged is known after tuning."""
+        judged = (len(points) if points else len(self._entrants) for points in self._judged)
+        return sum(map(len, self._swept)) + sum(judged) * len(self._seeds)
 
     @property
     def courses(self) -> int:
@@ -64,9 +78,12 @@ class Contest:
             self._swept[at] += finer
             if finer:
                 return heats(at, finer, (TUNING_SEED,), judged=False)
-        best = best_points(self._in_order(at))
-        self._judged[at] = {point: {} for point in best}
-        return heats(at, best, self._seeds, judged=True)
+        best = best_tried(self._in_order(at))
+        points = tuple(one.point for one in best)
+        if self._courses[at].kind == RACED_KIND:
+            points, self._dropped[at] = raced(best, self._ours)
+        self._judged[at] = {point: {} for point in points}
+        return heats(at, points, self._seeds, judged=True)
 
     def results(self) -> tuple[CourseResult, ...]:
         """Of the courses that are whole."""
@@ -93,4 +110,5 @@ class Contest:
                 Final(point=point, scores=tuple(scores[seed] for seed in self._seeds))
                 for point, scores in judged.items()
             ),
+            dropped=self._dropped[at],
         )

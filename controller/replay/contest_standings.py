@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
-from controller.replay.contest_types import ATTAINMENT_LEAST, CourseResult, Final, Point, Score
+from controller.replay.contest_types import ATTAINMENT_LEAST, CourseResult, Final, Kind, Point, Score
 
 # Student's t, two-sided 95 %, by degrees of freedom; beyond these the normal distribution is near enough.
 T_95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
@@ -49,6 +49,17 @@ class Ahead:
     standing: Standing
     ours: Standing
 
+    @property
+    def gap(self) -> Mean:
+        """How much more ours costs."""
+        behind = self.standing.behind_ours
+        return Mean(value=-behind.value, half=behind.half)
+
+    @property
+    def is_noise(self) -> bool:
+        """Whether the seeds leave open who is cheaper."""
+        return self.gap.half is not None and self.gap.value <= self.gap.half
+
 
 def mean_of(values: Sequence[float]) -> Mean:
     """Mean and half the width of its 95 % confidence interval."""
@@ -66,20 +77,29 @@ def standings(result: CourseResult, ours: str) -> tuple[Standing, ...]:
     return tuple(sorted(made, key=_place))
 
 
-def ahead_of_ours(result: CourseResult, ours: str) -> tuple[Ahead, ...]:
-    """Who beats ours there, the most first."""
-    table = standings(result, ours)
-    own = next(one for one in table if one.point.policy == ours)
-    found = [one for one in table if one is not own and one.behind_ours.value < -LEVEL and is_as_good(one, own)]
+def own_standing(result: CourseResult, ours: str) -> Standing:
+    """That of ours."""
+    return next(one for one in standings(result, ours) if one.point.policy == ours)
+
+
+def ahead_of_ours(result: CourseResult, ours: str, kind: Kind) -> tuple[Ahead, ...]:
+    """Who of that kind beats ours there, the most first."""
+    own = own_standing(result, ours)
+    found = [one for one in _rivals(result, ours, kind) if one.behind_ours.value < -LEVEL]
     return tuple(Ahead(course=result.name, standing=one, ours=own) for one in found)
 
 
-def closest(result: CourseResult, ours: str) -> Standing | None:
-    """Of those that attain as much as ours the cheapest other one; None when ours is alone in that."""
+def closest(result: CourseResult, ours: str, kind: Kind) -> Standing | None:
+    """Of those of that kind that attain as much as ours the cheapest; None when ours is alone in that."""
+    return next(iter(_rivals(result, ours, kind)), None)
+
+
+def _rivals(result: CourseResult, ours: str, kind: Kind) -> list[Standing]:
+    """The others of that kind that attain as much, the cheapest first."""
     table = standings(result, ours)
     own = next(one for one in table if one.point.policy == ours)
-    good = [one for one in table if one is not own and is_as_good(one, own)]
-    return min(good, key=lambda one: one.behind_ours.value, default=None)
+    others = [one for one in table if one is not own and one.point.kind is kind and is_as_good(one, own)]
+    return sorted(others, key=lambda one: one.behind_ours.value)
 
 
 def is_as_good(one: Standing, other: Standing) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 
 from controller.core.errors import SimulationError
 from controller.replay.baselines.pool_facts import PoolFacts
@@ -16,6 +17,15 @@ from controller.replay.simulation_types import Autoscaler, Curve
 ATTAINMENT_LEAST = 0.99  # two policies above it are equally good, and the cheaper one is ahead
 
 HINDSIGHT = frozenset({"static-peak", "static-best"})  # they are set up by the demand that is yet to come
+VALVES = frozenset({"valve", "mode"})  # gateways that spill request by request, as ours does
+
+
+class Kind(StrEnum):
+    """Of a policy in one form: what a loss to it would say."""
+
+    PLAIN = "plain"  # as people run it: without spilling, or with a fallback route for everything
+    VALVE = "valve"  # behind the same per-request valve as ours
+    HINDSIGHT = "hindsight"  # set up by the demand that is yet to come
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +88,13 @@ class Point:
     gateway: str
     knob: float
 
+    @property
+    def kind(self) -> Kind:
+        """What a loss to it would say."""
+        if self.policy in HINDSIGHT:
+            return Kind.HINDSIGHT
+        return Kind.VALVE if self.gateway in VALVES else Kind.PLAIN
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
@@ -111,6 +128,15 @@ class Final:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Dropped:
+    """A policy's best-tuned point that was not judged, and why: it can no longer win."""
+
+    point: Point
+    score: Score  # of tuning
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CourseResult:
     """Everything that was run on one course."""
 
@@ -121,6 +147,7 @@ class CourseResult:
     replicas: int
     tried: tuple[Tried, ...]
     finals: tuple[Final, ...]
+    dropped: tuple[Dropped, ...] = ()
 
     @property
     def name(self) -> str:

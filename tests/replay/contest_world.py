@@ -88,11 +88,11 @@ def point(policy: str, knob: float = 1.0, gateway: str = "valve") -> Point:
     return Point(policy=policy, gateway=gateway, knob=knob)
 
 
-def result(workload: str = "week", **policies: tuple[Score, ...]) -> CourseResult:
+def result(workload: str = "week", *, kind: str = "diurnal", **policies: tuple[Score, ...]) -> CourseResult:
     """A course on which these policies had these scores."""
     return CourseResult(
         workload=workload,
-        kind="diurnal",
+        kind=kind,
         pool="8b",
         prices="list",
         replicas=20,

@@ -10,9 +10,9 @@ from contest_world import ECONOMICS, Steady, course, curve, entrant, point, scor
 from controller.core.errors import SimulationError
 from controller.replay import contest
 from controller.replay.baselines.pool_facts import PoolFacts
-from controller.replay.contest import TUNING_SEED, Heat, best_points, heats, scores_of, swept_points
+from controller.replay.contest import TUNING_SEED, Heat, best_tried, heats, scores_of, swept_points
 from controller.replay.contest_bench import Contest
-from controller.replay.contest_types import Point, Stretch, Tried
+from controller.replay.contest_types import Kind, Point, Stretch, Tried
 from controller.replay.fluid import FluidRun, offered_requests, simulate
 from controller.replay.oracle import optimum
 
@@ -130,7 +130,14 @@ def test_a_stretch_must_count_something(counted_from_s: float) -> None:
 def test_the_best_point_of_a_policy(scores: dict[float, tuple[float, float]], best: float) -> None:
     """Attainment up to 99 % first, then cost."""
     tried = [Tried(point=point("a", knob), score=score(*values)) for knob, values in scores.items()]
-    assert best_points(tried) == (point("a", best),)
+    assert [one.point for one in best_tried(tried)] == [point("a", best)]
+
+
+def test_a_policy_that_borrows_the_valve_is_chosen_once_with_it_and_once_without() -> None:
+    """Else its plain form would never be judged."""
+    points = [point("a", 1.0, "none"), point("a", 1.0, "naive"), point("a", 1.0, "valve"), point("a", 2.0, "valve")]
+    tried = [Tried(point=one, score=score(cost)) for one, cost in zip(points, (1.4, 1.3, 1.1, 1.0), strict=True)]
+    assert [one.point for one in best_tried(tried)] == [points[1], points[3]]
 
 
 @pytest.mark.parametrize(
@@ -164,31 +171,49 @@ def test_a_bench_tunes_every_policy_and_judges_the_best_of_each_with_every_seed(
     """As many runs as it says; the seed of tuning judges nobody."""
     entrants = {"a": entrant("a"), "b": entrant("b", gateways=("valve",))}
     courses = [course(*BUSY), replace(course(*BUSY), replicas=8)]
-    bench = Contest(courses, entrants, values=3, seeds=(1, 2))
+    bench = Contest(courses, entrants, ours="a", values=3, seeds=(1, 2))
     assert bench.results() == ()
     done = drive(bench)
     runs = sum(len(heat.points) for heat in done)
     assert runs == bench.runs
-    assert 2 * (9 + 2 * 2) < runs <= 2 * (9 + 3 * 4 + 2 * 2)
+    assert 2 * (9 + 3 * 2) < runs <= 2 * (9 + 3 * 4 + 3 * 2)
     assert {heat.seed for heat in done if not heat.judged} == {TUNING_SEED}
     results = bench.results()
     assert (
         [one.name for one in results] == [one.name for one in courses] == ["curve tiny list x4", "curve tiny list x8"]
     )
     for one in results:
-        assert [final.point.policy for final in one.finals] == ["a", "b"]
-        assert [[score.seed for score in final.scores] for final in one.finals] == [[1, 2], [1, 2]]
+        assert [(final.point.policy, final.point.kind) for final in one.finals] == [
+            ("a", Kind.PLAIN), ("a", Kind.VALVE), ("b", Kind.VALVE),
+        ]  # fmt: skip
+        assert [[score.seed for score in final.scores] for final in one.finals] == [[1, 2]] * 3
         assert len(one.tried) > 9
+        assert one.dropped == ()
+
+
+def test_on_a_recorded_week_only_who_can_still_win_is_judged() -> None:
+    """The rest is named with its reason; a bench of it is whole without them."""
+    week = replace(course(*BUSY), kind="diurnal")
+    entrants = {name: entrant(name, gateways=("valve",), sweep=(4.0,)) for name in ("a", "b", "c")}
+    bench = Contest([week], entrants, ours="a", values=1, seeds=(1, 2))
+    (tuning,) = bench.opening()
+    judging = bench.take(tuning, [score(2.0), score(1.0), score(1.2)])
+    assert [(heat.seed, [one.policy for one in heat.points]) for heat in judging] == [(1, ["a", "b"]), (2, ["a", "b"])]
+    assert bench.runs == 3 + 2 * 2
+    for heat in judging:
+        bench.take(heat, [score(1.0), score(1.0)])
+    (told,) = bench.results()
+    assert [(one.point.policy, one.reason) for one in told.dropped] == [("c", "cost 1.200, more than 1.100")]
 
 
 def test_a_bench_that_ends_early_has_the_courses_that_are_whole() -> None:
     """One of two."""
     only = entrant("a", sweep=(4.0,))  # nothing finer to try
-    bench = Contest([course(*BUSY), course(*BUSY)], {"a": only}, values=1, seeds=(1,))
+    bench = Contest([course(*BUSY), course(*BUSY)], {"a": only}, ours="a", values=1, seeds=(1,))
     first, second = bench.opening()
     (judging,) = bench.take(first, [score(1.0), score(2.0)])
-    assert judging.points == (Point(policy="a", gateway="none", knob=4.0),)
-    assert bench.take(judging, [score(1.5)]) == ()
+    assert judging.points == tuple(Point(policy="a", gateway=form, knob=4.0) for form in ("none", "valve"))
+    assert bench.take(judging, [score(1.5), score(1.5)]) == ()
     bench.take(second, [score(1.0), score(2.0)])
     assert len(bench.results()) == bench.whole == 1
     assert bench.courses == 2
@@ -197,6 +222,6 @@ def test_a_bench_that_ends_early_has_the_courses_that_are_whole() -> None:
 def test_a_bench_waits_for_all_of_a_sweep() -> None:
     """Half a sweep chooses nobody."""
     many = entrant("a", sweep=tuple(float(knob) for knob in range(1, 20)))
-    bench = Contest([course(*BUSY)], {"a": many}, values=19, seeds=(1,))
+    bench = Contest([course(*BUSY)], {"a": many}, ours="a", values=19, seeds=(1,))
     heat = bench.opening()[0]
     assert bench.take(heat, [score(1.0)] * len(heat.points)) == ()
