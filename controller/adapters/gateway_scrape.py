@@ -1,8 +1,10 @@
-"""Reads the gateway's `/metrics`: what was asked of each pool, and what is in flight where."""
+"""Reads the `/metrics` of gateways: what was asked of each pool, and what is in flight where."""
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from math import isfinite
 
 import httpx
@@ -83,16 +85,20 @@ def read_gateway(text: str) -> GatewayCounters | None:
 
 
 class GatewayScraper:
-    """Satisfies `loop.ports.GatewayFeed`."""
+    """All gateways, by where their admin servers are. Satisfies `loop.ports.GatewayFeed`."""
 
-    def __init__(self, admin_url: str, timeout_s: float) -> None:
-        self._url = f"{admin_url}/metrics"
+    def __init__(self, admin_urls: Sequence[str], timeout_s: float) -> None:
+        self._admin_urls = tuple(admin_urls)
         self._client = httpx.AsyncClient(timeout=timeout_s, trust_env=False)
 
-    async def scrape(self) -> GatewayCounters | None:
-        """Its counters; None when it did not answer well in time."""
+    async def scrape(self) -> Mapping[str, GatewayCounters | None]:
+        """The counters of each; None when it did not answer well in time."""
+        found = await asyncio.gather(*(self._scraped(url) for url in self._admin_urls))
+        return dict(zip(self._admin_urls, found, strict=True))
+
+    async def _scraped(self, admin_url: str) -> GatewayCounters | None:
         try:
-            response = await self._client.get(self._url)
+            response = await self._client.get(f"{admin_url}/metrics")
             return read_gateway(response.text) if response.status_code == 200 else None
         except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError):
             return None

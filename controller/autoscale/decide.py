@@ -59,9 +59,9 @@ def decide(
     """Choose the replica count of one pool for this tick.
 
     `replicas_now` are ready or warming; `prices` None: nothing is known of them, or nobody may be asked. Without a
-    sample the last decision stands, and while some replicas say nothing the pool does not shrink. A fresh state takes
-    every replica there is as needed right now, so a restarted controller never shrinks anything before a whole
-    cooldown.
+    sample the last decision stands, and while some replicas or gateways say nothing the pool does not shrink. A fresh
+    state takes every replica there is as needed right now, so a restarted controller never shrinks anything before a
+    whole cooldown.
     """
     if state.needed_at_s is None:
         state = replace(state, needed_at_s=(now_s,) * replicas_now)
@@ -74,8 +74,8 @@ def decide(
     if prices is not None and isfinite(prices.spill_usd_per_replica_s):
         return _by_market(sample, state, policy, prices, replicas_now=replicas_now, now_s=now_s)
     need, reason = _need(sample, state, policy, replicas_now, now_s)
-    if sample.replicas_unknown > 0 and need < replicas_now:
-        need, reason = replicas_now, _silent(sample)
+    if sample.unheard and need < replicas_now:
+        need, reason = replicas_now, sample.unheard
     needed_at_s = _remembered(state.needed_at_s or (), min(need, policy.max_replicas), policy, now_s)
     state = replace(state, needed_at_s=needed_at_s)
     held = min(replicas_now, len(needed_at_s))
@@ -105,17 +105,13 @@ def _by_market(
     if len(state.floor_at_s) > need:
         need = len(state.floor_at_s)
         reason = f"demand {sample.demand_replicas:.2f}, of which providers take {prices.spill_limit_replicas:.2f}"
-    if need < replicas_now and sample.replicas_unknown > 0:
-        need, reason = replicas_now, _silent(sample)
+    if need < replicas_now and sample.unheard:
+        need, reason = replicas_now, sample.unheard
     elif need < replicas_now and now_s - market.since_s < policy.scale_down_cooldown_s:
         reason = f"a controller takes nothing away in its first {policy.scale_down_cooldown_s:.0f} s"
         need, constraints = replicas_now, ("cooldown",)
     decision, state = _bounded(need, reason, state, policy, constraints)
     return replace(decision, terms=found.terms), state
-
-
-def _silent(sample: PoolSample) -> str:
-    return f"no word from {sample.replicas_unknown} of {sample.replicas_ready}"
 
 
 def _watched(sample: PoolSample, state: ScaleState, now_s: float) -> ScaleState:

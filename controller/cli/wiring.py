@@ -284,7 +284,7 @@ def build_controller(settings: Settings, engine: str, environ: Mapping[str, str]
             engine_key=engine_key(settings, variables),
         ),
         engines=EngineScraper(timeout_s),
-        gateway=GatewayScraper(admin_url, timeout_s),
+        gateway=GatewayScraper(settings.controller.gateways or (admin_url,), timeout_s),
         spec=open_spec(settings),
         sink=open_fleet(settings),
         memory=MemoryFile(settings.state_dir),

@@ -74,6 +74,7 @@ def _assemble(
     problems += check_fallbacks(config.fallbacks, models, document)
     problems += check_rules(rules, models, document)
     problems += check_tenants(config, models, checked.pools, document)
+    problems += _gateway_problems(config, document)
     if not found.dropped & _WITH_PORTS:
         problems += _port_problems(config, document)
     phase = phase_of(environ, config.phase)
@@ -137,6 +138,15 @@ def _pool_sections(
             for place, section in sections
         ]
     return sections
+
+
+def _gateway_problems(config: Config, document: Document) -> Iterator[Problem]:
+    """A gateway that is named twice."""
+    named = config.controller.gateways
+    for index, url in enumerate(named):
+        if url in named[:index]:
+            message = "is named already: its requests would count twice"
+            yield problem_at(document, ("controller", "gateways", index), message, "each gateway once", url)
 
 
 def _port_problems(config: Config, document: Document) -> Iterator[Problem]:

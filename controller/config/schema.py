@@ -39,6 +39,7 @@ Endpoint = Annotated[
     str,
     Field(pattern=rf"^{ENDPOINT}(/v1)?/?$", max_length=300, description="http://host:port, with or without /v1"),
 ]
+AdminServer = Annotated[str, Field(pattern=rf"^{ENDPOINT}$", max_length=300, description="http://host:port")]
 Host = Annotated[
     str,
     Field(
@@ -104,6 +105,7 @@ class ControllerSection(Section):
     port: Port = 8082
     tick_s: Annotated[float, Field(strict=True, ge=0.05, le=60)] = 1.0
     scrape_timeout_s: Annotated[float, Field(strict=True, gt=0, le=60)] = 0.8
+    gateways: Annotated[tuple[AdminServer, ...], Field(max_length=64)] = ()
 
 
 class ModelPatch(Section):

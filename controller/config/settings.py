@@ -88,12 +88,13 @@ class GatewaySettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ControllerSettings:
-    """The control loop."""
+    """The control loop. `gateways`: the admin servers of all gateways; (): there is only the one of this file."""
 
     host: str = "127.0.0.1"
     port: int = 8082
     tick_s: float = 1.0
     scrape_timeout_s: float = 0.8
+    gateways: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 class PoolSample:
     """One pool at one instant. A blind tick has no sample at all (`None`), never zeros.
 
-    `replicas_unknown`: ready ones that said nothing to be believed, so that the sums are too small.
+    `replicas_unknown`: ready ones that said nothing to be believed, `gateways_unknown`: gateways that said nothing of
+    this pool; the sums are then too small.
     `saturation_ratio`: worst of queue and KV cache over their limits; >= 1 means full.
     `refused_now`: requests that gateways found no place for since the last scrape, or that wait in them for one.
     `demand_replicas`: work offered to the pool (served here + spilled away) in units of one replica at its SLO
@@ -37,6 +38,14 @@ class PoolSample:
     output_tokens: float = 0.0
     request_gpu_s: float | None = None
     bound_ratio: float = 0.0
+    gateways_unknown: int = 0
+
+    @property
+    def unheard(self) -> str:
+        """Who has said nothing, in words; "" when everybody has: then a pool may shrink and take traffic back."""
+        if self.replicas_unknown:
+            return f"no word from {self.replicas_unknown} of {self.replicas_ready} replicas"
+        return f"no word from gateways: {self.gateways_unknown}" if self.gateways_unknown else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,8 +1,9 @@
-"""Demand on a pool from the gateway's counters: rates and sizes over a sliding window."""
+"""Demand on a pool from the counters of gateways: rates and sizes over a sliding window, summed over all of them."""
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from controller.core.samples import PoolCounters
@@ -30,8 +31,37 @@ class Demand:
     ttft_p95_s: float | None = None
 
 
+class PoolDemand:
+    """Demand on one pool at all gateways."""
+
+    def __init__(self) -> None:
+        self._windows: dict[str, DemandWindow] = {}
+
+    def add(self, at_s: float, counters: Mapping[str, PoolCounters]) -> Demand:
+        """Takes in one scrape of each gateway that has answered, and tells the demand there as of now."""
+        return summed([self._windows.setdefault(name, DemandWindow()).add(at_s, one) for name, one in counters.items()])
+
+
+def summed(demands: Sequence[Demand]) -> Demand:
+    """As of one gateway; the TTFT is that of the slowest."""
+    arrivals_per_s = sum(one.arrivals_per_s for one in demands)
+    shares = [one.arrivals_per_s / arrivals_per_s if arrivals_per_s > 0.0 else 0.0 for one in demands]
+    weighed = list(zip(shares, demands, strict=True))
+    return Demand(
+        span_s=max(one.span_s for one in demands),
+        arrivals_per_s=arrivals_per_s,
+        spilled_per_s=sum(one.spilled_per_s for one in demands),
+        input_tokens=sum(share * one.input_tokens for share, one in weighed),
+        output_tokens=sum(share * one.output_tokens for share, one in weighed),
+        bound_ratio=sum(share * one.bound_ratio for share, one in weighed),
+        refused_now=sum(one.refused_now for one in demands),
+        waiting=sum(one.waiting for one in demands),
+        ttft_p95_s=max((one.ttft_p95_s for one in demands if one.ttft_p95_s is not None), default=None),
+    )
+
+
 class DemandWindow:
-    """The counters of one pool over the last seconds; starts anew when the gateway has."""
+    """What one gateway has counted for one pool over the last seconds; starts anew when the gateway has."""
 
     def __init__(self) -> None:
         self._seen: deque[tuple[float, PoolCounters]] = deque()

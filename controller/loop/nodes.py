@@ -28,7 +28,7 @@ def claim_of(
     if pool.node_pool is None or wish.scale is None:
         return None
     demand, terms, wished = None, wish.scale.terms, wish.scale.replicas
-    if sample is not None and sample.replicas_unknown == 0 and isfinite(sample.demand_replicas):
+    if sample is not None and not sample.unheard and isfinite(sample.demand_replicas):
         demand = sample.demand_replicas if terms is None else terms.demand_replicas
     return Claim(
         name=pool.name,

@@ -6,15 +6,51 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from controller.autoscale.capacity import gpu_seconds_per_request
-from controller.core.fleet import Replica, ReplicaState
+from controller.core.fleet import PoolView, Replica, ReplicaState
 from controller.core.models import StepTimes
 from controller.core.pools import Pool
 from controller.core.samples import EngineMetrics, PoolSample
-from controller.loop.demand import Demand
+from controller.loop.demand import Demand, PoolDemand
+from controller.loop.freshness import Standstills
+from controller.loop.gateways import GatewaysWord
+from controller.loop.views import Seen
 from controller.routing.predict import ReplicaLoad, predict_ttft_s
 
 TYPICAL_INPUT_TOKENS = 512.0  # until a request has come
 LEAST_HEADROOM_RATIO = 0.25  # of the SLO: a prompt that takes all of it alone does not make an idle pool full
+
+
+class PoolWatch:
+    """One pool, from tick to tick: what its engines and the gateways say of it."""
+
+    def __init__(self, pool: Pool, steps: StepTimes | None) -> None:
+        self._pool = pool
+        self._steps = steps
+        self._demand = PoolDemand()
+        self._standstills = Standstills()
+
+    def look(
+        self,
+        replicas: tuple[Replica, ...],
+        engines: Mapping[str, EngineMetrics],
+        heard: GatewaysWord | None,
+        last: PoolView | None,
+        now_s: float,
+    ) -> Seen:
+        """The pool as of this tick; `last`: as published before."""
+        engines = self._standstills.believed(replicas, engines, now_s)
+        before = {one.replica_id: one for one in last.replicas} if last is not None else {}
+        replicas = tuple(
+            with_metrics(one, engines.get(one.replica_id), before.get(one.replica_id), now_s) for one in replicas
+        )
+        demand, silent = None, 0
+        if heard is not None and self._pool.name in heard.pools:
+            said = heard.pools[self._pool.name]
+            demand, silent = self._demand.add(now_s, said), heard.count - len(said)
+        sample = sample_of(
+            self._pool, self._steps, replicas, engines, demand=demand, gateways_unknown=silent, now_s=now_s
+        )
+        return Seen(replicas=replicas, engines=engines, sample=sample)
 
 
 def with_metrics(replica: Replica, metrics: EngineMetrics | None, before: Replica | None, now_s: float) -> Replica:
@@ -45,9 +81,10 @@ def sample_of(
     engines: Mapping[str, EngineMetrics],
     *,
     demand: Demand | None,
+    gateways_unknown: int = 0,
     now_s: float,
 ) -> PoolSample | None:
-    """The sample of this tick; None when blind: no word from the gateway, or from none of the ready replicas."""
+    """The sample of this tick; None when blind: no word from any gateway, or from none of the ready replicas."""
     ready = [replica for replica in replicas if replica.state is ReplicaState.READY]
     known = [engines[replica.replica_id] for replica in ready if replica.replica_id in engines]
     if demand is None or (ready and not known):
@@ -71,6 +108,7 @@ def sample_of(
         demand_replicas=_demand_replicas(pool, request_gpu_s, known, demand),
         ttft_p95_s=demand.ttft_p95_s,
         replicas_unknown=len(ready) - len(known),
+        gateways_unknown=gateways_unknown,
         refused_now=demand.refused_now + demand.waiting,
         input_tokens=demand.input_tokens,
         output_tokens=demand.output_tokens,

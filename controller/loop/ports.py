@@ -51,10 +51,10 @@ class EngineFeed(Protocol):
 
 
 class GatewayFeed(Protocol):
-    """Reads the gateway."""
+    """Reads all gateways."""
 
-    async def scrape(self) -> GatewayCounters | None:
-        """Its counters; None when it did not answer in time."""
+    async def scrape(self) -> Mapping[str, GatewayCounters | None]:
+        """The counters of each; None when it did not answer in time."""
         ...
 
     async def close(self) -> None:

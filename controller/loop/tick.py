@@ -16,12 +16,11 @@ from controller.config.settings import Settings
 from controller.core.errors import SpillwayError
 from controller.core.fleet import FleetView, Pin, PoolView, Replica, ReplicaState
 from controller.core.pools import Pool
-from controller.core.samples import EngineMetrics, GatewayCounters, PoolSample
-from controller.loop.demand import DemandWindow
-from controller.loop.freshness import Standstills
+from controller.core.samples import EngineMetrics, PoolSample
+from controller.loop.gateways import Gateways, GatewaysWord
 from controller.loop.memory import Memory, MemoryRefused, decoded, encoded, pool_memory, resumed
 from controller.loop.nodes import SharedNodes, claim_of, claim_unseen
-from controller.loop.observe import sample_of, with_metrics
+from controller.loop.observe import PoolWatch
 from controller.loop.plan import PoolPlan, PoolWish, after_start, plan_pool, wish_pool
 from controller.loop.ports import Clock, EngineFeed, FleetSink, GatewayFeed, MemoryStore, Platform, SpecFeed
 from controller.loop.prices import PriceBook
@@ -96,34 +95,34 @@ class ControlLoop:
         self._prices = PriceBook(settings, usable_providers, asked)
         self._nodes = SharedNodes(settings, kept.nodes)
         self._kept_at_s = -inf
-        self._windows = {name: DemandWindow() for name in settings.pools}
-        self._standstills = {name: Standstills() for name in settings.pools}
+        self._gateways = Gateways()
+        self._watches = {name: PoolWatch(pool, settings.step_times.get(name)) for name, pool in settings.pools.items()}
 
     async def tick(self) -> FleetView:
         """Afterwards the fleet is one step closer to what it should be, and the view says so."""
         now_s = self._now_s()
         pools = self._settings.pools
-        counters, listings = await asyncio.gather(
+        said, listings = await asyncio.gather(
             self._gateway.scrape(),
             asyncio.gather(*(self._list(pool) for pool in pools.values()), return_exceptions=True),
         )
-        if counters is not None:
-            self._prices.hear(counters.providers, now_s)
+        heard = self._gateways.hear(said)
+        self.metrics.gateways({name: one is None for name, one in said.items()})
+        if heard is not None:
+            self._prices.hear(heard.providers, now_s)
             self.metrics.providers(self._prices.offers.out())
         word = _Word(pins=self._spec.pins(), ordered=self._spec.drains())
         turns: dict[str, _Turn] = {}
         claims: dict[str, Claim] = {}
         for pool, listing in zip(pools.values(), listings, strict=True):
-            turn, claim = self._begin(pool, listing, counters, word, now_s)
+            turn, claim = self._begin(pool, listing, heard, word, now_s)
             if turn is not None:
                 turns[pool.name] = turn
             if claim is not None:
                 claims[pool.name] = claim
         given = self._nodes.split(claims, now_s)
         taken = [state.actions.taken for state in self._states.values()]
-        ends = {
-            name: self._plan(pool, turns.get(name), given.get(name), counters, now_s) for name, pool in pools.items()
-        }
+        ends = {name: self._plan(pool, turns.get(name), given.get(name), heard, now_s) for name, pool in pools.items()}
         if abs(now_s - self._kept_at_s) >= KEEP_EVERY_S or taken != [
             one.actions.taken for one in self._states.values()
         ]:
@@ -138,18 +137,19 @@ class ControlLoop:
         return self.view
 
     def _begin(
-        self, pool: Pool, listing: _Listing | BaseException, counters: GatewayCounters | None, word: _Word, now_s: float
+        self, pool: Pool, listing: _Listing | BaseException, heard: GatewaysWord | None, word: _Word, now_s: float
     ) -> tuple[_Turn | None, Claim | None]:
         """What a pool is seen to be and wishes to be; what goes wrong in it stays with this pool."""
         with self._alone(pool):
             if isinstance(listing, BaseException):
                 raise listing
-            seen = self._observe(pool, *listing, counters, now_s)
+            before = self.view.pools.get(pool.name)
+            seen = self._watches[pool.name].look(*listing, heard, before, now_s)
             return self._wish(pool, seen, word, now_s)
         return None, claim_unseen(pool, self.view.pools.get(pool.name))
 
     def _plan(
-        self, pool: Pool, turn: _Turn | None, given: Given | None, counters: GatewayCounters | None, now_s: float
+        self, pool: Pool, turn: _Turn | None, given: Given | None, heard: GatewaysWord | None, now_s: float
     ) -> _End | None:
         """What is to be done of what was wished and given; None where that fails, or the turn has."""
         with self._alone(pool):
@@ -162,7 +162,7 @@ class ControlLoop:
                 turn.wish,
                 self._states[pool.name],
                 given=given,
-                drained=unused(seen, counters),
+                drained=unused(seen, heard),
                 now_s=now_s,
             )
             self._states[pool.name] = state
@@ -238,30 +238,6 @@ class ControlLoop:
         answers = await asyncio.gather(*(self._engines.scrape(one.url) for one in asked))
         pairs = zip(asked, answers, strict=True)
         return replicas, {one.replica_id: metrics for one, metrics in pairs if metrics is not None}
-
-    def _observe(
-        self,
-        pool: Pool,
-        replicas: tuple[Replica, ...],
-        engines: Mapping[str, EngineMetrics],
-        counters: GatewayCounters | None,
-        now_s: float,
-    ) -> Seen:
-        engines = self._standstills[pool.name].believed(replicas, engines, now_s)
-        last = self.view.pools.get(pool.name)
-        before = {one.replica_id: one for one in last.replicas} if last is not None else {}
-        replicas = tuple(
-            with_metrics(one, engines.get(one.replica_id), before.get(one.replica_id), now_s) for one in replicas
-        )
-        demand = None
-        if counters is not None and pool.name in counters.pools:
-            demand = self._windows[pool.name].add(now_s, counters.pools[pool.name])
-        steps = self._settings.step_times.get(pool.name)
-        return Seen(
-            replicas=replicas,
-            engines=engines,
-            sample=sample_of(pool, steps, replicas, engines, demand=demand, now_s=now_s),
-        )
 
     async def _act(self, pool: Pool, plan: PoolPlan, now_s: float) -> None:
         """Carries out the plan; what fails is tried again by the next tick that still wants it."""

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 from controller.core.fleet import PoolView, Replica, ReplicaState
 from controller.core.pools import Pool
-from controller.core.samples import EngineMetrics, GatewayCounters, PoolSample
+from controller.core.samples import EngineMetrics, PoolSample
+from controller.loop.gateways import GatewaysWord
 from controller.loop.plan import PoolPlan, PoolState
 
 
@@ -20,16 +21,16 @@ class Seen:
     sample: PoolSample | None
 
 
-def unused(seen: Seen, counters: GatewayCounters | None) -> frozenset[str]:
-    """Replicas where neither the engine nor the gateway knows of a request; silence is no proof.
+def unused(seen: Seen, word: GatewaysWord | None) -> frozenset[str]:
+    """Replicas where neither the engine nor any gateway knows of a request; silence is no proof.
 
     One that was never ready is known to no gateway, whether it can answer yet or not.
     """
-    if counters is None:
+    if word is None or word.silent:
         return frozenset()
     idle = {name for name, metrics in seen.engines.items() if metrics.running + metrics.waiting == 0}
     idle |= {one.replica_id for one in seen.replicas if one.ready_at_s is None}
-    return frozenset(name for name in idle if not counters.replica_in_flight.get(name))
+    return frozenset(name for name in idle if not word.in_flight.get(name))
 
 
 def pool_view(pool: Pool, seen: Seen, plan: PoolPlan, state: PoolState, news: tuple[str, ...] = ()) -> PoolView:

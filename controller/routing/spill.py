@@ -146,9 +146,8 @@ def _from_spilling(
     if state.saturated_since_s is not None and _is_overlooked(sample):
         ratio = min(1.0, max(overflow, state.ratio + RISE_RATIO_PER_S * elapsed_s))
         return _decide(state, RoutingMode.SPILLING, ratio, f"saturated: {sample.saturation_ratio:.2f}", now_s)
-    if sample.replicas_unknown > 0:
-        ratio = max(overflow, state.ratio)
-        return _decide(state, RoutingMode.SPILLING, ratio, f"no word from {sample.replicas_unknown} replicas", now_s)
+    if sample.unheard:
+        return _decide(state, RoutingMode.SPILLING, max(overflow, state.ratio), sample.unheard, now_s)
     calm_s = -1.0 if state.calm_since_s is None else now_s - state.calm_since_s
     if calm_s >= policy.min_dwell_s:
         overflow = 0.0  # calm for a whole dwell: the measurement outweighs the demand estimate

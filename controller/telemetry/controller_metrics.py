@@ -21,6 +21,7 @@ SATURATION = "spillway_pool_saturation_ratio"
 DEMAND = "spillway_pool_demand_replicas"
 BLIND = "spillway_pool_blind"
 UNKNOWN = "spillway_pool_unknown_replicas"
+GATEWAY_SILENT = "spillway_controller_gateway_silent"
 PROVIDER_OUT = "spillway_controller_provider_out"
 MISSING = "spillway_pool_missing_replicas"
 ACTIONS = "spillway_pool_actions_total"
@@ -39,6 +40,7 @@ class ControllerMetrics(Collector):
         self._actions: dict[tuple[str, str], int] = {}
         self._mode_changes: dict[tuple[str, str], int] = {}
         self._providers_out: dict[str, bool] = {}
+        self._gateways_silent: dict[str, bool] = {}
 
     def ticked(self, took_s: float, *, done: bool) -> None:
         """One more tick."""
@@ -52,6 +54,10 @@ class ControllerMetrics(Collector):
     def providers(self, out: Mapping[str, bool]) -> None:
         """Which providers take less than they should."""
         self._providers_out = dict(out)
+
+    def gateways(self, silent: Mapping[str, bool]) -> None:
+        """Which gateways have not answered."""
+        self._gateways_silent = dict(silent)
 
     def observed(self, view: PoolView, sample: PoolSample | None) -> None:
         """One pool as of this tick."""
@@ -91,10 +97,14 @@ class ControllerMetrics(Collector):
                 modes.add_metric([name, mode.value], float(view.mode is mode))
         yield replicas
         yield modes
-        out = GaugeMetricFamily(PROVIDER_OUT, "1 while less is counted on than configured", labels=["provider"])
-        for provider, is_out in self._providers_out.items():
-            out.add_metric([provider], float(is_out))
-        yield out
+        for metric, words, label, facts in (
+            (PROVIDER_OUT, "1 while less is counted on than configured", "provider", self._providers_out),
+            (GATEWAY_SILENT, "1 while its demand is not known", "gateway", self._gateways_silent),
+        ):
+            family = GaugeMetricFamily(metric, words, labels=[label])
+            for name, is_so in facts.items():
+                family.add_metric([name], float(is_so))
+            yield family
 
     def _figures(self) -> Iterable[Metric]:
         readers: tuple[tuple[str, str, Callable[[PoolView, PoolSample | None], float | None]], ...] = (

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from math import inf
 
 import httpx
@@ -71,9 +71,9 @@ def scrape_gateway(url: str) -> GatewayCounters | None:
     """One scrape with a short deadline."""
 
     async def once() -> GatewayCounters | None:
-        scraper = GatewayScraper(url, 0.4)
+        scraper = GatewayScraper([url], 0.4)
         try:
-            return await scraper.scrape()
+            return (await scraper.scrape())[url]
         finally:
             await scraper.close()
 
@@ -279,6 +279,22 @@ def test_nobody_there_is_none(server: str) -> None:
     assert scrape_engine("http://no:port") is None
     assert scrape_engine(f"{server}/engine") == FIGURES
     assert scrape_gateway(f"{server}/gateway") is not None
+
+
+def test_each_gateway_is_read_for_itself(server: str) -> None:
+    """All at once, each within its time: one that is silent or wrong takes nothing from the others."""
+    well, others = f"{server}/gateway", [f"{server}/slow", f"{server}/failing", "http://127.0.0.1:1"]
+
+    async def once() -> Mapping[str, GatewayCounters | None]:
+        scraper = GatewayScraper([*others, well], 0.4)
+        try:
+            return await scraper.scrape()
+        finally:
+            await scraper.close()
+
+    found = asyncio.run(once())
+    assert list(found) == [*others, well]
+    assert [url for url, counters in found.items() if counters is not None] == [well]
 
 
 def test_what_can_be_bought_is_read_too() -> None:

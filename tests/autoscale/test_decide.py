@@ -38,15 +38,19 @@ def test_bounds_are_said() -> None:
     assert step(1.0, ScaleState(), 0.0)[0].constraints == ()
 
 
-def test_no_shrink_while_a_replica_says_nothing() -> None:
+@pytest.mark.parametrize(
+    ("who", "words"),
+    [("replicas_unknown", "no word from 1 of 3 replicas"), ("gateways_unknown", "no word from gateways: 1")],
+)
+def test_no_shrink_while_a_replica_or_a_gateway_says_nothing(who: str, words: str) -> None:
     """What is unknown counts as needed, also for the cooldown that begins when it speaks again; growth goes on."""
     state = ScaleState(needed_at_s=())
-    silent = replace(sample(0.5, at_s=100.0, ready=3), replicas_unknown=1)
+    silent = replace(sample(0.5, at_s=100.0, ready=3), **{who: 1})
     decision, state = decide(silent, state, POLICY, replicas_now=3, now_s=100.0)
-    assert (decision.replicas, decision.reason) == (3, "no word from 1 of 3")
+    assert (decision.replicas, decision.reason) == (3, words)
     assert step(0.5, state, 159.0, replicas_now=3)[0].replicas == 3
     assert step(0.5, state, 160.0, replicas_now=3)[0].replicas == 1
-    grown = replace(sample(3.0, at_s=100.0, ready=3), replicas_unknown=1)
+    grown = replace(sample(3.0, at_s=100.0, ready=3), **{who: 1})
     assert decide(grown, ScaleState(), POLICY, replicas_now=3, now_s=100.0)[0].replicas == 4
 
 

@@ -117,7 +117,7 @@ def test_no_shrink_while_a_replica_says_nothing() -> None:
     pool = Pool(3)
     assert set(pool.ticks(0.0, 30, replicas_unknown=1)) == {3}
     silent = [pool.tick(0.0, replicas_unknown=1).reason for _ in range(12)]
-    assert "no word from 1 of 3" in silent
+    assert "no word from 1 of 3 replicas" in silent
 
 
 def test_what_providers_cannot_take_has_replicas() -> None:

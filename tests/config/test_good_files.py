@@ -240,8 +240,10 @@ def test_limits_and_ports_reach_the_settings(settings_of: Load) -> None:
     """Those of the gateway, of the controller and of the stand-in."""
     settings = settings_of(
         "gateway: {port: 9000, caps: {choices: 2}, timeouts: {ttft_s: 9.5}}\n"
-        "controller: {tick_s: 0.5}\nstandin_port: 9009\nsimulated_cold_start_s: 0\nphase: phase2\n"
+        "controller: {tick_s: 0.5, gateways: ['http://gw-1:8081', 'http://10.0.0.2:8081']}\n"
+        "standin_port: 9009\nsimulated_cold_start_s: 0\nphase: phase2\n"
     )
     assert (settings.gateway.port, settings.gateway.caps.choices, settings.gateway.timeouts.ttft_s) == (9000, 2, 9.5)
     assert (settings.controller.tick_s, settings.standin_port, settings.simulated_cold_start_s) == (0.5, 9009, 0)
+    assert settings.controller.gateways == ("http://gw-1:8081", "http://10.0.0.2:8081")
     assert settings.phase is Phase.PHASE2

@@ -109,13 +109,13 @@ class FakeEngines:
 
 
 class FakeGateway:
-    """Counters that a test or the world sets; None is silence."""
+    """Counters of each gateway that a test or the world sets; None is silence."""
 
     def __init__(self) -> None:
-        self.counters: GatewayCounters | None = None
+        self.counters: dict[str, GatewayCounters | None] = {}
 
-    async def scrape(self) -> GatewayCounters | None:
-        """What it says."""
+    async def scrape(self) -> Mapping[str, GatewayCounters | None]:
+        """What they say."""
         return self.counters
 
     async def close(self) -> None:

@@ -37,6 +37,8 @@ class World:
         self.offered = {pool.name: 0.0 for pool in pools}
         self.backlog: dict[str, float] = {}
         self.gateway_up = True
+        self.gateways: tuple[str, ...] = ("gateway",)  # each takes an equal share of the requests
+        self.silent: tuple[str, ...] = ()
         self.providers: dict[str, ProviderCounters] = {}
         self.usable = frozenset[str]()
         self._counts = {pool.name: PoolCounters() for pool in pools}
@@ -86,8 +88,10 @@ class World:
         for name in self.settings.pools:
             self._play(name)
         busy = {name: round(open_) for name, open_ in self.backlog.items() if round(open_)}
-        counters = GatewayCounters(pools=dict(self._counts), replica_in_flight=busy, providers=self.providers)
-        self.gateway.counters = counters if self.gateway_up else None
+        shares = {name: _share(counts, len(self.gateways)) for name, counts in self._counts.items()}
+        counters = GatewayCounters(pools=shares, replica_in_flight=busy, providers=self.providers)
+        silent = self.silent if self.gateway_up else self.gateways
+        self.gateway.counters = {name: None if name in silent else counters for name in self.gateways}
         return await self.loop.tick()
 
     def _play(self, name: str) -> None:
@@ -127,6 +131,17 @@ class World:
             output_tokens=before.output_tokens + arrived * OUTPUT_TOKENS,
             spilled={why: before.spilled.get(why, 0.0) + left.get(why, 0.0) for why in {*before.spilled, *left}},
         )
+
+
+def _share(counts: PoolCounters, gateways: int) -> PoolCounters:
+    """What each of so many gateways has counted."""
+    return replace(
+        counts,
+        arrivals=counts.arrivals / gateways,
+        input_tokens=counts.input_tokens / gateways,
+        output_tokens=counts.output_tokens / gateways,
+        spilled={why: count / gateways for why, count in counts.spilled.items()},
+    )
 
 
 def modes(views: Iterable[PoolView]) -> list[RoutingMode]:

@@ -126,10 +126,10 @@ def test_a_pool_unknown_to_the_gateway_holds(world: World) -> None:
     """A gateway that never counted for a pool has said nothing about it: no word, no change."""
     world.platform.add(replica("b-2", pool=B.name), replica("b-3", pool=B.name))
     world.run(100)
-    counters = world.gateway.counters
+    counters = world.gateway.counters["gateway"]
     assert counters is not None
     world.new_loop()
-    world.gateway.counters = replace(counters, pools={A.name: counters.pools[A.name]})
+    world.gateway.counters = {"gateway": replace(counters, pools={A.name: counters.pools[A.name]})}
     for _ in range(100):
         world.clock.now_s += 1.0
         view = asyncio.run(world.loop.tick())

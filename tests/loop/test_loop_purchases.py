@@ -34,9 +34,9 @@ def setup_of(**changes: object) -> Setup:
 
 async def scraped(here: World) -> GatewayCounters:
     """One scrape of the gateway's metrics."""
-    scraper = GatewayScraper(f"http://127.0.0.1:{here.gateway.admin_port}", 5.0)
+    scraper = GatewayScraper([f"http://127.0.0.1:{here.gateway.admin_port}"], 5.0)
     try:
-        found = await scraper.scrape()
+        (found,) = (await scraper.scrape()).values()
     finally:
         await scraper.close()
     assert found is not None

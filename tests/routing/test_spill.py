@@ -53,7 +53,7 @@ def test_nothing_returns_while_a_replica_says_nothing() -> None:
     )
     decisions, state = run([calm] * 30, state=spilling())
     assert {(decision.mode, decision.ratio) for decision in decisions} == {(SPILLING, 0.5)}
-    assert decisions[0].reason == "no word from 1 replicas"
+    assert decisions[0].reason == "no word from 1 of 2 replicas"
     assert run([short], state=state)[0][0].ratio == 0.5
     assert run([replace(short, demand_replicas=8.0)], state=state)[0][0].ratio == 0.75
     assert run([CALM, CALM], state=state, start_s=30.0)[0][1].ratio < 0.5
