@@ -148,18 +148,22 @@ class FluidPool:
         ready, before = self._fleet.ready, self._backlog
         capacity = ready * self._replica_does
         out = self._spill_ratio * arrivals
-        out = min(out + self._gateway.wanted(arrivals - out, before, capacity), self._spill_most)
+        wanted = out + self._gateway.wanted(arrivals - out, before, capacity)
+        out = min(wanted, self._spill_most)
         home = arrivals - out
+        refused = self._gateway.refused(home, before, capacity) if wanted > out else 0.0
+        home -= refused
         served = min(before + home, capacity)
-        after, missed = before + home - served, 0.0
+        after, missed = before + home - served, refused
         if after > 0 or before > 0:
             lost = min(max(0.0, after - self._patience * max(ready, 1)), home)
             after -= lost
+            self._lost += lost
             heading = before + home - lost - capacity  # below 0 where the queue is gone before the slot ends
             late = late_arrivals(home - lost, before, heading, self._wait_allowed * ready)
-            self._lost += lost
             self._late += late
-            missed = lost + late
+            missed += lost + late
+        self._lost += refused
         self._backlog, self._served_now = after, served
         self._gateway.settle(after - self._shape.batched(after, self._batch * ready))
         wait_s = after * self._slot_s / capacity if capacity else 0.0

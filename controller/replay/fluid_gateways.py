@@ -21,6 +21,10 @@ class SpillGateway(Protocol):
         """Of the slot's arrivals, those it would send out; `capacity` is what the ready replicas do in one slot."""
         ...
 
+    def refused(self, home: float, backlog: float, capacity: float) -> float:
+        """Of those that stay, as providers take no more, who is told at once to come back later."""
+        ...
+
     def settle(self, waiting: float) -> None:
         """Hears what waits at the engines at the end of the slot."""
         ...
@@ -33,12 +37,20 @@ class NoSpill:
         """None."""
         return 0.0
 
+    def refused(self, home: float, backlog: float, capacity: float) -> float:
+        """None: all wait."""
+        return 0.0
+
     def settle(self, waiting: float) -> None:
         """Nothing to remember."""
 
 
 class Valve:
-    """Per request: what would wait longer than it may is spilled, nothing else."""
+    """Per request: what would wait longer than it may is spilled, nothing else.
+
+    Where it can go nowhere the line is kept short, as the gateway does under overload (`routing/waiting_line.py`): who
+    is let in is in time. A pool without a ready replica lets requests wait for one.
+    """
 
     def __init__(self, slot_s: float, ttft_slo_s: float, ttft_idle_s: float) -> None:
         self._queue_slots = max(0.0, VALVE_WAIT_RATIO * ttft_slo_s - ttft_idle_s) / slot_s
@@ -47,6 +59,10 @@ class Valve:
         """What neither this slot nor the short queue behind it can take."""
         over = backlog + arrivals - capacity * (1 + self._queue_slots)
         return 0.0 if over <= 0 else min(over, arrivals)
+
+    def refused(self, home: float, backlog: float, capacity: float) -> float:
+        """The same, of those that stayed."""
+        return self.wanted(home, backlog, capacity) if capacity else 0.0
 
     def settle(self, waiting: float) -> None:
         """Nothing to remember."""
@@ -63,6 +79,10 @@ class NaiveSpill:
     def wanted(self, arrivals: float, backlog: float, capacity: float) -> float:
         """All or nothing."""
         return arrivals if self._open_s > 0 else 0.0
+
+    def refused(self, home: float, backlog: float, capacity: float) -> float:
+        """None: all wait."""
+        return 0.0
 
     def settle(self, waiting: float) -> None:
         """Opens after five seconds of waiting, closes a minute later."""

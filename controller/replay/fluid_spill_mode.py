@@ -40,6 +40,10 @@ class ModeAndValve:
         self._home = min(capacity, backlog + arrivals - shared - turned_away)
         return shared + turned_away
 
+    def refused(self, home: float, backlog: float, capacity: float) -> float:
+        """As the valve."""
+        return self._valve.refused(home, backlog, capacity)
+
     def settle(self, waiting: float) -> None:
         """The controller's seconds of this slot: what they decide holds for the next."""
         sample, last_s = self._sample(waiting), self._now_s + self._ticks * TICK_S

@@ -171,18 +171,37 @@ def test_what_a_policy_spills_comes_before_what_the_gateway_spills() -> None:
     [economics(spill_usd_per_request=math.inf), economics(spill_limit_per_s=0.0)],
     ids=["forbidden", "no-provider"],
 )
-def test_where_nothing_can_be_spilled_the_work_waits(pool: Economics) -> None:
-    """Even with a valve and a wish."""
+def test_where_nothing_can_be_spilled_the_line_is_short(pool: Economics) -> None:
+    """Even with a wish: 1.6 s of work wait, what is over is refused, and who is let in is in time."""
     outcome = run(Constant(1, spill_ratio=0.5), 10.0, 10.0, ready_at_start=1, pool=pool)
     assert (outcome.spilled, outcome.spill_usd, outcome.flips_per_hour) == (0, 0, 0)
-    assert outcome.late == pytest.approx(82 + 100)
+    assert (outcome.late, outcome.lost) == (0, pytest.approx(42 + 50))
 
 
-def test_providers_bear_so_much_and_the_rest_waits() -> None:
-    """Two requests per second go out, and what is over is late."""
-    outcome = run(Constant(1), *[10.0] * 3, ready_at_start=1, pool=economics(spill_limit_per_s=2.0))
-    assert outcome.spilled == pytest.approx(60)
+@pytest.mark.parametrize("gateway", ["naive", "none"])
+def test_behind_other_gateways_all_work_waits(gateway: str) -> None:
+    """A standing line makes everybody late."""
+    pool = economics(spill_limit_per_s=0.0)
+    outcome = run(Constant(1), 10.0, 10.0, ready_at_start=1, pool=pool, gateway=gateway)
+    assert (outcome.late, outcome.lost) == (pytest.approx(82 + 100), 0)
+
+
+@pytest.mark.parametrize("gateway", ["valve", "mode"])
+def test_providers_bear_so_much_and_the_rest_is_refused(gateway: str) -> None:
+    """Two requests per second go out; of ten, one replica serves five, so that three hear at once to come later."""
+    outcome = run(Constant(1), *[10.0] * 9, ready_at_start=1, pool=economics(spill_limit_per_s=2.0), gateway=gateway)
+    assert outcome.spilled == pytest.approx(180)
+    assert outcome.attained == pytest.approx(180 + 450 + 8, rel=0.01)
+    assert (outcome.late, outcome.lost) == (0, pytest.approx(900 - outcome.attained))
+
+
+@pytest.mark.parametrize("gateway", ["valve", "mode"])
+def test_a_pool_without_a_ready_replica_lets_requests_wait(gateway: str) -> None:
+    """One is on its way for 20 s: what came before is served late, not refused."""
+    pool = economics(spill_limit_per_s=1.0)
+    outcome = run(Constant(1), *[3.0] * 9, ready_at_start=0, pool=pool, gateway=gateway)
     assert outcome.late > 0
+    assert outcome.lost < outcome.late
 
 
 def test_a_queue_longer_than_patience_loses_its_newest() -> None:
