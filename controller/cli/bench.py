@@ -56,10 +56,10 @@ def policy(
     for file in (json_file, html_file, plot_dir):
         need_folder(file)
     if requests:
-        for option, given in (("--html", html_file), ("--plots", plot_dir), ("--seeds", seeds)):
+        for option, given in (("--html", html_file), ("--plots", plot_dir)):
             if given is not None:
                 raise CliError(f"--requests has no {option}", "it can write --json", exit_code=EXIT_USAGE)
-        _by_requests(workload or (), hours=hours, quick=quick, processes=processes, json_file=json_file)
+        _by_requests(workload or (), hours=hours, quick=quick, seeds=seeds, processes=processes, json_file=json_file)
         return
     from controller.cli.bench_policy import Plan, run
     from controller.cli.bench_policy_report import tell, write_html, write_json, write_plots
@@ -80,12 +80,12 @@ def policy(
 
 
 def _by_requests(
-    workloads: Sequence[str], *, hours: float, quick: bool, processes: int, json_file: Path | None
+    workloads: Sequence[str], *, hours: float, quick: bool, seeds: int | None, processes: int, json_file: Path | None
 ) -> None:
     from controller.cli.bench_requests import run, stretches, tell, write_json
     from controller.replay.workloads import WORKLOADS
 
-    planned = stretches(_known(workloads, tuple(WORKLOADS)), hours=hours, quick=quick)
+    planned = stretches(_known(workloads, tuple(WORKLOADS)), hours=hours, quick=quick, seeds=seeds)
     results, interrupted = run(planned, processes)
     tell(results)
     if json_file:

@@ -14,7 +14,7 @@ import numpy as np
 
 from controller.core.errors import SimulationError
 from controller.replay.contest import best_schedule
-from controller.replay.contest_types import HINDSIGHT, Course, Entrant, Point
+from controller.replay.contest_types import HINDSIGHT, Course, CourseResult, Entrant, Final, Point, Score
 from controller.replay.fleet_simulation import FleetRequests, FleetSetup, simulate_fleet
 from controller.replay.fleet_simulation_providers import ExternalProvider
 from controller.replay.fluid import FluidRun, replicas_for, simulate
@@ -51,26 +51,43 @@ class Replayed:
     """One policy on one stretch: beside O_replay and the optimum, and what the fluid simulation says of the same."""
 
     point: Point
-    usd_ratio: float  # to O_replay
+    score: Score  # its cost by that of O_replay
     optimum_ratio: float  # to the fluid optimum with spilling
-    usd_per_1k: float
-    attained_ratio: float
-    spilled_ratio: float
-    actions_per_hour: float
-    flips_per_hour: float
-    regret_ratio: float
     fluid_optimum_ratio: float
     fluid_attained_ratio: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplayResult:
-    """All of one stretch, O_replay first."""
+    """All of one stretch with the requests of one seed, O_replay first."""
 
-    name: str
+    workload: str
+    kind: str
+    pool: str
+    prices: str
+    replicas: int
+    seed: int
     requests: int
     hours: float
     rows: tuple[Replayed, ...]
+
+
+def as_course(results: Sequence[ReplayResult]) -> CourseResult:
+    """The seeds of one stretch as the result of a course, to be judged alike. O_replay is the measure, no rival."""
+    first = results[0]
+    return CourseResult(
+        workload=first.workload,
+        kind=first.kind,
+        pool=first.pool,
+        prices=first.prices,
+        replicas=first.replicas,
+        tried=(),
+        finals=tuple(
+            Final(point=row.point, scores=tuple(result.rows[at].score for result in results))
+            for at, row in enumerate(first.rows)
+            if row.point != O_REPLAY
+        ),
+    )
 
 
 def replay_of(course: Course, *, start_s: float, duration_s: float, requests_most: int, seed: int) -> Replay:
@@ -134,8 +151,14 @@ def replayed(replay: Replay, entrants: Sequence[tuple[Entrant, str, float | None
         found = _run(replay, entrant.make(known, point.knob), gateway, entrant.scrape_s, seed)
         fluid = _fluid(replay, entrant.make(known, point.knob), gateway, entrant.scrape_s, seed)
         rows.append(_row(point, found, fluid, limit.usd, best.usd))
+    course = replay.course
     return ReplayResult(
-        name=replay.course.name,
+        workload=course.workload,
+        kind=course.kind,
+        pool=course.pool,
+        prices=course.prices,
+        replicas=course.replicas,
+        seed=seed,
         requests=len(replay.requests.arrival_s),
         hours=curve.duration_s / 3600.0,
         rows=tuple(rows),
@@ -161,14 +184,18 @@ def _fluid(replay: Replay, policy: Autoscaler, gateway: str, scrape_s: float, se
 def _row(point: Point, found: Outcome, fluid: Outcome, limit_usd: float, best_usd: float) -> Replayed:
     return Replayed(
         point=point,
-        usd_ratio=found.usd / limit_usd,
+        score=Score(
+            seed=found.seed,
+            usd_ratio=found.usd / limit_usd,
+            usd_per_1k=found.usd_per_1k,
+            attained_ratio=found.attained_ratio,
+            spilled_ratio=found.spilled / found.offered,
+            actions_per_hour=found.actions_per_hour,
+            flips_per_hour=found.flips_per_hour,
+            regret_ratio=found.regret_ratio,
+            peak_replicas=found.peak_replicas,
+        ),
         optimum_ratio=found.usd / best_usd,
-        usd_per_1k=found.usd_per_1k,
-        attained_ratio=found.attained_ratio,
-        spilled_ratio=found.spilled / found.offered,
-        actions_per_hour=found.actions_per_hour,
-        flips_per_hour=found.flips_per_hour,
-        regret_ratio=found.regret_ratio,
         fluid_optimum_ratio=fluid.usd / best_usd,
         fluid_attained_ratio=fluid.attained_ratio,
     )

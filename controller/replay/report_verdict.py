@@ -19,11 +19,14 @@ RIVALS = {
 WEEKS = "diurnal"
 
 
-def verdict(results: Sequence[CourseResult], ours: str) -> str:
-    """The first paragraph, for each kind of rival: losses first; else by how much ours leads at least."""
+def verdict(results: Sequence[CourseResult], ours: str, *, limit: str = "the optimum") -> str:
+    """The first paragraph, for each kind of rival: losses first; else by how much ours leads at least.
+
+    `limit`: whose cost all costs are divided by.
+    """
     if not results:
         return "Nothing was run to its end, so nothing can be said."
-    said = [_against(kind, results, ours) for kind in Kind]
+    said = [_against(kind, results, ours, limit) for kind in Kind]
     short = [name for result in results if (name := _attains_short(result, ours))]
     if short:
         said.append((True, f"Below {100 * ATTAINMENT_LEAST:g} % of requests within their SLO: {'; '.join(short)}."))
@@ -55,19 +58,19 @@ def _bounds(where: str, results: Sequence[CourseResult], ours: str) -> str:
     return f"{where} {ours} comes to at most {', '.join(figures)}; and to at least {least}."
 
 
-def _against(kind: Kind, results: Sequence[CourseResult], ours: str) -> tuple[bool, str]:
+def _against(kind: Kind, results: Sequence[CourseResult], ours: str, limit: str) -> tuple[bool, str]:
     """Whether ours loses to any of them, and what to say; nothing where none of them ran."""
     if not any(final.point.kind is kind and final.point.policy != ours for one in results for final in one.finals):
         return False, ""
     beaten = [found[0] for result in results if (found := ahead_of_ours(result, ours, kind))]
     if not beaten:
-        return False, _leads(kind, results, ours)
+        return False, _leads(kind, results, ours, limit)
     beaten.sort(key=lambda one: (one.is_noise, one.standing.behind_ours.value))
     clear = sum(not one.is_noise for one in beaten)
     order, told = ("the worst", beaten[:1]) if kind is Kind.HINDSIGHT else ("the worst first", beaten)
     return True, (
         f"Against {RIVALS[kind]} {ours} loses on {len(beaten)} of {len(results)} courses, on {clear} of them beyond "
-        f"the noise. Cost by that of the optimum, {order}: {'; '.join(_beaten_line(one) for one in told)}."
+        f"the noise. Cost by that of {limit}, {order}: {'; '.join(_beaten_line(one) for one in told)}."
     )
 
 
@@ -85,7 +88,7 @@ def _beaten_line(one: Ahead) -> str:
     )
 
 
-def _leads(kind: Kind, results: Sequence[CourseResult], ours: str) -> str:
+def _leads(kind: Kind, results: Sequence[CourseResult], ours: str, limit: str) -> str:
     text = f"Against {RIVALS[kind]} {ours} is ahead on all {len(results)} courses, at equal or better attainment"
     rivals = [(result.name, rival) for result in results if (rival := closest(result, ours, kind))]
     if not rivals:
@@ -97,7 +100,7 @@ def _leads(kind: Kind, results: Sequence[CourseResult], ours: str) -> str:
             f"attainment; the closest is level with it ({course}, {point_text(rival.point)})."
         )
     gap = mean_text(rival.behind_ours)
-    return f"{text}: by {gap} of the optimum's cost at least ({course}, {point_text(rival.point)})."
+    return f"{text}: by {gap} of the cost of {limit} at least ({course}, {point_text(rival.point)})."
 
 
 def _attains_short(result: CourseResult, ours: str) -> str:

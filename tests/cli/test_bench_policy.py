@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -48,30 +49,46 @@ def test_a_whole_bench_in_two_processes_and_all_its_reports(tmp_path: Path, caps
 
 
 def test_stretches_request_by_request(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Every form beside the optimum's own schedule, as table and JSON; the quick ones are a part of the whole."""
-    stretch = bench_requests.Stretch(workload="az23-conv", pool="70b-4xa100", replicas=2, hours=0.05, requests_most=200)
-    results, interrupted = bench_requests.run((stretch,), 1)
+    """Every form beside the optimum's own schedule with every seed, as table and JSON, the verdict first."""
+    stretch = bench_requests.Stretch(
+        workload="az23-conv", pool="70b-4xa100", replicas=2, hours=0.05, requests_most=200, seed=1
+    )
+    results, interrupted = bench_requests.run(((stretch, replace(stretch, seed=2)),), 1)
     assert not interrupted
     bench_requests.tell(results)
-    shown = capsys.readouterr().out
-    assert "az23-conv 70b-4xa100 frontier x2: 200 requests" in shown
-    assert "naive spill" in shown
+    verdict, _, _, title, columns, *rows = capsys.readouterr().out.splitlines()
+    assert "spillway" in verdict
+    assert title == "az23-conv 70b-4xa100 frontier x2: 200 requests in 0.0 h"
+    assert columns.startswith("policy")
+    assert len(rows) == 1 + len(FORMS)
+    assert rows[0].startswith("O_replay")
+    assert "+ naive spill" in "".join(rows)
     bench_requests.write_json(tmp_path / "a.json", results)
     data = json.loads((tmp_path / "a.json").read_text(encoding="utf-8"))["data"]
+    assert data["verdict"] == verdict
     (told,) = data["stretches"]
-    assert [row["point"]["policy"] for row in told["rows"][:2]] == ["O_replay", "spillway"]
-    assert len(told["rows"]) == 1 + len(FORMS)
+    assert told["name"] == "az23-conv 70b-4xa100 frontier x2"
+    assert [one["seed"] for one in told["seeds"]] == [1, 2]
+    assert [row["point"]["policy"] for row in told["seeds"][0]["rows"][:2]] == ["O_replay", "spillway"]
+
+
+def test_which_stretches_there_are() -> None:
+    """Both pools in both sizes but for what is too busy; the quick ones are a part of the whole."""
     whole = bench_requests.stretches((), hours=1.0, quick=False)
     quick = bench_requests.stretches((), hours=1.0, quick=True)
-    assert len(whole) == 4 * len(bench_requests.WORKLOADS)
-    assert {one.workload for one in quick} <= {one.workload for one in whole} <= set(WORKLOADS)
-    assert {one.workload for one in bench_requests.stretches(("ramp",), hours=1.0, quick=True)} == {"ramp"}
+    assert len(whole) == 4 * len(bench_requests.WORKLOADS) - len(bench_requests.TOO_BUSY)
+    assert {len(seeds) for seeds in whole} == {5}
+    assert {len(seeds) for seeds in quick} == {2}
+    assert {seeds[0].workload for seeds in quick} <= {seeds[0].workload for seeds in whole} <= set(WORKLOADS)
+    (named,) = bench_requests.stretches(("ramp",), hours=1.0, quick=True, seeds=3)
+    assert [(one.workload, one.seed) for one in named] == [("ramp", 1), ("ramp", 2), ("ramp", 3)]
 
 
 def test_nothing_whole_is_said_so(capsys: pytest.CaptureFixture[str]) -> None:
     """After a Ctrl-C in the first seconds."""
     tell(())
-    assert "Nothing was run to its end" in capsys.readouterr().out
+    bench_requests.tell(())
+    assert capsys.readouterr().out.count("Nothing was run to its end") == 2
 
 
 def test_plans() -> None:

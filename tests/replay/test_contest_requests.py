@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from controller.core.errors import SimulationError
 from controller.replay.contest_field import course, entrant
-from controller.replay.contest_requests import O_REPLAY, Replay, replay_of, replayed
+from controller.replay.contest_requests import O_REPLAY, Replay, as_course, replay_of, replayed
 
 
 def _replay(workload: str = "az23-conv", *, start_s: float = 0.0, duration_s: float = 120.0, most: int = 300) -> Replay:
@@ -29,15 +31,19 @@ def test_policies_beside_the_replayed_optimum() -> None:
     ]
     result = replayed(replay, forms, seed=1)
     limit, ours, constant, plain = result.rows
-    assert result.name == "az23-conv 70b-4xa100 frontier x2"
+    assert (result.workload, result.kind, result.seed) == ("az23-conv", "bursty", 1)
     assert result.requests == len(replay.requests.arrival_s) <= 300
-    assert (limit.point, limit.usd_ratio) == (O_REPLAY, 1.0)
-    assert limit.attained_ratio > 0.99 < ours.attained_ratio
+    assert (limit.point, limit.score.usd_ratio) == (O_REPLAY, 1.0)
+    assert limit.score.attained_ratio > 0.99 < ours.score.attained_ratio
     assert constant.point.policy == "static-best"
-    assert (plain.point.gateway, plain.point.knob, plain.spilled_ratio) == ("none", 0.9, 0.0)
+    assert (plain.point.gateway, plain.point.knob, plain.score.spilled_ratio) == ("none", 0.9, 0.0)
     for row in result.rows:
-        assert row.usd_ratio / row.optimum_ratio == pytest.approx(limit.usd_ratio / limit.optimum_ratio)
+        assert row.score.usd_ratio / row.optimum_ratio == pytest.approx(1.0 / limit.optimum_ratio)
         assert row.fluid_optimum_ratio > 0.0 < row.fluid_attained_ratio <= 1.0
+    both = as_course((result, replace(result, seed=2)))
+    assert both.name == "az23-conv 70b-4xa100 frontier x2"
+    assert [final.point.policy for final in both.finals] == ["spillway", "static-best", "hpa-rate"]
+    assert both.finals[0].scores == (ours.score, ours.score)
 
 
 def test_the_curve_is_that_of_the_requests() -> None:

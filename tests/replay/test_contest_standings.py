@@ -112,13 +112,13 @@ PLAIN = replace(PLAIN, finals=(*PLAIN.finals, Final(point=point("hpa", 0.7, "nai
         ((NOISY,), ("loses on 1 of 1 courses, on 0 of them beyond the noise", "more, within the noise."), ()),
         ((POOR,), ("more, 98.00 % within their SLO against 97.00 %", "Below 99 % of requests within their SLO"), ()),
         ((WON, ALONE), ("ours is ahead on all 2 courses, at equal or better attainment",
-                        "by 0.300 ± 1.271 of the optimum's cost at least (step 8b list x20, other (valve, 1))"),
+                        "by 0.300 ± 1.271 of the cost of the optimum at least (step 8b list x20, other (valve, 1))"),
                        ("ours loses", "Below")),
         ((WON, LEVEL), ("ours is behind on none of 2 courses",
                         "the closest is level with it (ramp 8b list x20, other (valve, 1))"), ("ours loses",)),
         ((PLAIN,), ("Against autoscalers plain or with a naive fallback route, and buying everything, ours is ahead on "
-                    "all 1 courses, at equal or better attainment: by 0.500 ± 0.000 of the optimum's cost at least "
-                    "(spike 8b list x20, hpa (+ naive spill, 0.7)).",), ("ours loses",)),
+                    "all 1 courses, at equal or better attainment: by 0.500 ± 0.000 of the cost of the optimum at "
+                    "least (spike 8b list x20, hpa (+ naive spill, 0.7)).",), ("ours loses",)),
         ((ALONE,), ("none of them attains as much",), ()),
         ((result(ours=seeds(1.0, attained=0.98)),),
          ("Below 99 % of requests within their SLO: week 8b list x20 98.00 %.",), ()),
