@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 
 import orjson
 from sqlalchemy import RowMapping
+from sqlalchemy.exc import DataError, IntegrityError
 
 from controller.adapters.database_tables import ledger
 from controller.adapters.ledger_statements import Row
@@ -15,6 +16,7 @@ from controller.core.requests import TargetKind
 
 UNKNOWN_STATUS = 500
 UNKNOWN_WORDS = "outcome unknown: billed as estimated"
+UNSTORABLE = (DataError, IntegrityError, OverflowError, UnicodeEncodeError)  # over 64 bits, lone surrogates, NUL
 _MOST = 2**62  # what numbers are cut to that a database cannot hold
 _COLUMNS = tuple(column.name for column in ledger.columns)
 

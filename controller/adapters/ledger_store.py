@@ -10,6 +10,7 @@ computes), own pools go on, and rows wait in memory, then in a journal. Readers 
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 
 from controller.adapters.database import Place, open_database
@@ -19,7 +20,7 @@ from controller.adapters.ledger_reader import LedgerReader
 from controller.adapters.ledger_recovery import Recovery, new_holder
 from controller.adapters.ledger_wishes import Wish
 from controller.adapters.ledger_writer import GROUP_COMMIT_S, QUEUE_ENTRIES, LedgerWriter
-from controller.core.ledger import LedgerEntry, Reservation, Verdict
+from controller.core.ledger import Backlog, LedgerEntry, Reservation, Verdict
 from controller.core.requests import TargetKind
 from controller.routing.budget import LimitsOf
 
@@ -54,10 +55,11 @@ class LedgerStore:
         )
         self.reader = LedgerReader(self._engine)
 
-    @property
-    def backlog_entries(self) -> int:
-        """Operations that wait for the database."""
-        return self._writer.backlog
+    def backlog(self) -> Backlog:
+        """What waits for its commit now."""
+        ended_s = (row.at_s + row.e2e_s for row in self._writer.oldest())
+        now_s = time.time()
+        return Backlog(rows=self._writer.backlog, oldest_s=max(0.0, now_s - min(ended_s, default=now_s)))
 
     @property
     def lost_entries(self) -> int:

@@ -11,18 +11,19 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from itertools import islice
 from typing import TypeVar
 
 import structlog
 from sqlalchemy import Engine
-from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
 from controller.adapters.database import WriteTransactions
 from controller.adapters.database_tables import ledger
 from controller.adapters.ledger_journal import Journal, Kept
 from controller.adapters.ledger_money import MoneyDesk, Operation, Void
 from controller.adapters.ledger_recovery import SEEN_INTERVAL_S, SWEEP_ROWS, Recovery
-from controller.adapters.ledger_rows import entry_row, storable, unknown_entry
+from controller.adapters.ledger_rows import UNSTORABLE, entry_row, storable, unknown_entry
 from controller.adapters.ledger_statements import Inserter
 from controller.adapters.ledger_wishes import Wish, tell
 from controller.core.ledger import LedgerEntry, Verdict
@@ -39,10 +40,7 @@ ROW_GROUP = 64  # a statement's worth: making more rows at a time would keep the
 RETRY_S = 0.25
 LOCK_WAIT_S = 1.0
 CLOSE_PATIENCE_S = 2.0  # without any progress
-_UNSTORABLE = (DataError, IntegrityError, OverflowError, UnicodeEncodeError)  # over 64 bits, lone surrogates, NUL
 _SUSPECT_AFTER = 2  # failures of a group, after which its rows go one by one
-
-
 Waiting = Wish | Kept
 T = TypeVar("T", bound=Waiting)
 
@@ -69,12 +67,9 @@ class LedgerWriter:
         self._queue_entries = queue_entries
         self._money: deque[Waiting] = deque()
         self._rows: deque[LedgerEntry] = deque()
-        self._wake = threading.Event()
-        self._urgent = threading.Event()
-        self._closing = threading.Event()
+        self._wake, self._urgent, self._closing = threading.Event(), threading.Event(), threading.Event()
         self._chores_at_s = 0.0
-        self._careful = False
-        self._suspect = 0
+        self._careful, self._suspect = False, 0
         self._registered = False
         self._chores_done = threading.Event()
         self.failing = False  # the database did not take the last group
@@ -86,6 +81,11 @@ class LedgerWriter:
     def backlog(self) -> int:
         """Operations that wait for the database."""
         return len(self._money) + len(self._rows)
+
+    def oldest(self) -> list[LedgerEntry]:
+        """The first rows of its queues."""
+        queues = (self._money.copy(), self._rows.copy())  # the thread takes from them meanwhile
+        return [one for rows in queues for one in islice((one for one in rows if isinstance(one, LedgerEntry)), 1)]
 
     @property
     def is_full(self) -> bool:
@@ -214,7 +214,7 @@ class LedgerWriter:
         group = [queue[at] for at in range(min(size, len(queue)))]
         try:
             commit(group)
-        except _UNSTORABLE as error:
+        except UNSTORABLE as error:
             self._careful = True
             self._suspect += 1
             if self._suspect > _SUSPECT_AFTER:

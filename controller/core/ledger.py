@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import Enum
 
 from controller.core.money import Usage
@@ -84,6 +85,16 @@ class Reservation:
     simulated: bool
     stream: bool
     home_pool: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backlog:
+    """What waits for its commit. `rows`: rows, reservations and what takes them back; `oldest_s`: the age of the oldest
+    row, since its request ended; 0 when there is none.
+    """
+
+    rows: int = 0
+    oldest_s: float = 0.0
 
 
 class Verdict(Enum):

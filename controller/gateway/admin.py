@@ -13,6 +13,7 @@ from controller.gateway.loads import LiveLoad
 from controller.gateway.ports import Line
 from controller.routing.balance import RAMP_S
 from controller.telemetry.gateway_metrics import registry_of, render
+from controller.telemetry.ledger_metrics import LedgerMetrics
 from controller.telemetry.provider_metrics import ProviderMetrics
 
 _TEXT = (b"content-type", b"text/plain; charset=utf-8")
@@ -28,7 +29,8 @@ class Admin:
         self._now_s = now_s
         providers = gateway.settings.providers.values()
         keys = ProviderMetrics(lambda: gateway.credentials.states(providers, now_s()))
-        self._registry = registry_of(gateway.metrics, gateway.replica_metrics, keys)
+        ledger = LedgerMetrics(gateway.ledger.backlog)
+        self._registry = registry_of(gateway.metrics, gateway.replica_metrics, keys, ledger)
         self._routes: dict[bytes, Callable[[], Answer]] = {
             b"/healthz": lambda: (200, _TEXT, b"ok\n"),
             b"/readyz": self._ready,

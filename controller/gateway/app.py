@@ -77,7 +77,7 @@ class Gateway:
         usable_providers: frozenset[str],
         clock: Clock,
     ) -> None:
-        self.settings = settings
+        self.settings, self.ledger = settings, ledger
         self.loads = Loads()
         self.breakers = Breakers()
         self.credentials = Credentials(provider_keys)

@@ -9,7 +9,7 @@ from typing import Protocol
 from controller.core.fleet import FleetView
 from controller.core.idempotency import Claim
 from controller.core.keys import KeyRecord
-from controller.core.ledger import LedgerEntry, Reservation, Verdict
+from controller.core.ledger import Backlog, LedgerEntry, Reservation, Verdict
 from controller.core.rate_limits import LimitMove, LimitRow
 
 
@@ -130,6 +130,10 @@ class Ledger(Protocol):
 
     def void(self, request_id: str) -> None:
         """The reservation is given back."""
+        ...
+
+    def backlog(self) -> Backlog:
+        """What is not written down yet."""
         ...
 
 

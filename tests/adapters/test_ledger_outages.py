@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sqlite3
 import time
 from collections.abc import Callable
@@ -10,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from controller.core.ledger import Verdict
+from controller.core.ledger import Backlog, Verdict
 from controller.core.requests import TargetKind
+from controller.telemetry.gateway_metrics import registry_of, render
+from controller.telemetry.ledger_metrics import LedgerMetrics
 from tests.adapters.ledger_values import entry, open_store, sums, unlimited, wish
 from tests.adapters.postgres_server import running_postgres
 
@@ -56,7 +59,7 @@ def test_a_full_queue_refuses_purchases_and_goes_to_the_journal(tmp_path: Path) 
     other = _locked(tmp_path / "spillway.db")
     for at in range(20):
         store.post(entry(f"r-{at}", target_kind=TargetKind.OWN if at % 2 else TargetKind.EXTERNAL))
-    assert store.backlog_entries == 5
+    assert store.backlog().rows == 5
     assert len(list((tmp_path / "journal").iterdir())) == 1
     assert asyncio.run(store.reserve(wish("a"))) is Verdict.UNAVAILABLE
     other.execute("COMMIT")
@@ -64,6 +67,32 @@ def test_a_full_queue_refuses_purchases_and_goes_to_the_journal(tmp_path: Path) 
     _eventually(lambda: len(store.reader.recent(100)) == 20, within_s=20)
     assert (sums(store), store.lost_entries) == ((10, 0), 0)
     _eventually(lambda: not list((tmp_path / "journal").iterdir()), within_s=5)
+    store.close()
+
+
+def test_what_waits_for_its_commit_is_counted_and_dated(tmp_path: Path) -> None:
+    """From when the oldest row's request ended, reservations and voids not counted for that; nothing once it is in."""
+    store = open_store(tmp_path / "spillway.db", tmp_path, unlimited)
+    assert store.recovered()
+    assert store.backlog() == Backlog()
+    other = _locked(tmp_path / "spillway.db")
+    now_s = time.time()
+    store.post(entry("own", target_kind=TargetKind.OWN, at_s=now_s - 60.0, e2e_s=20.0))
+    store.post(entry("own-later", target_kind=TargetKind.OWN, at_s=now_s - 90.0, e2e_s=80.0))
+    found = store.backlog()
+    assert found.rows == 2
+    assert 40.0 <= found.oldest_s < 60.0
+    store.post(entry("bought", target_kind=TargetKind.EXTERNAL, at_s=now_s - 100.0, e2e_s=0.5))
+    found = store.backlog()
+    assert found.rows == 3
+    assert 99.0 < found.oldest_s < 120.0
+    text = render(registry_of(LedgerMetrics(store.backlog))).decode()
+    assert "spillway_ledger_backlog_rows 3.0" in text
+    assert re.search(r"^spillway_ledger_backlog_oldest_seconds (99|1[01]\d)\.", text, re.MULTILINE)
+    other.execute("COMMIT")
+    other.close()
+    assert store.flush()
+    assert store.backlog() == Backlog()
     store.close()
 
 

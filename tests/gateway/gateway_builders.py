@@ -13,7 +13,7 @@ from controller.config.settings import Caps
 from controller.core.fleet import FleetView, PoolView, Replica, ReplicaState
 from controller.core.idempotency import Claim, ClaimsUnavailable
 from controller.core.keys import KeyRecord, key_digest
-from controller.core.ledger import LedgerEntry, Reservation, Verdict
+from controller.core.ledger import Backlog, LedgerEntry, Reservation, Verdict
 from controller.core.models import Capability, Dialect, Model, Provider
 from controller.core.rate_limits import Amounts, LimitMove, LimitRow, LimitsUnavailable
 from controller.core.requests import Operation, Target
@@ -86,6 +86,10 @@ class MemoryLedger:
         """Gives it back."""
         self.voided.append(request_id)
         self.reserved.pop(request_id, None)
+
+    def backlog(self) -> Backlog:
+        """Nothing ever waits."""
+        return Backlog()
 
 
 @dataclass
