@@ -21,9 +21,13 @@ FINISH_S = 0.5  # how long an answer that was read to its end marker may take to
 
 
 class EngineConnection(asyncio.Protocol):
-    """One socket. At any time it carries at most one exchange. It stands in `open_` while it is connected."""
+    """One socket. At any time it carries at most one exchange. It stands in `open_` while it is connected.
 
-    def __init__(self, idle: list[EngineConnection], open_: set[EngineConnection]) -> None:
+    `way`: the host and the address by which it goes there.
+    """
+
+    def __init__(self, idle: list[EngineConnection], open_: set[EngineConnection], way: tuple[str, str]) -> None:
+        self.way = way
         self._idle = idle
         self._open = open_
         self.transport: asyncio.Transport | None = None
@@ -194,6 +198,13 @@ class EngineConnection(asyncio.Protocol):
         """Afterwards the idle socket is on its way out."""
         if self.transport is not None:
             self.transport.close()
+
+    def leave(self) -> None:
+        """Afterwards it takes no further call: closed if it is idle, else at the end of its answer."""
+        self.keep_alive = False
+        if self in self._idle:
+            self._idle.remove(self)
+            self.close()
 
     def finish(self) -> None:
         """The caller has what it wanted: keep the socket if the answer ends now or very soon, else close it."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 from collections.abc import Callable, Mapping
+from functools import partial
 from urllib.parse import urlsplit
 
 from controller.adapters.h1_engine_connection import EngineConnection
@@ -135,7 +136,8 @@ class H1Upstream:
         loop, refused = asyncio.get_running_loop(), OSError("it has no address")
         for address in await self._addresses(host):
             try:
-                _, connection = await loop.create_connection(lambda: EngineConnection(idle, self._open), address, port)
+                make = partial(EngineConnection, idle, self._open, (host, address))
+                _, connection = await loop.create_connection(make, address, port)
             except OSError as error:
                 refused = error
             else:
@@ -149,7 +151,13 @@ class H1Upstream:
             return [address for _, _, address in await self._names.find(host)]
 
     def _sweep(self) -> None:
-        """Afterwards no socket is kept that was idle at the last sweep too: those of a crowd go once it has left."""
+        """Afterwards no socket is kept that was idle at the last sweep too: those of a crowd go once it has left. None
+        takes further calls at an address that its host's name does not lead to any more.
+        """
+        left = {way for way in {one.way for one in self._open} if not self._names.still_leads(*way)}
+        if left:
+            for connection in [one for one in self._open if one.way in left]:
+                connection.leave()
         for idle in self._idle.values():
             for connection in [one for one in idle if one.swept]:
                 idle.remove(connection)
