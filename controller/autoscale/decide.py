@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from math import ceil, isfinite
 
 from controller.autoscale.ledgers import Bounds
-from controller.autoscale.market import MarketState, beyond_providers, shifted, weighed
+from controller.autoscale.market import MarketState, shifted, weighed
 from controller.autoscale.prices import Prices
 from controller.core.fleet import ScaleTerms
 from controller.core.pools import ScalePolicy
@@ -30,7 +30,6 @@ class ScaleState:
     stuck_since_s: float | None = None
     replicas: int | None = None  # as decided last
     market: MarketState | None = None
-    floor_at_s: tuple[float, ...] = ()  # as `needed_at_s`, of what providers would not have taken
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +87,7 @@ def decide(
 def _by_market(
     sample: PoolSample, state: ScaleState, policy: ScalePolicy, prices: Prices, *, replicas_now: int, now_s: float
 ) -> tuple[ScaleDecision, ScaleState]:
-    """As many as pay, and those that providers could not stand in for."""
+    """As many as pay."""
     bounds = Bounds(least=policy.min_replicas, most=policy.max_replicas)
     found, market = weighed(
         sample,
@@ -97,14 +96,10 @@ def _by_market(
         bounds,
         now_s,
         start_patience_ratio=policy.start_patience_ratio,
+        kept_s=policy.scale_down_cooldown_s,
     )
     state = replace(state, market=market, needed_at_s=None)
     need, reason, constraints = found.replicas, found.reason, tuple[str, ...]()
-    floor = ceil(beyond_providers(market, prices) / policy.target_utilization_ratio - ROUNDING)
-    state = replace(state, floor_at_s=_remembered(state.floor_at_s, floor, policy, now_s))
-    if len(state.floor_at_s) > need:
-        need = len(state.floor_at_s)
-        reason = f"demand {sample.demand_replicas:.2f}, of which providers take {prices.spill_limit_replicas:.2f}"
     if need < replicas_now and sample.unheard:
         need, reason = replicas_now, sample.unheard
     elif need < replicas_now and now_s - market.since_s < policy.scale_down_cooldown_s:

@@ -1,9 +1,10 @@
 """How patient to be, learned: several patiences are tried on the demand that was seen, and the cheapest one leads.
 
 Each expert runs ledgers of its own with replicas that it only imagines: they take a cold start to come up, are paid
-from their start on, and what they cannot serve is bought. What it has spent fades with `MEMORY_S`, so that the lead
-follows the traffic: on daily curves quick starts win, among bursts shorter than a cold start patient ones do, and on a
-square wave those that stay up. Following the best expert costs at most its price and that of the changes of lead.
+from their start on, and what they cannot serve is bought, or counts as late where providers take no more. What it has
+spent fades with `MEMORY_S`, so that the lead follows the traffic: on daily curves quick starts win, among bursts
+shorter than a cold start patient ones do, and on a square wave those that stay up. Following the best expert costs at
+most its price and that of the changes of lead.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from math import exp
 
 from controller.autoscale.ledgers import Ledgers, Patience, Spell, stepped
+from controller.autoscale.scarcity import scarcity
 
 # Quick both ways and along the trend; for bursts that end before a replica is there, and for lone spikes: slow to
 # start; for demand that comes back: slow to stop; quick without a trend. The first is, alone, among the cheapest over
@@ -78,6 +80,9 @@ def _lived(expert: Expert, patience: Patience, spell: Spell, kept_ratio: float) 
     ready = expert.ready + len(expert.due_s) - len(due_s)
     bought_replicas = max(0.0, spell.demand_replicas - ready)
     usd_per_s = prices.replica_usd_per_s * on + prices.spill_usd_per_replica_s * bought_replicas
+    scarce = scarcity(prices, spell.demand_replicas)
+    if scarce is not None:
+        usd_per_s += scarce.usd_per_s(bought_replicas)
     spent_usd = expert.spent_usd * kept_ratio + usd_per_s * spell.elapsed_s
     ledgers = stepped(expert.ledgers, patience, spell)
     if ledgers.on > on:

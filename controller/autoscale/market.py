@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from math import exp
+from math import inf
 
 from controller.autoscale.experts import PATIENCES, Experts, assembled, taught
 from controller.autoscale.ledgers import Bounds, Ledgers, Patience, Spell, ahead_replicas, limits_usd, moved, stepped
@@ -14,22 +14,16 @@ from controller.core.samples import PoolSample
 
 TICK_MAX_S = 30.0  # of a longer gap between two ticks no more is known than this
 FULL_RATIO = 1.0
-FAST_S = 60.0  # over which demand is averaged before its trend is taken
-LIMIT_USED_RATIO = 0.8  # of what providers take: the rest is for noise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MarketState:
-    """Carried from tick to tick. `since_s`: of the first one; `at_s`: of the last. `fast` and `slow`: demand averaged
-    over a minute, and over a cold start more.
-    """
+    """Carried from tick to tick. `since_s`: of the first one; `at_s`: of the last."""
 
     since_s: float
     at_s: float
     ledgers: Ledgers
     experts: Experts
-    fast_replicas: float | None = None
-    slow_replicas: float = 0.0
     trend: Trend = field(default_factory=Trend)
 
 
@@ -58,6 +52,7 @@ def weighed(
     now_s: float,
     *,
     start_patience_ratio: float = 1.0,
+    kept_s: float = 0.0,
 ) -> tuple[Weighed, MarketState]:
     """The replicas that pay, and the state that remembers it."""
     demand_replicas = _demand_replicas(sample)
@@ -71,8 +66,8 @@ def weighed(
         bounds=bounds,
         slope_per_s=trend.slope_per_s,
         start_patience_ratio=start_patience_ratio,
+        kept_s=kept_s,
     )
-    state = averaged(state, prices, spell.demand_replicas, spell.elapsed_s)
     experts = taught(state.experts, spell)
     after = stepped(state.ledgers, experts.patience, spell)
     found = Weighed(
@@ -104,29 +99,6 @@ def _terms(ledgers: Ledgers, experts: Experts, spell: Spell) -> ScaleTerms:
     )
 
 
-def averaged(state: MarketState, prices: Prices, demand_replicas: float, elapsed_s: float) -> MarketState:
-    """The state with its averages of demand brought up to now."""
-    if state.fast_replicas is None:
-        return replace(state, fast_replicas=demand_replicas, slow_replicas=demand_replicas)
-    fast, slow = exp(-elapsed_s / FAST_S), exp(-elapsed_s / (FAST_S + prices.cold_start_s))
-    return replace(
-        state,
-        fast_replicas=fast * state.fast_replicas + (1.0 - fast) * demand_replicas,
-        slow_replicas=slow * state.slow_replicas + (1.0 - slow) * demand_replicas,
-    )
-
-
-def beyond_providers(state: MarketState, prices: Prices) -> float:
-    """The work that providers will not take once a replica that is started now is ready, in replicas.
-
-    On a steady slope an average lags by its time constant, so that the difference of two tells the slope.
-    """
-    fast = state.fast_replicas or 0.0
-    slope_per_s = max(0.0, fast - state.slow_replicas) / max(prices.cold_start_s, FAST_S)
-    ahead = fast + slope_per_s * (FAST_S + prices.cold_start_s)
-    return max(0.0, ahead - LIMIT_USED_RATIO * prices.spill_limit_replicas)
-
-
 def _demand_replicas(sample: PoolSample) -> float:
     """The demand as measured; at least what is served and what is bought while the pool is full.
 
@@ -147,6 +119,8 @@ def _lost_by_last(ledgers: Ledgers, bounds: Bounds) -> float:
 def _reason(before: Ledgers, after: Ledgers, patience: Patience, spell: Spell) -> str:
     """Which ledger drove the decision, or how near the next one is."""
     said, drift = f"demand {spell.demand_replicas:.2f}", ahead_replicas(patience, spell)
+    if spell.prices.spill_limit_replicas < inf:
+        said = f"{said}, of which providers take {spell.prices.spill_limit_replicas:.2f}"
     if drift:
         said = f"{said}, {drift:+.2f} by its trend"
     up_usd, down_usd = limits_usd(patience, spell)
@@ -155,10 +129,14 @@ def _reason(before: Ledgers, after: Ledgers, patience: Patience, spell: Spell) -
     if after.on < before.on:
         return f"{said}: replica {before.on} has cost ${down_usd:.3g} more than buying"
     up, down = after.at(after.on), _lost_by_last(after, spell.bounds)
-    if up * down_usd > down * up_usd:
+    if up and up * down_usd > down * up_usd:
         return f"{said}: buying has cost ${up:.3g} more than replica {after.on + 1}, it starts at ${up_usd:.3g}"
+    if down < 0.0:
+        return f"{said}: replica {after.on} stays for now, what it served would have been late"
     if down:
         return f"{said}: replica {after.on} has cost ${down:.3g} more than buying, it goes at ${down_usd:.3g}"
+    if spell.prices.break_even_ratio > 1.0 and spell.prices.spill_limit_replicas < inf:
+        return f"{said}: a replica pays only for what providers have no room for"
     if spell.prices.break_even_ratio > 1.0:
         return f"{said}: a replica never pays, buying costs less than one that is always busy"
     return f"{said}: a replica pays from {100.0 * spell.prices.break_even_ratio:.0f} % of use on"

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import exp, inf
 
-from controller.autoscale.market import LIMIT_USED_RATIO
 from controller.autoscale.prices import Prices, market_prices
+from controller.autoscale.scarcity import LIMIT_USED_RATIO
 from controller.catalogue.load import load_catalogue
 from controller.config.settings import Settings
 from controller.core.models import GpuShape

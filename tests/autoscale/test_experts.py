@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import exp
 
 import pytest
@@ -42,6 +43,19 @@ def test_an_imagined_replica_costs_from_its_start_and_serves_after_a_cold_start(
     assert spent[1:5] == [30.0] * 4  # $20 more a tick than a replica: $90 is lost in the fifth
     assert set(spent[6:35]) == {40.0}
     assert set(spent[36:]) == {10.0}
+
+
+def test_work_that_has_no_place_counts_as_late() -> None:
+    """Of four, providers take one, of which 0.9 are counted on: the rest counts as twenty times its price."""
+    spell = Spell(
+        demand_replicas=4.0,
+        elapsed_s=TICK_S,
+        now_s=TICK_S,
+        prices=replace(PRICES, spill_limit_replicas=1.0),
+        bounds=WIDE,
+    )
+    spent = [one.spent_usd for one in taught(assembled(0), spell).experts]
+    assert spent == pytest.approx([TICK_S * 3.0 * (0.9 + 20.0 * 3.1)] * 5)
 
 
 def test_a_replica_that_is_given_up_while_it_starts_never_serves() -> None:

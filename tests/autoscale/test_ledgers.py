@@ -53,6 +53,30 @@ def test_patience_is_counted_in_starts() -> None:
     assert [after(Ledgers(on=1), 0.0, seconds, quick).on for seconds in (20, 21)] == [1, 0]
 
 
+def test_a_level_that_kept_work_from_being_late_stays() -> None:
+    """For `kept_s`, one second of such work is enough; what it saved against buying does not count for that."""
+    scarce = replace(PRICES, spill_limit_replicas=1.0)
+
+    def left_after(busy: float, seconds: int) -> int:
+        ledgers = Ledgers(on=3)
+        for demand in (busy, *[0.0] * seconds):
+            ledgers = stepped(ledgers, EVEN, replace(spell(demand, prices=scarce), kept_s=30.0))
+        return ledgers.on
+
+    assert [left_after(4.0, seconds) for seconds in (30, 31)] == [3, 0]  # of the third: 4 - 2 - 0.9 were late
+    assert [left_after(2.9, seconds) for seconds in (10, 11, 30, 31)] == [3, 2, 2, 0]
+    unlimited = stepped(Ledgers(on=1, lost_usd=(-20.0,)), EVEN, spell(1.0))
+    assert unlimited.lost_usd == (0.0,)  # nothing is scarce any more
+
+
+def test_work_without_a_place_is_looked_for_along_a_rising_trend() -> None:
+    """In 10 s demand will be one more, of which providers take 0.9; a rule that knows no trend asks for a level too."""
+    scarce = replace(PRICES, spill_limit_replicas=1.0)
+    rising = replace(spell(0.5, prices=scarce), slope_per_s=0.1)
+    assert stepped(Ledgers(on=0), EVEN, rising).on == 1
+    assert stepped(Ledgers(on=0), EVEN, replace(rising, slope_per_s=-0.1)).on == 0
+
+
 def test_demand_is_looked_for_along_the_trend() -> None:
     """In 10 s it will be 1.5 more: off, level 2 is told of a demand of 2.5; on, of what will be when it may go."""
     rising = replace(spell(1.0), slope_per_s=0.15)

@@ -120,15 +120,30 @@ def test_no_shrink_while_a_replica_says_nothing() -> None:
     assert "no word from 1 of 3 replicas" in silent
 
 
+CHEAP = replace(PRICES, spill_usd_per_replica_s=0.7)  # than a replica, so that none pays by the market alone
+
+
 def test_what_providers_cannot_take_has_replicas() -> None:
-    """Of a demand of 4.5 they take two, of which 1.6 are counted on; the rest is served at the target utilisation."""
-    pool = Pool(1, prices=replace(PRICES, spill_limit_replicas=2.0), policy=replace(POLICY, scale_down_cooldown_s=50.0))
-    decision = pool.tick(4.5)
-    assert (decision.replicas, decision.reason) == (4, "demand 4.50, of which providers take 2.00")
-    pool.state = replace(pool.state, market=replace(pool.state.market, since_s=-100.0))  # type: ignore[type-var]
-    fallen = pool.ticks(0.5, 60)
-    assert fallen[:5] == [4] * 5
-    assert fallen[-1] < 4
+    """Of a demand of 4.5 they take two, of which 1.8 are counted on: a tick later three are there, for a cooldown."""
+    policy = replace(POLICY, scale_down_cooldown_s=200.0)
+    pool = Pool(1, prices=replace(CHEAP, spill_limit_replicas=2.0), policy=policy)
+    assert pool.ticks(4.5, 2) == [1, 3]
+    assert pool.ticks(4.5, 3) == [3] * 3
+    pool.state = replace(pool.state, market=replace(pool.state.market, since_s=-1000.0))  # type: ignore[type-var]
+    said = [pool.tick(0.0) for _ in range(30)]
+    assert [one.replicas for one in said[:19]] == [3] * 19
+    assert said[-1].replicas == 0
+    assert said[0].reason == (
+        "demand 0.00, of which providers take 2.00: replica 3 stays for now, what it served would have been late"
+    )
+    assert said[-1].reason.endswith("a replica pays only for what providers have no room for")
+
+
+def test_providers_keep_room_for_demand_to_double() -> None:
+    """They could take four of four, but then nothing of what may come; a replica that is busy stays for that."""
+    pool = Pool(4, prices=replace(CHEAP, spill_limit_replicas=5.0))
+    assert pool.ticks(4.0, 40)[-1] == 3
+    assert Pool(4, prices=CHEAP).ticks(4.0, 40)[-1] == 0
 
 
 def test_a_rising_demand_is_met_when_it_has_come() -> None:
@@ -136,7 +151,7 @@ def test_a_rising_demand_is_met_when_it_has_come() -> None:
     pool = Pool(4, prices=replace(PRICES, spill_limit_replicas=0.0), policy=replace(POLICY, max_replicas=20))
     for tick in range(60):
         decision = pool.tick(3.0 + tick * TICK_S / 100.0)
-    assert decision.replicas == pytest.approx((9.0 + 1.0) / POLICY.target_utilization_ratio, abs=1.0)
+    assert decision.replicas == pytest.approx(9.0 + 1.0, abs=1.0)
 
 
 @pytest.mark.parametrize("prices", [None, replace(PRICES, spill_usd_per_replica_s=inf)], ids=["unknown", "nobody"])

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from controller.autoscale.capacity import gpu_seconds_per_request
-from controller.autoscale.market import LIMIT_USED_RATIO
 from controller.autoscale.prices import Prices
+from controller.autoscale.scarcity import LIMIT_USED_RATIO
 from controller.config.load import load_settings
 from controller.core.pools import Pool
 from controller.core.samples import PoolSample, ProviderCounters
