@@ -1,7 +1,8 @@
 """The published fleet view as one file: the controller writes `run/fleet.json`, every gateway watches it.
 
 A rename swaps the file whole, so a reader sees the old view or the new one and never half of either. When the
-controller is gone the file stays, and the gateways go on with the last known view.
+controller is gone the file stays, and the gateways go on with the last known view. Fields that a reader does not know
+are those of a newer controller: it goes on without them.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import asyncio
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import orjson
 import structlog
@@ -26,39 +28,35 @@ def encode_view(view: FleetView) -> bytes:
     return orjson.dumps(view, option=orjson.OPT_INDENT_2)
 
 
-def _pin(raw: Mapping[str, object] | None) -> Pin | None:
-    if raw is None:
-        return None
-    fields = dict(raw)
-    routing = fields.pop("routing", None)
-    return Pin(routing=RoutingMode(str(routing)) if routing is not None else None, **fields)  # type: ignore[arg-type] # checked by the constructor
+def _known(kind: type, raw: Mapping[str, Any]) -> dict[str, Any]:
+    """What the JSON object says of the fields that this kind has."""
+    names = kind.__dataclass_fields__  # type: ignore[attr-defined] # a dataclass
+    return {name: value for name, value in raw.items() if name in names}
 
 
-def _terms(raw: Mapping[str, object] | None) -> ScaleTerms | None:
-    if raw is None:
-        return None
-    experts = tuple(tuple(one) for one in raw["experts"])  # type: ignore[attr-defined] # JSON list
-    return ScaleTerms(**{**raw, "experts": experts})  # type: ignore[arg-type] # checked by the constructor
+def _pin(raw: Mapping[str, Any]) -> Pin:
+    routing = raw.get("routing")
+    return Pin(**{**_known(Pin, raw), "routing": None if routing is None else RoutingMode(routing)})
 
 
-def _pool(raw: Mapping[str, object]) -> PoolView:
-    fields = dict(raw)
-    replicas = tuple(
-        Replica(**{**one, "state": ReplicaState(one["state"])})
-        for one in fields.pop("replicas")  # type: ignore[attr-defined] # JSON list
-    )
-    mode = RoutingMode(str(fields.pop("mode")))
-    pin = _pin(fields.pop("pin"))  # type: ignore[arg-type] # JSON object
-    terms = _terms(fields.pop("terms", None))  # type: ignore[arg-type] # JSON object
-    cold_starts_s: tuple[float, ...] = tuple(fields.pop("cold_starts_s", ()))  # type: ignore[arg-type] # JSON list
-    return PoolView(
-        replicas=replicas,
-        mode=mode,
-        pin=pin,
-        terms=terms,
-        cold_starts_s=cold_starts_s,
-        **fields,  # type: ignore[arg-type] # checked by the constructor
-    )
+def _terms(raw: Mapping[str, Any]) -> ScaleTerms:
+    return ScaleTerms(**{**_known(ScaleTerms, raw), "experts": tuple(tuple(one) for one in raw["experts"])})
+
+
+def _replica(raw: Mapping[str, Any]) -> Replica:
+    return Replica(**{**_known(Replica, raw), "state": ReplicaState(raw["state"])})
+
+
+def _pool(raw: Mapping[str, Any]) -> PoolView:
+    pin, terms = raw["pin"], raw.get("terms")
+    found = {
+        "replicas": tuple(_replica(one) for one in raw["replicas"]),
+        "mode": RoutingMode(raw["mode"]),
+        "pin": None if pin is None else _pin(pin),
+        "terms": None if terms is None else _terms(terms),
+        "cold_starts_s": tuple(raw.get("cold_starts_s", ())),
+    }
+    return PoolView(**{**_known(PoolView, raw), **found})
 
 
 def decode_view(data: bytes) -> FleetView:

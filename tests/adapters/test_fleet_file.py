@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
+import orjson
 import pytest
 
 from controller.adapters.fleet_file import FleetFile
@@ -78,6 +80,38 @@ def test_an_unreadable_file_keeps_the_view_there_was(tmp_path: Path, content: by
     assert not file.refresh()
     assert file.view() == VIEW
     assert file.last() is None
+
+
+def test_a_view_of_a_newer_controller_is_read_without_what_is_new_in_it(tmp_path: Path) -> None:
+    """During an upgrade gateways of the older version go on, with all that they know."""
+    file = FleetFile(tmp_path)
+    file.publish(VIEW)
+    raw = orjson.loads(file.path.read_bytes())
+    pools = list(raw["pools"].values())
+    news: list[dict[str, object]] = [
+        raw,
+        *pools,
+        *pools[0]["replicas"],
+        pools[0]["terms"],
+        *(one["pin"] for one in pools),
+    ]
+    for one in news:
+        one["of_a_later_version"] = {"any": ["thing", 1, None]}
+    file.path.write_bytes(orjson.dumps(raw))
+    assert FleetFile(tmp_path).view() == VIEW
+
+
+def test_a_view_without_what_came_later_is_read(tmp_path: Path) -> None:
+    """A newer gateway under an older controller: what it does not say is as if it said nothing."""
+    file = FleetFile(tmp_path)
+    file.publish(VIEW)
+    raw = orjson.loads(file.path.read_bytes())
+    for pool in raw["pools"].values():
+        for name in ("terms", "cold_starts_s", "missing_replicas"):
+            del pool[name]
+    file.path.write_bytes(orjson.dumps(raw))
+    pools = {name: replace(pool, terms=None, cold_starts_s=()) for name, pool in VIEW.pools.items()}
+    assert FleetFile(tmp_path).view() == replace(VIEW, pools=pools)
 
 
 def test_watch_follows_each_publication(tmp_path: Path) -> None:
