@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from controller.cli.errors import EXIT_INTERRUPTED, EXIT_USAGE, CliError
+
+if TYPE_CHECKING:
+    from controller.cli.bench_requests import Stretch
 
 EPILOG = (
     "Examples: spillway bench policy --quick    spillway bench policy --html policies.html    "
@@ -39,6 +43,9 @@ def policy(
         False, "--requests", help="request by request on short stretches, beside the optimum's own schedule replayed so"
     ),
     hours: float = typer.Option(6.0, min=0.1, max=24.0, help="with --requests: of each stretch, at most"),
+    keep: Path | None = typer.Option(
+        None, help="keep here what is whole as it comes, and go on from what an ended bench of the same kind has kept"
+    ),
     json_file: Path | None = typer.Option(None, "--json", help="write all scores as JSON"),
     html_file: Path | None = typer.Option(None, "--html", help="write tables and plots as one page, without network"),
     plot_dir: Path | None = typer.Option(None, "--plots", help="write the plots as PNG into this folder"),
@@ -53,20 +60,24 @@ def policy(
     from controller.cli.report_extra import need_folder, need_report_extra
 
     need_report_extra()
-    for file in (json_file, html_file, plot_dir):
+    for file in (keep, json_file, html_file, plot_dir):
         need_folder(file)
     if requests:
         for option, given in (("--html", html_file), ("--plots", plot_dir)):
             if given is not None:
                 raise CliError(f"--requests has no {option}", "it can write --json", exit_code=EXIT_USAGE)
-        _by_requests(workload or (), hours=hours, quick=quick, seeds=seeds, processes=processes, json_file=json_file)
+        from controller.cli.bench_requests import stretches
+        from controller.replay.workloads import WORKLOADS
+
+        names = _known(workload or (), tuple(WORKLOADS))
+        _by_requests(stretches(names, hours=hours, quick=quick, seeds=seeds), processes, keep, json_file)
         return
     from controller.cli.bench_policy import Plan, run
     from controller.cli.bench_policy_report import tell, write_html, write_json, write_plots
 
     plan = Plan.quick_one() if quick else Plan.whole()
     plan = plan.narrowed(_known(workload or (), plan.known), seeds)
-    results, interrupted = run(plan, processes)
+    results, interrupted = run(plan, processes, keep)
     tell(results)
     if json_file:
         write_json(json_file, results, plan)
@@ -80,13 +91,11 @@ def policy(
 
 
 def _by_requests(
-    workloads: Sequence[str], *, hours: float, quick: bool, seeds: int | None, processes: int, json_file: Path | None
+    planned: Sequence[Sequence[Stretch]], processes: int, keep: Path | None, json_file: Path | None
 ) -> None:
-    from controller.cli.bench_requests import run, stretches, tell, write_json
-    from controller.replay.workloads import WORKLOADS
+    from controller.cli.bench_requests import run, tell, write_json
 
-    planned = stretches(_known(workloads, tuple(WORKLOADS)), hours=hours, quick=quick, seeds=seeds)
-    results, interrupted = run(planned, processes)
+    results, interrupted = run(planned, processes, keep)
     tell(results)
     if json_file:
         write_json(json_file, results)

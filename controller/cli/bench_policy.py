@@ -13,14 +13,18 @@ from typing import TYPE_CHECKING
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from controller.cli.bench_kept import Kept
 from controller.cli.output import say, words
 from controller.replay.contest import Heat, scores_of
 from controller.replay.contest_bench import Contest
 from controller.replay.contest_field import OURS, course, entrants
+from controller.replay.contest_types import CourseResult
 from controller.replay.workloads import WORKLOADS
 
 if TYPE_CHECKING:
-    from controller.replay.contest_types import Course, CourseResult, Score
+    from pathlib import Path
+
+    from controller.replay.contest_types import Course, Score
 
 SEEDS, VALUES = 5, 3
 QUICK_WORKLOADS = ("az24-conv-week", "az23-code-burst", "step5x")
@@ -83,27 +87,36 @@ class Plan:
         )
 
 
-def run(plan: Plan, processes: int) -> tuple[tuple[CourseResult, ...], bool]:
-    """The results, and whether it was ended early."""
-    contest = Contest(plan.courses(), entrants(), ours=OURS, values=plan.values, seeds=range(1, plan.seeds + 1))
+def run(plan: Plan, processes: int, keep: Path | None = None) -> tuple[tuple[CourseResult, ...], bool]:
+    """The results, and whether it was ended early. `keep`: a file of those that are whole, taken up and added to."""
+    kept = None if keep is None else Kept(keep, plan, CourseResult)
+    known = {one.name: one for one in kept.results() if isinstance(one, CourseResult)} if kept else {}
+    seeds = range(1, plan.seeds + 1)
+    contest = Contest(plan.courses(), entrants(), ours=OURS, values=plan.values, seeds=seeds, known=known)
     say("bench", f"{contest.runs} runs in {processes} processes; Ctrl-C ends it and reports what is whole")
+    told = set(known)
     try:
         with _workers(plan, processes) as workers, _progress() as bar:
-            task, told = bar.add_task("runs", total=contest.runs), 0
+            task = bar.add_task("runs", total=contest.runs)
             for heat in _driven(contest, workers, processes):
                 bar.update(task, advance=len(heat.points), total=contest.runs)
-                told = _told(contest, told)
+                _tell_new(contest, told, kept)
     except KeyboardInterrupt:
         return contest.results(), True
     return contest.results(), False
 
 
-def _told(contest: Contest, told: int) -> int:
-    """Where nobody sees a bar: a line for each course that is whole. The number of those."""
-    whole = contest.whole
-    if whole > told and not words().is_terminal:
-        say("bench", f"{whole} of {contest.courses} courses done")
-    return whole
+def _tell_new(contest: Contest, told: set[str], kept: Kept | None) -> None:
+    """Courses that have become whole are kept; where nobody sees a bar, there is a line for each."""
+    if contest.whole == len(told):
+        return
+    for result in contest.results():
+        if result.name not in told:
+            told.add(result.name)
+            if kept:
+                kept.add(result)
+            if not words().is_terminal:
+                say("bench", f"{len(told)} of {contest.courses} courses done: {result.name}")
 
 
 def _driven(contest: Contest, workers: ProcessPoolExecutor, processes: int) -> Iterator[Heat]:

@@ -10,6 +10,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from statistics import fmean
 
+from controller.cli.bench_kept import Kept
 from controller.cli.output import SCHEMA, console, plain, say, table
 from controller.replay.contest_field import OURS, course, entrants
 from controller.replay.contest_requests import FORMS, O_REPLAY, Replayed, ReplayResult, as_course, replay_of, replayed
@@ -70,25 +71,39 @@ def stretches(
     )
 
 
-def run(planned: Sequence[Sequence[Stretch]], processes: int) -> tuple[tuple[tuple[ReplayResult, ...], ...], bool]:
-    """The results in the order of the plan, each stretch with all its seeds, and whether it was ended early."""
-    found: dict[Stretch, ReplayResult] = {}
+def run(
+    planned: Sequence[Sequence[Stretch]], processes: int, keep: Path | None = None
+) -> tuple[tuple[tuple[ReplayResult, ...], ...], bool]:
+    """The results in the order of the plan, each stretch with all its seeds, and whether it was ended early.
+
+    `keep`: a file of what is whole, taken up and added to.
+    """
     runs = [one for seeds in planned for one in seeds]
+    kept = None if keep is None else Kept(keep, runs, ReplayResult)
+    known = {_name(one): one for one in kept.results() if isinstance(one, ReplayResult)} if kept else {}
+    found = {one: known[_name(one)] for one in runs if _name(one) in known}
     say("bench", f"{len(runs)} runs of all policies in {processes} processes; Ctrl-C ends it and reports what is whole")
     workers = ProcessPoolExecutor(processes, mp_context=get_context("spawn"))
     interrupted = False
     try:
-        waited_for = {workers.submit(run_one, one): one for one in runs}
+        waited_for = {workers.submit(run_one, one): one for one in runs if one not in found}
         for future in as_completed(waited_for):
-            one = waited_for[future]
-            found[one] = future.result()
-            say("bench", f"{len(found)} of {len(runs)}: {as_course((found[one],)).name}, seed {one.seed}")
+            one, result = waited_for[future], future.result()
+            found[one] = result
+            if kept:
+                kept.add(result)
+            say("bench", f"{len(found)} of {len(runs)}: {as_course((result,)).name}, seed {one.seed}")
     except KeyboardInterrupt:
         interrupted = True
     finally:
         workers.shutdown(wait=not interrupted, cancel_futures=True)
     whole = (seeds for seeds in planned if all(one in found for one in seeds))
     return tuple(tuple(found[one] for one in seeds) for seeds in whole), interrupted
+
+
+def _name(run: Stretch | ReplayResult) -> tuple[str, str, int, int]:
+    """Which of the plan it is."""
+    return run.workload, run.pool, run.replicas, run.seed
 
 
 def run_one(stretch: Stretch) -> ReplayResult:

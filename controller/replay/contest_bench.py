@@ -29,13 +29,16 @@ class Contest:
         ours: str,
         values: int,
         seeds: Sequence[int],
+        known: Mapping[str, CourseResult] | None = None,
     ) -> None:
+        """`known`: results of an earlier bench of the same plan, by the names of courses; those are not run again."""
         self._ours = ours
         self._courses = courses
+        self._known = [(known or {}).get(course.name) for course in courses]
         self._entrants = entrants
         self._seeds = tuple(seeds)
         swept = tuple(point for entrant in entrants.values() for point in swept_points(entrant, values))
-        self._swept = [swept for _ in courses]  # what is to be tried while tuning
+        self._swept = [() if one else swept for one in self._known]  # what is to be tried while tuning
         self._is_fine = [False for _ in courses]
         self._tried: list[dict[Point, Score]] = [{} for _ in courses]
         self._judged: list[dict[Point, dict[int, Score]]] = [{} for _ in courses]
@@ -44,7 +47,8 @@ class Contest:
     @property
     def runs(self) -> int:
         """So many there are in all, as far as is known: who is tried more finely and judged is known after tuning."""
-        judged = (len(points) if points else len(self._entrants) for points in self._judged)
+        unknown = [at for at, one in enumerate(self._known) if one is None]
+        judged = (len(self._judged[at] or self._entrants) for at in unknown)
         return sum(map(len, self._swept)) + sum(judged) * len(self._seeds)
 
     @property
@@ -95,10 +99,14 @@ class Contest:
 
     def _is_whole(self, at: int) -> bool:
         judged = self._judged[at]
+        if self._known[at] is not None:
+            return True
         return len(judged) > 0 and all(len(scores) == len(self._seeds) for scores in judged.values())
 
     def _result(self, at: int) -> CourseResult:
-        course, judged = self._courses[at], self._judged[at]
+        course, judged, known = self._courses[at], self._judged[at], self._known[at]
+        if known is not None:
+            return known
         return CourseResult(
             workload=course.workload,
             kind=course.kind,

@@ -30,9 +30,12 @@ def called(*arguments: str) -> Result:
 
 def test_a_whole_bench_in_two_processes_and_all_its_reports(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Every policy is judged with both seeds; table, JSON, page and plots say the same verdict."""
-    results, interrupted = run(TINY, 2)
+    results, interrupted = run(TINY, 2, tmp_path / "kept")
     assert not interrupted
     (result,) = results
+    capsys.readouterr()
+    assert run(TINY, 2, tmp_path / "kept") == (results, False)
+    assert "bench: 0 runs in 2 processes" in capsys.readouterr().err
     assert all(len(final.scores) == 2 for final in result.finals)
     tell(results)
     verdict = capsys.readouterr().out.splitlines()[0]
@@ -53,8 +56,14 @@ def test_stretches_request_by_request(tmp_path: Path, capsys: pytest.CaptureFixt
     stretch = bench_requests.Stretch(
         workload="az23-conv", pool="70b-4xa100", replicas=2, hours=0.05, requests_most=200, seed=1
     )
-    results, interrupted = bench_requests.run(((stretch, replace(stretch, seed=2)),), 1)
+    planned, keep = ((stretch, replace(stretch, seed=2)),), tmp_path / "kept"
+    results, interrupted = bench_requests.run(planned, 1, keep)
     assert not interrupted
+    head, first, second = keep.read_text(encoding="utf-8").splitlines(keepends=True)
+    keep.write_text(head + first + second[:100], encoding="utf-8")
+    capsys.readouterr()
+    assert bench_requests.run(planned, 1, keep) == (results, False)
+    assert "seed 1" not in capsys.readouterr().err
     bench_requests.tell(results)
     verdict, _, _, title, columns, *rows = capsys.readouterr().out.splitlines()
     assert "spillway" in verdict
