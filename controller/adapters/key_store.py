@@ -121,6 +121,18 @@ class KeyTable:
         self._engine.dispose()
 
 
+def any_key(place: Place) -> bool:
+    """Whether the database has a key; one that is not there is not made."""
+    if isinstance(place, Path) and not place.exists():
+        return False
+    engine = open_database(place)
+    try:
+        with engine.connect() as connection:
+            return connection.execute(select(api_key.c.public_id).limit(1)).first() is not None
+    finally:
+        engine.dispose()
+
+
 class KeySnapshot:
     """The keys in memory: lookup is a dict read; a thread reads what changed each second, revocations too."""
 

@@ -71,16 +71,22 @@ def _shown(record: KeyRecord) -> dict[str, object]:
 def create(
     name: str = typer.Argument("default", help="who or what will use it"),
     tenant: str = typer.Option("default", help="whose budget it draws on"),
+    *,
+    init: bool = typer.Option(False, "--init", help="before any gateway has run: make the state folder it will use"),
     config: Path | None = CONFIG,
     state_dir: Path | None = STATE_DIR,
     as_json: bool = AS_JSON,
 ) -> None:
     """Make a key. Its text is shown this once and stored nowhere."""
     from controller.cli.output import emit_json, say
+    from controller.cli.state import begin_keys, open_known_keys
+    from controller.cli.wiring import settings_from
 
     checked_name("name", name)
     checked_name("tenant", tenant)
-    keys = _open(config, state_dir)
+    settings = settings_from(config, state_dir)
+    begun = "spillway up, or spillway keys create --init"
+    keys, begins = begin_keys(settings) if init else (open_known_keys(settings, begin=begun), False)
     try:
         text, record = keys.create(tenant, name, now_s=time.time())
     finally:
@@ -90,6 +96,8 @@ def create(
         return
     sys.stdout.write(text + "\n")  # alone on stdout: KEY=$(spillway keys create)
     say("note", "keep it now, it cannot be shown again")
+    if begins:
+        say("note", f"{settings.state_dir.absolute()} was made: gateways that run on it know the key")
     say("next", f"export OPENAI_API_KEY=<the key>    Undo: spillway keys revoke {record.public_id}")
 
 

@@ -1,4 +1,5 @@
-"""Whether Spillway has run here. `up`, `demo`, `gateway` and `controller` make a state folder; no other command does.
+"""Whether Spillway has run here. `up`, `demo`, `gateway`, `controller` and `keys create --init` make a state folder; no
+other command does.
 
 A folder made by mistake would hold keys that no gateway knows and pins that no controller reads.
 """
@@ -28,19 +29,44 @@ def require_state(settings: Settings) -> None:
         raise no_state(settings)
 
 
-def open_known_keys(settings: Settings) -> KeyTable:
-    """The keys of the gateway that runs on the state folder; CliError when none has."""
+def open_known_keys(settings: Settings, *, begin: str = "spillway up") -> KeyTable:
+    """The keys of the gateway that runs on the state folder; CliError when none has. `begin`: how one would."""
     from controller.cli.wiring import open_keys
 
     if not (settings.state_dir / KEYS).exists():
-        raise no_state(settings, "no gateway has run on it")
+        raise no_state(settings, "no gateway has run on it", begin=begin)
     return open_keys(settings)
 
 
+def begin_keys(settings: Settings) -> tuple[KeyTable, bool]:
+    """The keys of the state folder, and whether they begin here: what a gateway needs for them is made if it lacks."""
+    from controller.cli.wiring import has_keys, open_keys
+
+    pepper = settings.state_dir / KEYS
+    begins = not pepper.exists()
+    if begins and has_keys(settings):
+        raise CliError(
+            f"{pepper.absolute()} is missing",
+            "the database has keys, stored under the pepper of other gateways, who would not know one made here",
+            "copy their pepper files to this state folder",
+        )
+    try:
+        return open_keys(settings), begins
+    except OSError as error:
+        raise CliError(
+            f"cannot write the state folder {settings.state_dir}", error.strerror or "", "choose another: --state-dir"
+        ) from error
+
+
 def no_state(
-    settings: Settings, why: str = "nothing has run on it", *, or_else: str = "", exit_code: int = EXIT_FAILED
+    settings: Settings,
+    why: str = "nothing has run on it",
+    *,
+    or_else: str = "",
+    begin: str = "spillway up",
+    exit_code: int = EXIT_FAILED,
 ) -> CliError:
     """The refusal, with where to look instead."""
     elsewhere = f"cd to where `spillway up` runs, or name its state folder: --state-dir DIR{or_else}"
-    fix = f"{elsewhere}; to begin here: spillway up"
+    fix = f"{elsewhere}; to begin here: {begin}"
     return CliError(f"no Spillway state in {settings.state_dir.absolute()}", why, fix, exit_code=exit_code)

@@ -126,6 +126,13 @@ def open_keys(settings: Settings) -> KeyTable:
     return KeyTable(database_place(settings), settings.state_dir / "pepper")
 
 
+def has_keys(settings: Settings) -> bool:
+    """Whether the database has any key, of whichever gateway."""
+    from controller.adapters.key_store import any_key
+
+    return any_key(database_place(settings))
+
+
 def open_key_snapshot(settings: Settings) -> KeySnapshot:
     """The gateway's copy of the keys in memory, kept fresh by a thread until it is closed."""
     from controller.adapters.key_store import KeySnapshot

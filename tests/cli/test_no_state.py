@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from datetime import date
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner, Result
 
+from controller.adapters.key_store import KeyTable
 from controller.cli.errors import EXIT_FAILED, EXIT_KEY, CliError
 from controller.cli.main import build_app
+from controller.cli.up import kept_key
+from controller.config.load import load_settings
 
 REFUSED = (
     "status", "status --json", "request", "request req-1", "ledger report", "ledger export --out here.csv",
@@ -60,6 +65,42 @@ def test_what_needs_no_state_makes_none(folder: Path, words: str) -> None:
     result = _run(words)
     assert result.exit_code == 0, result.output
     assert list(folder.iterdir()) == []
+
+
+def test_keys_may_begin_before_any_gateway(folder: Path) -> None:
+    """Asked for by a word of its own, which the refusal names: the gateway that runs there later knows the key."""
+    error = _run("keys create").exception
+    assert isinstance(error, CliError)
+    assert error.fix.endswith("to begin here: spillway up, or spillway keys create --init")
+    first = _run("keys create --init")
+    assert first.exit_code == 0, first.output
+    assert f"{folder / '.spillway'} was made" in first.stderr
+    second = _run("keys create other --init")
+    assert "was made" not in second.stderr
+    keys = KeyTable(folder / ".spillway" / "spillway.db", folder / ".spillway" / "pepper")
+    assert [keys.is_good(made.stdout.strip()) for made in (first, second)] == [True, True]
+    keys.close()
+    assert kept_key(load_settings(None, {}, today=date(2026, 11, 1))).startswith("sp-")
+    assert len(json.loads(_run("keys list --json").stdout)["data"]) == 3
+
+
+def test_no_key_is_made_that_other_gateways_would_not_know(folder: Path) -> None:
+    """The database has keys under a pepper that is not here."""
+    assert _run("keys create --init").exit_code == 0
+    (folder / ".spillway" / "pepper").unlink()
+    error = _run("keys create --init").exception
+    assert isinstance(error, CliError)
+    assert error.what == f"{folder / '.spillway' / 'pepper'} is missing"
+    assert "copy their pepper" in error.fix
+    assert not (folder / ".spillway" / "pepper").exists()
+
+
+def test_a_state_folder_that_cannot_be_made_is_told(folder: Path) -> None:
+    """A file stands in its place."""
+    (folder / ".spillway").write_text("")
+    error = _run("keys create --init").exception
+    assert isinstance(error, CliError)
+    assert (error.what, error.fix) == ("cannot write the state folder .spillway", "choose another: --state-dir")
 
 
 def test_a_controller_alone_makes_no_keys_good(folder: Path) -> None:
