@@ -1,7 +1,8 @@
 """What replicas of each pool cost and what their work costs elsewhere, for requests of the size that came last.
 
 Only what can be bought just now counts: from providers with a key (`usable_providers`) that answer (`offers`), for
-requests whose caller, tenant and budget allow it (`bound_ratio`).
+requests whose caller, tenant and budget allow it (`bound_ratio`), and of a provider that several pools spill to each
+pool's part (`provider_parts`).
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from controller.core.money import Price
 from controller.core.pools import Pool
 from controller.core.samples import PoolSample, ProviderCounters
 from controller.loop.offers import Offers
+from controller.loop.provider_parts import parts
 
+SPILLED_MEMORY_S = 300.0
 BOUND_MEMORY_S = 60.0
 ALL_BOUND_RATIO, SOME_FREE_RATIO = 0.95, 0.8  # from here on nothing is bought, until it is less than that again
 FEW_BOUND_RATIO = 0.02  # below: replicas that pay serve them in any case
@@ -57,6 +60,7 @@ class PriceBook:
         self.offers = Offers()
         self._cards: dict[str, _Card] = {}
         self.asked = dict(asked or {})
+        self._spilled: dict[str, tuple[float, float]] = {}  # of each pool, averaged: when last, and requests per second
         for pool in settings.pools.values():
             shape = shapes.get(pool.instance_type)
             targets = [settings.models[key] for key in pool.spill.to if key in settings.models]
@@ -79,10 +83,12 @@ class PriceBook:
         card = self._cards.get(pool.name)
         if sample is not None and sample.request_gpu_s is not None:
             self.asked[pool.name] = _averaged(self.asked.get(pool.name), sample, sample.request_gpu_s)
+        if sample is not None:
+            self._spilled[pool.name] = _faded(self._spilled.get(pool.name), sample)
         asked = self.asked.get(pool.name)
         if card is None or asked is None:
             return None
-        takes = {name: min(limit, self.offers.takes_per_s(name)) for name, limit in card.limits_per_s.items()}
+        takes = {name: self._part_per_s(name, limit, pool.name) for name, limit in card.limits_per_s.items()}
         limit_per_s = sum(takes.values())
         if asked.bound_ratio >= FEW_BOUND_RATIO:
             limit_per_s = min(limit_per_s, (1.0 - asked.bound_ratio) * asked.arrivals_per_s / LIMIT_USED_RATIO)
@@ -96,6 +102,14 @@ class PriceBook:
             cold_start_s=cold_start_s,
             spill_limit_per_s=limit_per_s,
         )
+
+    def _part_per_s(self, provider: str, limit_per_s: float, pool: str) -> float:
+        """What this pool may count on of a provider; those that nothing was asked of take no part."""
+        whole = min(limit_per_s, self.offers.takes_per_s(provider))
+        if whole == inf:
+            return inf
+        rivals = [name for name, card in self._cards.items() if provider in card.limits_per_s and name in self.asked]
+        return parts(whole, {name: self._spilled.get(name, (0.0, 0.0))[1] for name in rivals})[pool]
 
     def words(self, pool: Pool) -> tuple[str, ...]:
         """What keeps this pool from buying as it would."""
@@ -127,3 +141,11 @@ def _averaged(before: Asked | None, sample: PoolSample, request_gpu_s: float) ->
         bound_ratio=bound_ratio,
         is_bound=bound_ratio >= (SOME_FREE_RATIO if before.is_bound else ALL_BOUND_RATIO),
     )
+
+
+def _faded(before: tuple[float, float] | None, sample: PoolSample) -> tuple[float, float]:
+    """What a pool spills, averaged over some minutes."""
+    if before is None:
+        return sample.at_s, sample.spilled_per_s
+    old = exp(-max(0.0, sample.at_s - before[0]) / SPILLED_MEMORY_S)
+    return sample.at_s, old * before[1] + (1.0 - old) * sample.spilled_per_s

@@ -98,6 +98,35 @@ def test_what_providers_take_is_the_sum_of_their_limits() -> None:
     assert found.spill_limit_replicas == pytest.approx(2 * 10.0 * cost_s)  # OpenAI and Anthropic
 
 
+def test_pools_that_spill_to_one_provider_share_what_it_takes() -> None:
+    """Evenly at first, by what they spill then; one that nothing was asked of leaves all to the other."""
+    other = replace(POOL, name="llama-8b-too")
+    limited = {name: replace(one, requests_per_min=600) for name, one in SETTINGS.providers.items()}
+    pools = {POOL.name: POOL, other.name: other}
+    settings = replace(
+        SETTINGS,
+        pools=pools,
+        providers=limited,
+        step_times={**SETTINGS.step_times, other.name: SETTINGS.step_times[POOL.name]},
+    )
+    book = PriceBook(settings, EVERYBODY)
+    seen = asked(POOL, 500.0, 100.0)
+
+    def taken(pool: Pool, spilled_per_s: float, at_s: float) -> float:
+        found = book.now(pool, replace(seen, at_s=at_s, spilled_per_s=spilled_per_s))
+        assert found is not None
+        return found.spill_limit_replicas
+
+    whole = taken(POOL, 0.0, 0.0)
+    assert [taken(pool, 0.0, 0.0) for pool in (other, POOL)] == pytest.approx([whole / 2, whole / 2])
+    for at_s in range(10, 3000, 10):
+        both = [taken(POOL, 3.0, float(at_s)), taken(other, 1.0, float(at_s))]
+    assert both == pytest.approx([11 / 16 * whole, 5 / 16 * whole], rel=0.01)
+    for at_s in range(3000, 9000, 10):
+        both = [taken(POOL, 0.0, float(at_s)), taken(other, 1.0, float(at_s))]
+    assert both == pytest.approx([whole / 8, 7 / 8 * whole], rel=0.01)
+
+
 def heard(book: PriceBook, seconds: int, start_s: float = 0.0, **good: int) -> None:
     """So long the gateway says how many keys of each provider are good."""
     for second in range(seconds):
