@@ -16,6 +16,6 @@ def parts(whole: float, spilled_per_s: Mapping[str, float]) -> dict[str, float]:
     if not total_per_s:
         return dict.fromkeys(spilled_per_s, whole / count)
     return {
-        name: whole * (EVEN_RATIO / count + (1.0 - EVEN_RATIO) * per_s / total_per_s)
+        name: whole * (EVEN_RATIO / count + (1.0 - EVEN_RATIO) * (per_s / total_per_s))
         for name, per_s in spilled_per_s.items()
     }
