@@ -29,7 +29,7 @@ from controller.loop.plan import ALIVE, PoolState, restored
 from controller.loop.prices import Asked
 from controller.loop.shortage import Shortage
 
-VERSION = 1
+MEANING = 1  # one more when fields come to mean something else; that their shape changes is seen without
 LONGEST_S = 3600.0  # demand of longer ago says little of that to come, and the changes of the last hour are over
 AHEAD_S = 60.0  # written later than now by so much: the clock has been set, and no time in it means anything
 
@@ -79,16 +79,16 @@ def pool_memory(state: PoolState, asked: Asked | None) -> PoolMemory:
 def encoded(memory: Memory) -> bytes:
     """One line that says the version and the checksum of what follows."""
     body = orjson.dumps(memory)
-    return f"spillway-memory {VERSION} {crc32(body):08x}\n".encode() + body
+    return f"spillway-memory {version()} {crc32(body):08x}\n".encode() + body
 
 
 def decoded(data: bytes, now_s: float) -> Memory:
     """What was kept; MemoryRefused when it must not be used."""
     head, _, body = data.partition(b"\n")
     match head.split(b" "):
-        case [b"spillway-memory", version, checksum] if version.isdigit():
-            if int(version) != VERSION:
-                raise MemoryRefused(f"it is of version {int(version)}, this controller keeps version {VERSION}")
+        case [b"spillway-memory", found, checksum]:
+            if found != version().encode():
+                raise MemoryRefused(f"it is of version {found.decode('latin-1')!a}, this controller's is {version()}")
             if checksum != f"{crc32(body):08x}".encode():
                 raise MemoryRefused("it is damaged: its checksum is another one")
         case _:
@@ -111,6 +111,13 @@ def decoded(data: bytes, now_s: float) -> Memory:
 @cache
 def _adapter() -> TypeAdapter[Memory]:
     return TypeAdapter(Memory)
+
+
+@cache
+def version(kind: type = Memory) -> str:
+    """What the fields mean, and which there are, down to the innermost."""
+    shape = orjson.dumps(TypeAdapter(kind).json_schema(), option=orjson.OPT_SORT_KEYS)
+    return f"{MEANING}.{crc32(shape):08x}"
 
 
 def resumed(view: PoolView | None, kept: PoolMemory | None, gap_s: float, now_s: float) -> PoolState:
