@@ -1,7 +1,8 @@
 """`record`: a value that the type checker holds frozen, without what freezing costs at run time.
 
 A frozen dataclass sets its fields at 0.13 us each, a plain one at 0.05 us (Python 3.11). A request makes about ninety
-such fields on its way, so what is made anew for every request is a `record`; every other value is a frozen dataclass.
+such fields on its way, so what is made anew for every request, or every tick of a simulation, is a `record`; every
+other value is a frozen dataclass.
 """
 
 from __future__ import annotations

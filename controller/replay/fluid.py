@@ -102,6 +102,7 @@ class FluidPool:
         self._batch = run.shape.running(economics.replica_requests_per_s, 1.0)
         self._gateway = _gateway(run, curve.slot_s, economics)
         self._economics = economics
+        self._least, self._most = economics.min_replicas, economics.max_replicas
         forbidden = math.isinf(economics.spill_usd_per_request)
         self._spill_most = 0.0 if forbidden else economics.spill_limit_per_s * curve.slot_s
         self._slot_s = curve.slot_s
@@ -128,12 +129,13 @@ class FluidPool:
 
     def follow(self, wish: Wish, now_s: float) -> None:
         """The wish holds from now on, within the bounds of the pool."""
-        replicas = min(max(wish.replicas, self._economics.min_replicas), self._economics.max_replicas)
+        replicas, fleet = wish.replicas, self._fleet
+        if not self._least <= replicas <= self._most:
+            replicas = min(max(replicas, self._least), self._most)
         self._spill_ratio = wish.spill_ratio or 0.0
         if replicas != self._wished:
             self._wished = replicas
             self._actions += 1
-        fleet = self._fleet
         if replicas != fleet.ready + fleet.starting:
             fleet.want(replicas, now_s)
             self.monitor.count(fleet.ready, fleet.starting)
@@ -149,17 +151,18 @@ class FluidPool:
         capacity = ready * self._replica_does
         out = self._spill_ratio * arrivals
         wanted = out + self._gateway.wanted(arrivals - out, before, capacity)
-        out = min(wanted, self._spill_most)
+        out = min(self._spill_most, wanted)
         home = arrivals - out
         refused = self._gateway.refused(home, before, capacity) if wanted > out else 0.0
         home -= refused
-        served = min(before + home, capacity)
-        after, missed = before + home - served, refused
+        work = before + home
+        served = min(capacity, work)
+        after, missed = work - served, refused
         if after > 0 or before > 0:
             lost = min(max(0.0, after - self._patience * max(ready, 1)), home)
             after -= lost
             self._lost += lost
-            heading = before + home - lost - capacity  # below 0 where the queue is gone before the slot ends
+            heading = work - lost - capacity  # below 0 where the queue is gone before the slot ends
             late = late_arrivals(home - lost, before, heading, self._wait_allowed * ready)
             self._late += late
             missed += lost + late

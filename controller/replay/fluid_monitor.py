@@ -15,11 +15,12 @@ from controller.replay.simulation_types import Seen, nothing_seen
 class FluidMonitor:
     """Gathers slots and turns them into a `Seen` at every scrape."""
 
-    __slots__ = ("_mu", "_next_s", "_scrape_s", "_shape", "_slot_s", "_sums", "_wait_s", "seen")
+    __slots__ = ("_batch", "_mu", "_next_s", "_scrape_s", "_shape", "_slot_s", "_sums", "_wait_s", "seen")
 
     def __init__(self, shape: ReplicaShape, replica_requests_per_s: float, slot_s: float, scrape_s: float) -> None:
         self._shape = shape
         self._mu = replica_requests_per_s
+        self._batch = shape.running(replica_requests_per_s, 1.0)  # of one replica at its SLO
         self._slot_s = slot_s
         self._scrape_s = scrape_s
         self._next_s = 0.0
@@ -44,17 +45,20 @@ class FluidMonitor:
 
     def scrape(self, now_s: float, ready: int, served_now: float, backlog: float) -> None:
         """Takes the figures if it is time. Gauges are of the last slot, in which `served_now` requests were done."""
+        if now_s < self._next_s:
+            return
         slots, offered, served, spilled = self._sums
-        if now_s < self._next_s or not slots:
+        if not slots:
             return
         while self._next_s <= now_s:
             self._next_s += self._scrape_s
         shape, mu, window_s = self._shape, self._mu, slots * self._slot_s
         rate = mu * ready if backlog > 0 else served_now / self._slot_s  # where work waits, no replica is idle
         use = min(1.0, rate / (mu * ready)) if ready else 0.0
-        full = shape.running(mu, 1.0) * ready
+        full = self._batch * ready
         batched = shape.batched(backlog, full)
-        running = shape.running(rate, use) + batched if ready else 0.0
+        tpot_s = shape.tpot_s(use)
+        running = shape.running_at(rate, tpot_s) + batched if ready else 0.0
         self.seen = Seen(
             ready=ready,
             starting=self.seen.starting,
@@ -66,7 +70,7 @@ class FluidMonitor:
             spilled_per_s=spilled / window_s,
             demand_replicas=offered / window_s / mu,
             ttft_p95_s=shape.ttft_idle_s + self._wait_s if served else None,
-            tpot_mean_s=shape.tpot_s(use) if served else None,
+            tpot_mean_s=tpot_s if served else None,
             input_tokens_mean=shape.input_tokens,
             output_tokens_mean=shape.output_tokens,
         )

@@ -50,7 +50,11 @@ class ReplicaShape:
 
     def running(self, requests_per_s: float, use_ratio: float) -> float:
         """Requests in the batch, by Little's law."""
-        return requests_per_s * (self.ttft_idle_s + self.output_tokens * self.tpot_s(use_ratio))
+        return self.running_at(requests_per_s, self.tpot_s(use_ratio))
+
+    def running_at(self, requests_per_s: float, tpot_s: float) -> float:
+        """The same, where the time per token is known."""
+        return requests_per_s * (self.ttft_idle_s + self.output_tokens * tpot_s)
 
     def batched(self, backlog: float, full: float) -> float:
         """Of the work that is behind, what engines show as running, not waiting; `full` is their batch at the SLO."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from controller.core.errors import SimulationError
+from controller.core.records import record
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +77,7 @@ class Curve:
         return self.slot_s * len(self.rates_per_s)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Seen:
     """What monitoring shows at a tick, with the age it really has: the last scrape, not the truth of this moment."""
 
@@ -115,7 +116,7 @@ def nothing_seen(input_tokens: float, output_tokens: float) -> Seen:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Wish:
     """What a policy wants from now on."""
 
