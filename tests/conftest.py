@@ -1,10 +1,15 @@
-"""Logs of code under test are plain lines: rich tracebacks print every local, for minutes where worlds are large."""
+"""What holds for all tests.
+
+Logs of code under test are plain lines: rich tracebacks print every local, for minutes where worlds are large. An
+example that hypothesis draws has no time limit (200 ms unless told): a busy machine would make it fail.
+"""
 
 from __future__ import annotations
 
 import sys
 
 import structlog
+from hypothesis import settings
 
 structlog.configure(
     processors=[
@@ -14,3 +19,6 @@ structlog.configure(
     ],
     logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),  # of the moment: stdout is for data
 )
+
+settings.register_profile("untimed", parent=settings(), deadline=None)  # else as before: `ci` where CI is set
+settings.load_profile("untimed")
