@@ -14,12 +14,12 @@ from math import inf
 from controller.autoscale.prices import Prices
 
 LIMIT_USED_RATIO = 0.9  # of what providers take: the rest is for noise
-GROWTH_RATIO = 1.0  # of demand, for which providers keep room: it may double before a replica is there
+GROWTH_RATIO = 1.5  # of demand, for which providers keep room: so much may come before a replica is there
 GROWTH_LEAST_REPLICAS = 2.0
-# By the same-weights table of controller/replay/README.md. SPARE: of what a replica costs, so it stays from 80 % of use
-# on; LATE: of the dearer of having and buying, so a level is had from 5 % of use on, and asked for in one tick.
-SPARE_RATIO = 1.25
-LATE_RATIO = 20.0
+# By the same-weights table of controller/replay/README.md. SPARE: of what a replica costs, so one that is busy stays;
+# LATE: of the dearer of having and buying, so a level is had from 6 % of use on, and asked for in one tick.
+SPARE_RATIO = 1.1
+LATE_RATIO = 16.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

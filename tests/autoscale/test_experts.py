@@ -46,7 +46,7 @@ def test_an_imagined_replica_costs_from_its_start_and_serves_after_a_cold_start(
 
 
 def test_work_that_has_no_place_counts_as_late() -> None:
-    """Of four, providers take one, of which 0.9 are counted on: the rest counts as twenty times its price."""
+    """Of four, providers take one, of which 0.9 are counted on: the rest counts as sixteen times its price."""
     spell = Spell(
         demand_replicas=4.0,
         elapsed_s=TICK_S,
@@ -55,7 +55,7 @@ def test_work_that_has_no_place_counts_as_late() -> None:
         bounds=WIDE,
     )
     spent = [one.spent_usd for one in taught(assembled(0), spell).experts]
-    assert spent == pytest.approx([TICK_S * 3.0 * (0.9 + 20.0 * 3.1)] * 5)
+    assert spent == pytest.approx([TICK_S * 3.0 * (0.9 + 16.0 * 3.1)] * 5)
 
 
 def test_a_replica_that_is_given_up_while_it_starts_never_serves() -> None:

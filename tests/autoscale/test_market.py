@@ -139,10 +139,10 @@ def test_what_providers_cannot_take_has_replicas() -> None:
     assert said[-1].reason.endswith("a replica pays only for what providers have no room for")
 
 
-def test_providers_keep_room_for_demand_to_double() -> None:
-    """They could take four of four, but then nothing of what may come; a replica that is busy stays for that."""
-    pool = Pool(4, prices=replace(CHEAP, spill_limit_replicas=5.0))
-    assert pool.ticks(4.0, 40)[-1] == 3
+def test_providers_keep_room_for_what_may_come() -> None:
+    """They could take all four, but six more may come where there are four: two busy replicas stay for that."""
+    pool = Pool(4, prices=replace(CHEAP, spill_limit_replicas=8.0))
+    assert pool.ticks(4.0, 40)[-1] == 2
     assert Pool(4, prices=CHEAP).ticks(4.0, 40)[-1] == 0
 
 

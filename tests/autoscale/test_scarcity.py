@@ -30,10 +30,10 @@ def test_without_a_limit_nothing_is_scarce() -> None:
 
 @pytest.mark.parametrize(
     ("demand", "spare_from"),
-    [(0.0, 8.0), (0.5, 8.0), (3.0, 7.0), (8.0, 2.0), (10.0, 0.0), (50.0, 0.0)],
+    [(0.0, 8.0), (0.5, 8.0), (2.0, 7.0), (4.0, 4.0), (7.0, 0.0), (50.0, 0.0)],
 )
 def test_providers_keep_room_for_what_may_come(demand: float, spare_from: float) -> None:
-    """For demand to double, and for two replicas at least; nine tenths are ever counted on."""
+    """For one and a half times the demand, and for two replicas at least; nine tenths are ever counted on."""
     assert found(demand).spare_from_replicas == spare_from
     assert found(demand).late_from_replicas == pytest.approx(9.0)
 
@@ -45,11 +45,11 @@ def test_few_replicas_of_room_are_all_kept() -> None:
 
 
 def test_each_part_counts_as_its_multiple_of_the_price() -> None:
-    """Bought at 60 cents; what takes the spare room as 1.25 replicas; what is late as twenty."""
-    scarce = found(3.0)
+    """Bought at 60 cents; what takes the spare room as 1.1 replicas; what is late as sixteen."""
+    scarce = found(2.0)
     whole = 12.0 * 0.6 + scarce.usd_per_s(12.0)
     assert whole == pytest.approx(7.0 * 0.6 + 2.0 * SPARE_RATIO + 3.0 * LATE_RATIO)
-    dear = found(3.0, replace(PRICES, spill_usd_per_replica_s=4.0))
+    dear = found(2.0, replace(PRICES, spill_usd_per_replica_s=4.0))
     assert (dear.spare_usd_per_s, dear.late_usd_per_s) == (0.0, 4.0 * LATE_RATIO - 4.0)
 
 
