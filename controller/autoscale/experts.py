@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from math import exp
 
 from controller.autoscale.ledgers import Ledgers, Patience, Spell, stepped
-from controller.autoscale.scarcity import scarcity
 
 # Quick both ways and along the trend; for bursts that end before a replica is there, and for lone spikes: slow to
 # start; for demand that comes back: slow to stop; quick without a trend. The first is, alone, among the cheapest over
@@ -80,9 +79,8 @@ def _lived(expert: Expert, patience: Patience, spell: Spell, kept_ratio: float) 
     ready = expert.ready + len(expert.due_s) - len(due_s)
     bought_replicas = max(0.0, spell.demand_replicas - ready)
     usd_per_s = prices.replica_usd_per_s * on + prices.spill_usd_per_replica_s * bought_replicas
-    scarce = scarcity(prices, spell.demand_replicas)
-    if scarce is not None:
-        usd_per_s += scarce.usd_per_s(bought_replicas)
+    if spell.scarce is not None:
+        usd_per_s += spell.scarce.usd_per_s(bought_replicas)
     spent_usd = expert.spent_usd * kept_ratio + usd_per_s * spell.elapsed_s
     ledgers = stepped(expert.ledgers, patience, spell)
     if ledgers.on > on:

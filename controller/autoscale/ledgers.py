@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from controller.autoscale.prices import Prices
-from controller.autoscale.scarcity import scarcity
+from controller.autoscale.scarcity import Scarcity
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,8 +41,8 @@ class Bounds:
 class Spell:
     """So long of this demand, up to now, at these prices. `slope_per_s`: where it is going, 0 where that is not known.
 
-    `start_patience_ratio`: the operator's, times that of every rule. `kept_s`: for how long a level stays at least that
-    kept work from being late.
+    `start_patience_ratio`: the operator's, times that of every rule. `scarce`: where providers take only so much; then
+    `kept_s` is for how long a level stays at least that kept work from being late.
     """
 
     demand_replicas: float
@@ -52,6 +52,7 @@ class Spell:
     bounds: Bounds
     slope_per_s: float = 0.0
     start_patience_ratio: float = 1.0
+    scarce: Scarcity | None = None
     kept_s: float = 0.0
 
 
@@ -107,34 +108,34 @@ def _booked(ledgers: Ledgers, patience: Patience, spell: Spell) -> tuple[float, 
     A level that is off is told the demand of when it could be ready; one that is on, that of when it would be given up.
     Work that would have no place is looked for along a rising trend however patient the rule is.
     """
-    on, elapsed_s, prices = ledgers.on, spell.elapsed_s, spell.prices
+    on, elapsed_s, prices, scarce = ledgers.on, spell.elapsed_s, spell.prices, spell.scarce
     drift = ahead_replicas(patience, spell)
     demand = max(0.0, spell.demand_replicas + drift)
     kept_demand = max(0.0, spell.demand_replicas + drift * min(1.0, patience.down))
-    scarce = scarcity(prices, spell.demand_replicas)
     rising = 0.0 if scarce is None else max(0.0, spell.slope_per_s * prices.cold_start_s - max(0.0, drift))
     paid_usd = prices.replica_usd_per_s * elapsed_s
     bought_usd = prices.spill_usd_per_replica_s * elapsed_s
     levels = max(on, min(spell.bounds.most, int(demand + rising) + 1), len(ledgers.lost_usd))
     before = ledgers.lost_usd + (0.0,) * (levels - len(ledgers.lost_usd))
+    least_usd = _least_usd(patience, spell)
     found = []
     for level, lost in enumerate(before):
         used = (kept_demand if level < on else demand) - level
         more_usd = bought_usd * (0.0 if used < 0.0 else min(used, 1.0)) - paid_usd
         late_usd = 0.0
-        if scarce is not None:
-            late_usd = scarce.late_of_level_usd_per_s(used + rising) * elapsed_s
-            more_usd += scarce.spare_of_level_usd_per_s(used) * elapsed_s + late_usd
-        least_usd = _least_usd(lost, late_usd, patience, spell) if level < on and scarce is not None else 0.0
-        found.append(max(least_usd, lost - more_usd if level < on else lost + more_usd))
+        if scarce is not None and used + rising > scarce.spare_from_replicas:
+            scarce_usd_per_s, late_usd = scarce.of_level_usd_per_s(used, rising)
+            more_usd += scarce_usd_per_s * elapsed_s
+            late_usd *= elapsed_s
+        usd = lost - more_usd if level < on else lost + more_usd
+        if usd < 0.0:  # below zero only by what it has kept from being late
+            usd = 0.0 if scarce is None or level >= on else max(usd, least_usd, min(0.0, lost) - late_usd)
+        found.append(usd)
     while len(found) > on and not found[-1]:
         found.pop()
     return tuple(found)
 
 
-def _least_usd(lost_usd: float, late_usd: float, patience: Patience, spell: Spell) -> float:
-    """How far the ledger of a level that is on may fall: below zero only by what it has kept from being late, and not
-    further than what it may lose in `kept_s`.
-    """
-    kept_usd = spell.kept_s * spell.prices.replica_usd_per_s - limits_usd(patience, spell)[1]
-    return max(min(0.0, -kept_usd), min(0.0, lost_usd) - late_usd)
+def _least_usd(patience: Patience, spell: Spell) -> float:
+    """How far the ledger of a level that is on may fall below zero: what it may then lose lasts for `kept_s`."""
+    return min(0.0, limits_usd(patience, spell)[1] - spell.kept_s * spell.prices.replica_usd_per_s)

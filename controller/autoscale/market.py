@@ -8,6 +8,7 @@ from math import inf
 from controller.autoscale.experts import PATIENCES, Experts, assembled, taught
 from controller.autoscale.ledgers import Bounds, Ledgers, Patience, Spell, ahead_replicas, limits_usd, moved, stepped
 from controller.autoscale.prices import Prices
+from controller.autoscale.scarcity import scarcity
 from controller.autoscale.trend import Trend, followed
 from controller.core.fleet import ScaleTerms
 from controller.core.samples import PoolSample
@@ -66,6 +67,7 @@ def weighed(
         bounds=bounds,
         slope_per_s=trend.slope_per_s,
         start_patience_ratio=start_patience_ratio,
+        scarce=scarcity(prices, demand_replicas),
         kept_s=kept_s,
     )
     experts = taught(state.experts, spell)

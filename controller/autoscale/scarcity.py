@@ -33,16 +33,17 @@ class Scarcity:
 
     def usd_per_s(self, short_replicas: float) -> float:
         """All of it for a pool that is so many replicas short."""
-        spare, late = short_replicas - self.spare_from_replicas, short_replicas - self.late_from_replicas
-        return self.spare_usd_per_s * max(0.0, spare) + self.late_usd_per_s * max(0.0, late)
+        spare = short_replicas - self.spare_from_replicas
+        if spare <= 0.0:
+            return 0.0
+        return self.spare_usd_per_s * spare + self.late_usd_per_s * max(0.0, short_replicas - self.late_from_replicas)
 
-    def spare_of_level_usd_per_s(self, short_replicas: float) -> float:
-        """What one replica more would take of it, but for what is late."""
-        return self.spare_usd_per_s * min(1.0, max(0.0, short_replicas - self.spare_from_replicas))
-
-    def late_of_level_usd_per_s(self, short_replicas: float) -> float:
-        """What one replica more would take of what is late."""
-        return self.late_usd_per_s * min(1.0, max(0.0, short_replicas - self.late_from_replicas))
+    def of_level_usd_per_s(self, short_replicas: float, rising_replicas: float = 0.0) -> tuple[float, float]:
+        """What one replica more would take of it: in all, and of what is late, which is looked for along a rise."""
+        late = short_replicas + rising_replicas - self.late_from_replicas
+        spare = short_replicas - self.spare_from_replicas
+        late_usd = self.late_usd_per_s * (1.0 if late >= 1.0 else max(0.0, late))
+        return late_usd + self.spare_usd_per_s * (1.0 if spare >= 1.0 else max(0.0, spare)), late_usd
 
 
 def scarcity(prices: Prices, demand_replicas: float) -> Scarcity | None:

@@ -10,6 +10,7 @@ import pytest
 from controller.autoscale.experts import MEMORY_S, PATIENCES, Experts, assembled, taught
 from controller.autoscale.ledgers import Bounds, Spell
 from controller.autoscale.prices import Prices
+from controller.autoscale.scarcity import scarcity
 
 TICK_S = 10.0
 PRICES = Prices(replica_usd_per_s=1.0, spill_usd_per_replica_s=3.0, cold_start_s=300.0)
@@ -47,12 +48,14 @@ def test_an_imagined_replica_costs_from_its_start_and_serves_after_a_cold_start(
 
 def test_work_that_has_no_place_counts_as_late() -> None:
     """Of four, providers take one, of which 0.9 are counted on: the rest counts as sixteen times its price."""
+    prices = replace(PRICES, spill_limit_replicas=1.0)
     spell = Spell(
         demand_replicas=4.0,
         elapsed_s=TICK_S,
         now_s=TICK_S,
-        prices=replace(PRICES, spill_limit_replicas=1.0),
+        prices=prices,
         bounds=WIDE,
+        scarce=scarcity(prices, 4.0),
     )
     spent = [one.spent_usd for one in taught(assembled(0), spell).experts]
     assert spent == pytest.approx([TICK_S * 3.0 * (0.9 + 16.0 * 3.1)] * 5)

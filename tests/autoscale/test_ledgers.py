@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from controller.autoscale.ledgers import Bounds, Ledgers, Patience, Spell, moved, stepped
 from controller.autoscale.prices import Prices
+from controller.autoscale.scarcity import scarcity
 
 # A replica costs $1 a second, its work elsewhere $2, a start $10.
 PRICES = Prices(replica_usd_per_s=1.0, spill_usd_per_replica_s=2.0, cold_start_s=10.0)
@@ -20,7 +21,8 @@ WIDE = Bounds(least=0, most=20)
 
 def spell(demand: float, elapsed_s: float = 1.0, *, bounds: Bounds = WIDE, prices: Prices = PRICES) -> Spell:
     """So long of this demand."""
-    return Spell(demand_replicas=demand, elapsed_s=elapsed_s, now_s=0.0, prices=prices, bounds=bounds)
+    scarce = scarcity(prices, demand)
+    return Spell(demand_replicas=demand, elapsed_s=elapsed_s, now_s=0.0, prices=prices, bounds=bounds, scarce=scarce)
 
 
 def after(ledgers: Ledgers, demand: float, seconds: int, patience: Patience = EVEN) -> Ledgers:

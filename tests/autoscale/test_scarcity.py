@@ -57,9 +57,14 @@ def test_each_part_counts_as_its_multiple_of_the_price() -> None:
 def test_levels_add_up_to_the_pool(demand: float, short: float) -> None:
     """What each replica more would take is together what is short."""
     scarce = found(demand)
-    levels = [
-        scarce.spare_of_level_usd_per_s(short - level) + scarce.late_of_level_usd_per_s(short - level)
-        for level in range(31)
-    ]
+    levels = [scarce.of_level_usd_per_s(short - level)[0] for level in range(31)]
     assert sum(levels) == pytest.approx(scarce.usd_per_s(short))
     assert levels == sorted(levels, reverse=True)
+
+
+def test_what_is_late_is_looked_for_along_a_rise() -> None:
+    """One replica more than 9 is late now, a half of it once demand has risen by half a replica from 9."""
+    scarce = found(10.0)
+    assert scarce.of_level_usd_per_s(10.0)[1] == scarce.late_usd_per_s
+    assert scarce.of_level_usd_per_s(9.0)[1] == 0.0
+    assert scarce.of_level_usd_per_s(9.0, 0.5)[1] == pytest.approx(0.5 * scarce.late_usd_per_s)
