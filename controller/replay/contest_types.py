@@ -17,6 +17,7 @@ from controller.replay.simulation_types import Autoscaler, Curve
 ATTAINMENT_LEAST = 0.99  # two policies above it are equally good, and the cheaper one is ahead
 
 HINDSIGHT = frozenset({"static-peak", "static-best"})  # they are set up by the demand that is yet to come
+EXTERNAL = frozenset({"all-external"})  # no autoscaler: everything is bought
 VALVES = frozenset({"valve", "mode"})  # gateways that spill request by request, as ours does
 
 
@@ -25,6 +26,7 @@ class Kind(StrEnum):
 
     PLAIN = "plain"  # as people run it: without spilling, or with a fallback route for everything
     VALVE = "valve"  # behind the same per-request valve as ours
+    EXTERNAL = "external"  # everything is bought from providers
     HINDSIGHT = "hindsight"  # set up by the demand that is yet to come
 
 
@@ -93,6 +95,8 @@ class Point:
         """What a loss to it would say."""
         if self.policy in HINDSIGHT:
             return Kind.HINDSIGHT
+        if self.policy in EXTERNAL:
+            return Kind.EXTERNAL
         return Kind.VALVE if self.gateway in VALVES else Kind.PLAIN
 
 

@@ -12,8 +12,9 @@ from controller.replay.contest_types import ATTAINMENT_LEAST, CourseResult, Kind
 from controller.replay.report_words import mean_text, percent, point_text
 
 RIVALS = {
-    Kind.PLAIN: "autoscalers plain or with a naive fallback route, and buying everything,",
+    Kind.PLAIN: "autoscalers plain or with a naive fallback route",
     Kind.VALVE: "policies that borrow its per-request valve",
+    Kind.EXTERNAL: "buying everything outside",
     Kind.HINDSIGHT: "constants chosen in hindsight",
 }
 WEEKS = "diurnal"

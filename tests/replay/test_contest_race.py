@@ -25,11 +25,13 @@ CHEAPEST = ("mark", "valve", 1.00, 1.0)
          {"c": "80.00 % within the SLO"}),
         ((CHEAPEST, ("static-best", "valve", 1.7, 1.0), ("static-peak", "none", 1.9, 1.0)),
          ["ours", "mark", "static-best"], {"static-peak": "cost 1.900, more than 1.100"}),
+        ((CHEAPEST, ("all-external", "none", 1.7, 1.0)), ["ours", "mark", "all-external"], {}),
         ((("mark", "valve", 2.0, 1.0),), ["ours", "mark"], {}),
         ((), ["ours"], {}),
     ],
     ids=["within a tenth", "beyond it", "attains too little, however cheap", "the cheapest plain form stays",
          "of plain forms that attain too little the best stays", "the best constant in hindsight stays",
+         "buying everything stays",
          "the only rival stays", "alone"],
 )  # fmt: skip
 def test_who_goes_on(

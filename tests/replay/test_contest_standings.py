@@ -116,7 +116,7 @@ PLAIN = replace(PLAIN, finals=(*PLAIN.finals, Final(point=point("hpa", 0.7, "nai
                        ("ours loses", "Below")),
         ((WON, LEVEL), ("ours is behind on none of 2 courses",
                         "the closest is level with it (ramp 8b list x20, other (valve, 1))"), ("ours loses",)),
-        ((PLAIN,), ("Against autoscalers plain or with a naive fallback route, and buying everything, ours is ahead on "
+        ((PLAIN,), ("Against autoscalers plain or with a naive fallback route ours is ahead on "
                     "all 1 courses, at equal or better attainment: by 0.500 ± 0.000 of the cost of the optimum at "
                     "least (spike 8b list x20, hpa (+ naive spill, 0.7)).",), ("ours loses",)),
         ((ALONE,), ("none of them attains as much",), ()),
