@@ -165,7 +165,7 @@ class Dispatcher:
         if place.code in WORTH_WAITING and target.pool is not None and not self._is_last(run, target):
             run.late.append(target)
             run.queue.append(target)
-        exchange.skips.append(place)
+        exchange.passed_over(target, place)
         exchange.spill(place.code)
         return Outcome(skipped=place.reason)
 

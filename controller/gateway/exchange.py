@@ -105,6 +105,17 @@ class Exchange:
             )
         )
 
+    def passed_over(self, target: Target, skip: Skip) -> None:
+        """Note why it was not tried. A provider is named with its model: a chain may hold two of one provider."""
+        if target.provider is not None:
+            skip = Skip(
+                target=f"{target.name} {target.model.key}",
+                code=skip.code,
+                reason=skip.reason,
+                retry_after_s=skip.retry_after_s,
+            )
+        self.skips.append(skip)
+
     def spill(self, reason: str) -> None:
         """Note why it leaves its pool; the first reason stays."""
         if self.spill_reason is None:

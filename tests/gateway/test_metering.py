@@ -11,8 +11,19 @@ from controller.core.requests import Target, TargetKind
 from controller.gateway.exchange import CALLER_LEFT, Exchange, Skip
 from controller.gateway.metering import Meter
 from controller.telemetry.gateway_metrics import GatewayMetrics
-from tests.gateway.gateway_builders import BOUGHT, GPT, OWN, MemoryLedger, SetClock, destinations, exchange
+from tests.gateway.gateway_builders import (
+    ANTHROPIC,
+    BOUGHT,
+    CLAUDE,
+    GPT,
+    OWN,
+    MemoryLedger,
+    SetClock,
+    destinations,
+    exchange,
+)
 
+CLAUDE_BOUGHT = Target(model=CLAUDE, pool=None, provider=ANTHROPIC, reason="fallback of llama-8b-self")
 USED = Usage(input_tokens=70, output_tokens=5, cached_input_tokens=20)
 
 
@@ -65,13 +76,17 @@ def test_a_spilled_answer() -> None:
     asked.usage, asked.status = USED, 200
     asked.spill("saturated")
     asked.spill("failed")
-    asked.skips.append(Skip(target="llama-8b", code="saturated", reason="it is full"))
+    asked.passed_over(OWN, Skip(target="llama-8b", code="saturated", reason="it is full"))
+    asked.passed_over(CLAUDE_BOUGHT, Skip(target="anthropic", code="breaker", reason="it has no key"))
     books.meter.arrived(asked)
     books.meter.price_target(asked)
     entry = books.finish(asked)
     assert (entry.spilled, entry.target, entry.target_kind) == (True, "openai", TargetKind.EXTERNAL)
     assert entry.home_pool == "llama-8b"
-    assert entry.reason == "fallback of llama-8b-self; llama-8b skipped: it is full"
+    assert (
+        entry.reason
+        == "fallback of llama-8b-self; llama-8b skipped: it is full; anthropic claude-now skipped: it has no key"
+    )
     assert entry.cost_nanousd == books.metrics.spend_nanousd == cost_nanousd(GPT.price, USED)
     home = books.metrics.targets["llama-8b"]
     assert (home.arrivals, home.input_tokens, home.output_tokens) == (1, asked.profile.input_tokens_estimate, 5)

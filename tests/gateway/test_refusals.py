@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from controller.core.errors import EngineUnavailable, ErrorSource, RequestError, UpstreamError, UpstreamRejected
@@ -9,6 +11,7 @@ from controller.core.requests import Target
 from controller.gateway.exchange import Exchange, Skip
 from controller.gateway.refusals import gateway_full, give_up, internal, malformed, slow_body
 from tests.gateway.gateway_builders import BOUGHT, OWN, exchange
+from tests.routing.builders import model
 
 
 def skip(code: str, retry_after_s: float | None = None, target: str = "llama-8b") -> Skip:
@@ -59,6 +62,21 @@ def test_external_requests_without_a_target_blame_no_pool() -> None:
 def test_each_reason_is_said_once() -> None:
     """A pool that was late twice is named once."""
     assert gave_up(skip("saturated"), skip("saturated")).message.count("llama-8b") == 1
+
+
+def test_two_models_of_one_provider_are_told_apart() -> None:
+    """A provider is named with the model it was passed over for, in the refusal; a pool by its name."""
+    asked = exchange(plan=(OWN, BOUGHT))
+    small = replace(BOUGHT, model=model("gpt-4o-mini"))
+    asked.passed_over(OWN, skip("saturated"))
+    for target in (BOUGHT, small):
+        asked.passed_over(target, skip("breaker", 4.0, "openai"))
+    told = give_up(asked, None)
+    assert told.message == (
+        "every target is busy (llama-8b: it is saturated; openai gpt-4o: it is breaker; "
+        "openai gpt-4o-mini: it is breaker)"
+    )
+    assert told.retry_after_s == 4.0
 
 
 @pytest.mark.parametrize("status", [429, 503])
