@@ -20,7 +20,7 @@ from controller.autoscale.ledgers import Ledgers, Patience, Spell, stepped
 PATIENCES = (
     Patience(up=0.3, down=0.3, ahead=1.0),
     Patience(up=1.0, down=0.25),
-    Patience(up=4.0, down=0.5),
+    Patience(up=2.0, down=0.5),
     Patience(up=1.0, down=3.0),
     Patience(up=0.3, down=0.3),
 )
