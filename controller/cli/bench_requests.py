@@ -29,6 +29,7 @@ TOO_BUSY = (("az23-conv", "8b-a100", 20), ("az24-conv-week", "8b-a100", 20))
 START_S = 3 * 86_400.0 + 6 * 3600.0  # of weeks: the fourth day, when it begins to grow
 REQUESTS_MOST, QUICK_MOST = 150_000, 30_000
 SEEDS, QUICK_SEEDS = 5, 2
+FLIPS = "begins and ends of spilling"  # the valve alone is played, without the mode of the pool
 COLUMNS = (
     "policy", "form", "knob", "x O_replay", "x optimum", "$/1k", "SLO %", "spill %", "actions/h", "flips/h",
     "regret %", "dearer than ours", "fluid: x optimum", "fluid: SLO %",
@@ -124,7 +125,7 @@ def tell(results: Sequence[Sequence[ReplayResult]]) -> None:
     courses = [as_course(seeds) for seeds in results]
     console().print(verdict(courses, OURS, limit=O_REPLAY.policy), markup=False)
     if results:
-        console().print(bounds(courses, OURS), markup=False)
+        console().print(bounds(courses, OURS, flips=FLIPS), markup=False)
     for seeds, found in zip(results, courses, strict=True):
         console().print()
         requests, hours = fmean(one.requests for one in seeds), fmean(one.hours for one in seeds)
@@ -136,7 +137,7 @@ def write_json(file: Path, results: Sequence[Sequence[ReplayResult]]) -> None:
     courses = [as_course(seeds) for seeds in results]
     data = {
         "verdict": verdict(courses, OURS, limit=O_REPLAY.policy),
-        "bounds": bounds(courses, OURS),
+        "bounds": bounds(courses, OURS, flips=FLIPS),
         "stretches": plain([{"name": one.name, "seeds": seeds} for one, seeds in zip(courses, results, strict=True)]),
     }
     document = {"schema": SCHEMA, "kind": "bench_policy_requests", "data": data}

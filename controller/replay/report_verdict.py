@@ -34,16 +34,19 @@ def verdict(results: Sequence[CourseResult], ours: str, *, limit: str = "the opt
     return " ".join(text for is_loss in (True, False) for loses, text in said if text and loses is is_loss)
 
 
-def bounds(results: Sequence[CourseResult], ours: str) -> str:
-    """How often ours acted and how much it regrets at most, on recorded weeks and elsewhere, and on which course."""
+def bounds(results: Sequence[CourseResult], ours: str, *, flips: str = "changes of mode") -> str:
+    """How often ours acted and how much it regrets at most, on recorded weeks and elsewhere, and on which course.
+
+    `flips`: what the flips of the results are.
+    """
     parts = (
         ("On recorded weeks", [result for result in results if result.kind == WEEKS]),
         ("On short courses", [result for result in results if result.kind != WEEKS]),
     )
-    return " ".join(_bounds(where, found, ours) for where, found in parts if found)
+    return " ".join(_bounds(where, found, ours, flips) for where, found in parts if found)
 
 
-def _bounds(where: str, results: Sequence[CourseResult], ours: str) -> str:
+def _bounds(where: str, results: Sequence[CourseResult], ours: str, flips: str) -> str:
     own = {result.name: own_standing(result, ours) for result in results}
 
     def most(figure: Callable[[Standing], float], text: str) -> str:
@@ -52,7 +55,7 @@ def _bounds(where: str, results: Sequence[CourseResult], ours: str) -> str:
 
     figures = (
         most(lambda one: one.actions_per_hour, "{:.1f} replica changes an hour"),
-        most(lambda one: one.flips_per_hour, "{:.1f} changes of mode an hour"),
+        most(lambda one: one.flips_per_hour, f"{{:.1f}} {flips} an hour"),
         most(lambda one: 100 * one.regret_ratio, "{:.1f} % of what it spills regretted"),
     )
     least = most(lambda one: -100 * one.attained_ratio.value, "{:.2f} % of requests within their SLO")
