@@ -57,11 +57,12 @@ def policy(
     With --requests policies run with one knob each, and each request meets the batches of real engines.
     """
     from controller.cli.output import say
-    from controller.cli.report_extra import need_folder, need_report_extra
+    from controller.cli.report_extra import need_place, need_report_extra
 
     need_report_extra()
-    for file in (keep, json_file, html_file, plot_dir):
-        need_folder(file)
+    for file in (keep, json_file, html_file):
+        need_place(file)
+    need_place(plot_dir, is_folder=True)
     if requests:
         for option, given in (("--html", html_file), ("--plots", plot_dir)):
             if given is not None:

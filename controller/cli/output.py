@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from datetime import date, datetime
@@ -52,14 +52,20 @@ def say(label: str, text: str) -> None:
 
 
 @contextmanager
-def told_while(label: str, text: str, *, first_s: float = 1.0, every_s: float = 5.0) -> Iterator[None]:
-    """While the block runs: the line on stderr after a second, then how long it has been, so that nobody wonders."""
+def told_while(
+    label: str, text: str | Callable[[], str], *, first_s: float = 1.0, every_s: float = 5.0
+) -> Iterator[None]:
+    """While the block runs: the line on stderr after a second, then how long it has been, so that nobody wonders.
+
+    A text that changes is asked for each time.
+    """
     done = Event()
 
     def tell() -> None:
         started_s, due_s = time.monotonic(), first_s
         while not done.wait(max(0.0, started_s + due_s - time.monotonic())):
-            say(label, text if due_s == first_s else f"{text}, for {due_s:.0f} s now")
+            now = text if isinstance(text, str) else text()
+            say(label, now if due_s == first_s else f"{now}, for {due_s:.0f} s now")
             due_s = due_s + every_s if due_s > first_s else every_s
 
     teller = Thread(target=tell, name="told_while", daemon=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -20,7 +21,19 @@ def need_report_extra() -> None:
         )
 
 
-def need_folder(file: Path | None) -> None:
-    """Refuse a file that could not be written, before minutes of work and not after."""
-    if file is not None and not file.absolute().parent.is_dir():
-        raise CliError(f"cannot write {file}", f"there is no folder {file.absolute().parent}", exit_code=EXIT_USAGE)
+def need_place(file: Path | None, *, is_folder: bool = False) -> None:
+    """Refuse a file or folder that could not be written, before minutes of work and not after."""
+    if file is None:
+        return
+    place = file.absolute()
+    why = ""
+    if not place.parent.is_dir():
+        why = f"there is no folder {place.parent}"
+    elif is_folder and place.exists() and not place.is_dir():
+        why = "it is a file; it must be a folder"
+    elif not is_folder and place.is_dir():
+        why = "it is a folder; it must be a file"
+    elif not os.access(place if place.exists() else place.parent, os.W_OK):
+        why = "it may not be written by this user"
+    if why:
+        raise CliError(f"cannot write {file}", why, exit_code=EXIT_USAGE)

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import typer
 
 from controller.cli.errors import EXIT_USAGE, CliError
-
-if TYPE_CHECKING:
-    from controller.cli.simulate_report import Settled
 
 EPILOG = (
     "Examples: spillway simulate az24-conv-week    "
@@ -19,6 +15,8 @@ EPILOG = (
     "spillway simulate step5x --policy hpa-rate --gateway naive --knob 0.9    "
     "spillway simulate az24-code-week --replica-usd-per-hour 2.10 --spill-usd-per-1k 0.45 --json"
 )
+MOST = 1e6  # of a price, a rate, a time
+REPLICAS_MOST = 1000
 GATEWAYS = ("valve", "mode", "naive", "none")
 
 
@@ -33,7 +31,7 @@ def simulate(
     policy: str = typer.Option("spillway", help="spillway, or an autoscaler such as hpa-rate, keda-queue, mark"),
     knob: float | None = typer.Option(None, help="the policy's main knob [default: its own]"),
     gateway: str | None = typer.Option(
-        None, help="what spills by itself: valve | naive | none [default: the policy's]"
+        None, help="what spills by itself: mode (production's) | valve | naive | none [default: the policy's]"
     ),
     pool: str = typer.Option(
         "8b-a100", help="model and GPU, for capacity and cold start: 8b-a100 | 70b-4xa100 | 8b-l4"
@@ -56,20 +54,27 @@ def simulate(
 ) -> None:
     """What a policy would have cost and attained on a workload, beside the clairvoyant optimum.
 
+    Workloads that ship: az24-code-week, az24-conv-week, sg-small-2w (recorded weeks); az23-code-burst, az23-conv,
+    mooncake-synthetic, aibrix-8min (minutes to an hour); step2x, step5x, ramp, spike-10x-60s, square-wave, zero-to-n.
+    `spillway bench policy` has what every policy does on them.
+
     Trace files as they are published: Azure 2023/2024, BurstGPT, Mooncake, ServeGen; or CSV with the columns
     arrival_ms,input_tokens,output_tokens, or t_s,rate_rps. Plain or gzip.
     """
-    from controller.cli.report_extra import need_folder, need_report_extra
+    from controller.cli.output import told_while
+    from controller.cli.report_extra import need_place, need_report_extra
 
     need_report_extra()
     for file in (plot, html):
-        need_folder(file)
-    from controller.cli.simulate_report import settle, tell
-
+        need_place(file)
     if gateway is not None and gateway not in GATEWAYS:
         raise _bad("--gateway", gateway, "one of " + ", ".join(GATEWAYS))
-    if knob is not None and not 0 < knob < math.inf:
-        raise _bad("--knob", f"{knob:g}", "a finite number > 0")
+    _need("--knob", knob, above=0.0)
+    _need("--replica-usd-per-hour", replica_usd_per_hour)
+    _need("--spill-usd-per-1k", spill_usd_per_1k, or_inf=True)
+    _need("--replica-requests-per-s", replica_requests_per_s, above=0.0)
+    _need("--cold-start-s", cold_start_s)
+    _need_bounds(min_replicas, max_replicas)
     given = {
         "replica_usd_per_s": None if replica_usd_per_hour is None else replica_usd_per_hour / 3600,
         "spill_usd_per_request": None if spill_usd_per_1k is None else spill_usd_per_1k / 1000,
@@ -78,10 +83,48 @@ def simulate(
         "min_replicas": min_replicas,
         "max_replicas": max_replicas,
     }
-    settled: Settled = settle(
-        workload, policy, pool, prices, gateway=gateway, knob=knob, replicas=replicas, given=given
-    )
-    tell(settled, seed=seed, decisions=decisions, plot=plot, html=html, as_json=as_json)
+    doing = _Doing(workload)
+    with told_while("simulate", doing.words):
+        from controller.cli.simulate_report import settle, tell, told_of
+
+        settled = settle(workload, policy, pool, prices, gateway=gateway, knob=knob, replicas=replicas, given=given)
+        told = told_of(settled, seed=seed, ran=doing.ran)
+        tell(settled, told, decisions=decisions, plot=plot, html=html, as_json=as_json)
+
+
+class _Doing:
+    """What is going on, for who waits."""
+
+    def __init__(self, workload: str) -> None:
+        self._workload = workload
+        self._share = -1.0
+
+    def ran(self, share: float) -> None:
+        """So much of the run is over."""
+        self._share = share
+
+    def words(self) -> str:
+        """In words."""
+        return f"reading {self._workload}" if self._share < 0 else f"{self._workload}, {100 * self._share:.0f} % run"
+
+
+def _need(
+    option: str, value: float | None, *, above: float | None = None, most: float = MOST, or_inf: bool = False
+) -> None:
+    """Refuse a number that is not from 0 (or above that) to `most`."""
+    if value is None or (or_inf and value == math.inf):
+        return
+    if not (value >= 0 if above is None else value > above) or not value <= most:
+        least = "from 0" if above is None else f"above {above:g}"
+        raise _bad(option, f"{value:g}", f"a number {least} to {most:,.0f}{' or inf' if or_inf else ''}")
+
+
+def _need_bounds(least: int | None, most: int | None) -> None:
+    """Refuse bounds that no pool can have."""
+    _need("--min-replicas", least, most=REPLICAS_MOST)
+    _need("--max-replicas", most, most=REPLICAS_MOST)
+    if least is not None and most is not None and most < least:
+        raise _bad("--max-replicas", str(most), f"at least --min-replicas, {least}")
 
 
 def _bad(option: str, value: str, allowed: str) -> CliError:

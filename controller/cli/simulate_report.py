@@ -12,12 +12,11 @@ from controller.cli.output import console, emit_json, plain, say, table
 from controller.core.errors import SimulationError, TraceError
 from controller.core.pools import EngineArgs
 from controller.replay.baselines.fluid_facts import fluid_facts
-from controller.replay.contest_field import BOUND_RATIO, entrant
+from controller.replay.contest_field import BOUND_RATIO, OURS, entrant
 from controller.replay.contest_types import Entrant
 from controller.replay.fluid import FluidRun
 from controller.replay.fluid_pool import ReplicaShape
 from controller.replay.report_page import Section, page
-from controller.replay.report_plots import timeline_plot
 from controller.replay.report_run import Told, decision_rows, run_rows, run_verdict, told_run
 from controller.replay.simulation_types import Curve, Economics
 from controller.replay.trace_files import read_trace_file
@@ -30,6 +29,8 @@ SHIPPED_REPLICAS = 20  # shipped workloads have no size of their own
 SIZED_AS = "az23-conv"  # requests of a file that says only how many came
 DECISION_COLUMNS = ("at", "from", "to", "reason")
 PAGE_DECISIONS = 500
+REPLICAS_MOST = 1000
+BELOW_ONE = "the optimum knows no queue; a gateway that lets requests wait a second can come out a little below it"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +41,7 @@ class Demand:
     noise: bool
     input_tokens: float  # of the mean request
     output_tokens: float
+    left_out: int = 0  # requests that are too long for the pool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +56,7 @@ class Settled:
     gateway: str
     knob: float
     noise: bool  # a file's requests came as they came
+    left_out: int
 
 
 def settle(
@@ -76,6 +79,8 @@ def settle(
         curve = demand.curve(economics.cold_start_s)
         if name in WORKLOADS or replicas is not None:
             curve = scaled_to(curve, (replicas or SHIPPED_REPLICAS) * economics.replica_requests_per_s)
+        else:
+            _need_size(curve, economics, pool)
         if given["max_replicas"] is None:
             economics = replace(economics, max_replicas=_bound(curve, economics))
         shape = replica_shape(pool, *sizes)
@@ -90,11 +95,12 @@ def settle(
         gateway=gateway or found.gateways[-1],
         knob=found.default if knob is None else knob,
         noise=demand.noise or replicas is not None,
+        left_out=demand.left_out,
     )
 
 
-def tell(settled: Settled, *, seed: int, decisions: int, plot: Path | None, html: Path | None, as_json: bool) -> None:
-    """Runs it, and says what came of it in every way that was asked for."""
+def told_of(settled: Settled, *, seed: int, ran: Callable[[float], None] | None = None) -> Told:
+    """Runs it. `ran` is told how much of it is over, from 0 to 1."""
     curve, economics = settled.curve, settled.economics
     known = fluid_facts(economics, settled.shape, curve, engine=settled.engine)
     made = settled.entrant.make(known, settled.knob)
@@ -105,7 +111,15 @@ def tell(settled: Settled, *, seed: int, decisions: int, plot: Path | None, html
         shape=settled.shape,
         noise=settled.noise,
     )
-    told = told_run(curve, economics, made, seed=seed, run=how)
+    duration_s = curve.duration_s
+    share = None if ran is None else lambda now_s: ran(now_s / duration_s)
+    return told_run(curve, economics, made, seed=seed, run=how, ran=share)
+
+
+def tell(settled: Settled, told: Told, *, decisions: int, plot: Path | None, html: Path | None, as_json: bool) -> None:
+    """Says what came of it in every way that was asked for."""
+    for label, text in remarks(settled, told):
+        say(label, text)
     if as_json:
         emit_json("simulate", document(settled, told))
     else:
@@ -118,11 +132,31 @@ def tell(settled: Settled, *, seed: int, decisions: int, plot: Path | None, html
         say("wrote", str(html))
 
 
+def remarks(settled: Settled, told: Told) -> list[tuple[str, str]]:
+    """What a reader of the figures must know, each with the word that leads it."""
+    found = []
+    if settled.left_out:
+        limit = settled.engine.max_model_len_tokens
+        found.append(("note", f"{settled.left_out} requests are left out: longer than the pool's {limit} tokens"))
+    if (
+        settled.gateway == "none"
+        and settled.entrant.name == OURS
+        and math.isfinite(settled.economics.spill_usd_per_request)
+    ):
+        found.append(
+            ("warning", "the policy counts on spilling, the gateway never does: --spill-usd-per-1k inf says so")
+        )
+    if told.usd_ratio is not None and told.usd_ratio < 1:
+        found.append(("note", BELOW_ONE))
+    return found
+
+
 def document(settled: Settled, told: Told) -> dict[str, object]:
     """The run as data, without its timeline."""
     best = told.best
     return {
         "workload": settled.curve.name,
+        "left_out_requests": settled.left_out,
         "policy": settled.entrant.name,
         "gateway": settled.gateway,
         "knob": {"name": settled.entrant.knob, "value": settled.knob},
@@ -154,6 +188,7 @@ def _page(settled: Settled, told: Told) -> str:
     sections = [
         Section(
             title="Figures",
+            text=" ".join(f"{label}: {text}." for label, text in remarks(settled, told)),
             columns=("", settled.entrant.name, "optimum"),
             rows=run_rows(told),
             plots=((title, _timeline(settled, told)),),
@@ -164,6 +199,8 @@ def _page(settled: Settled, told: Told) -> str:
 
 
 def _timeline(settled: Settled, told: Told) -> bytes:
+    from controller.replay.report_plots import timeline_plot  # it takes half a second to load
+
     return timeline_plot(told.series, settled.economics, _title(settled))
 
 
@@ -185,6 +222,13 @@ def _demand(name: str, pool: str) -> Demand:
         trace = read_trace_file(file)
     except TraceError as error:
         raise CliError(f"cannot use the trace {name}", str(error), exit_code=EXIT_USAGE) from error
+    left_out = 0
+    if isinstance(trace, RequestTrace):
+        fitting = trace.fitting(longest_tokens)
+        trace, left_out = fitting, len(trace) - len(fitting)
+        if not len(trace):
+            why = f"none of its {left_out} requests fits the {longest_tokens} tokens that {pool} can hold"
+            raise CliError(f"cannot use the trace {name}", why, exit_code=EXIT_USAGE)
     recorded = curve_of(trace, file.name)
     sizes = trace.mean_sizes() if isinstance(trace, RequestTrace) else sizes_on(pool, SIZED_AS)
     return Demand(
@@ -192,7 +236,18 @@ def _demand(name: str, pool: str) -> Demand:
         noise=not isinstance(trace, RequestTrace),
         input_tokens=sizes[0],
         output_tokens=sizes[1],
+        left_out=left_out,
     )
+
+
+def _need_size(curve: Curve, economics: Economics, pool: str) -> None:
+    """Refuse what no machine has the memory for, and nobody the replicas."""
+    needed = math.ceil(busy_rate_per_s(curve) / economics.replica_requests_per_s)
+    if needed > REPLICAS_MOST:
+        raise SimulationError(
+            f"busy moments of {curve.name} need {needed} replicas of {pool}; it must be at most {REPLICAS_MOST}: "
+            "--replicas scales a file down"
+        )
 
 
 def _bound(curve: Curve, economics: Economics) -> int:

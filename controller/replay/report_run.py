@@ -6,7 +6,7 @@ Called by `spillway simulate`.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from controller.core.errors import SimulationError
@@ -44,15 +44,17 @@ class Told:
 class Listener:
     """The policy, with every change of its wish written down."""
 
-    def __init__(self, policy: Autoscaler) -> None:
+    def __init__(self, policy: Autoscaler, ran: Callable[[float], None] | None = None) -> None:
         self.name = policy.name
         self.period_s = policy.period_s
         self.decisions: list[Decision] = []
-        self._policy = policy
+        self._policy, self._ran = policy, ran
         self._wanted: int | None = None
 
     def step(self, seen: Seen, now_s: float) -> Wish:
         """What the policy wants."""
+        if self._ran is not None:
+            self._ran(now_s)
         wish = self._policy.step(seen, now_s)
         before = seen.ready + seen.starting if self._wanted is None else self._wanted
         if wish.replicas != before:
@@ -63,9 +65,17 @@ class Listener:
         return wish
 
 
-def told_run(curve: Curve, economics: Economics, policy: Autoscaler, *, seed: int, run: FluidRun) -> Told:
-    """Runs it once, with its series; the optimum meets the same requests."""
-    listener = Listener(policy)
+def told_run(
+    curve: Curve,
+    economics: Economics,
+    policy: Autoscaler,
+    *,
+    seed: int,
+    run: FluidRun,
+    ran: Callable[[float], None] | None = None,
+) -> Told:
+    """Runs it once, with its series; the optimum meets the same requests. `ran` is told how many seconds are over."""
+    listener = Listener(policy, ran)
     outcome = simulate(curve, economics, listener, seed=seed, run=run)
     if outcome.series is None:
         raise SimulationError("keep_series is false; it must be true to tell a run")

@@ -55,6 +55,11 @@ class RequestTrace:
         """Mean prompt and answer tokens; a request of nothing counts as one token."""
         return float(np.maximum(1, self.input_tokens).mean()), float(np.maximum(1, self.output_tokens).mean())
 
+    def fitting(self, longest_tokens: int) -> RequestTrace:
+        """Those that a context of so many tokens can hold, prompt and answer together; at their own times."""
+        fits = np.flatnonzero(self.input_tokens + self.output_tokens <= longest_tokens)
+        return self if len(fits) == len(self) else self.taken(fits)
+
     def taken(self, order: Indices) -> RequestTrace:
         """The requests named by their numbers, in that order."""
         return RequestTrace(

@@ -137,10 +137,10 @@ def _sizes(name: str, longest_tokens: int | None) -> RequestTrace:
     assert isinstance(trace, RequestTrace)  # noqa: S101 - the table below names files of requests
     if longest_tokens is None:
         return trace
-    fits = np.flatnonzero(trace.input_tokens + trace.output_tokens <= longest_tokens)
-    if not len(fits):
+    fitting = trace.fitting(longest_tokens)
+    if not len(fitting):
         raise SimulationError(f"longest_tokens is {longest_tokens}; some request of {name} must fit")
-    return trace.taken(fits)
+    return fitting
 
 
 def _windows(file: str, name: str) -> tuple[RateSeries, float]:

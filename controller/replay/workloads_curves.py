@@ -103,6 +103,7 @@ def _slots(name: str, duration_s: float, slot_s: float) -> int:
     slots = max(1, int(duration_s // slot_s))
     if slots > SLOTS_MAX:
         raise SimulationError(
-            f"{name} has {slots} slots of {slot_s:g} s; it must have at most {SLOTS_MAX}: use longer ones"
+            f"{name} lasts {duration_s / 86_400:.0f} days, {slots} slots of {slot_s:g} s; it must have at most "
+            f"{SLOTS_MAX}"
         )
     return slots

@@ -33,3 +33,17 @@ def test_a_short_wait_is_silent(capsys: pytest.CaptureFixture[str]) -> None:
     with told_while("wait", "for it"):
         pass
     assert capsys.readouterr().err == ""
+
+
+def test_words_that_change_are_asked_for_each_time(capsys: pytest.CaptureFixture[str]) -> None:
+    """How far it is by then."""
+    said: list[str] = []
+    asked = iter(range(1000))
+
+    def lines() -> bool:
+        said.extend(capsys.readouterr().err.splitlines())
+        return len(said) > 1
+
+    with told_while("wait", lambda: f"{next(asked)} done", first_s=0.01, every_s=0.02):
+        eventually(lines, within_s=5, every_s=0.01)
+    assert said[:2] == ["wait: 0 done", "wait: 1 done, for 0 s now"]

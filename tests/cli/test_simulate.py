@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,9 @@ import pytest
 from published import run as run_command
 from typer.testing import Result
 
-from controller.cli import simulate
+from controller.cli import simulate, simulate_report
 from controller.cli.errors import EXIT_USAGE, CliError
+from controller.replay.workloads import WORKLOADS
 
 AZURE = "TIMESTAMP,ContextTokens,GeneratedTokens\n"
 ROWS = "".join(f"2026-01-01 00:{at // 60:02}:{at % 60:02}.{tenth}000000,100,10\n"
@@ -107,23 +109,28 @@ def test_timeline_and_page_are_written(tmp_path: Path) -> None:
         (("--pool", "nope"), "pool is 'nope'; it must be one of 8b-a100, 70b-4xa100, 8b-l4"),
         (("--prices", "nope"), "prices is 'nope'; it must be one of frontier, same-weights"),
         (("--gateway", "nope"), "--gateway is nope|it must be one of valve, mode, naive, none"),
-        (("--knob", "nan"), "--knob is nan|it must be a finite number > 0"),
-        (("--knob", "0"), "--knob is 0|it must be a finite number > 0"),
-        (("--replica-usd-per-hour", "nan"), "replica_usd_per_s is nan; it must be a number >= 0"),
-        (("--replica-usd-per-hour", "inf"), "replica_usd_per_s is inf; it must be a finite number"),
-        (("--spill-usd-per-1k", "nan"), "spill_usd_per_request is nan; it must be a number >= 0 or inf"),
-        (("--spill-usd-per-1k", "-1"), "spill_usd_per_request is -0.001; it must be a number >= 0 or inf"),
-        (("--replica-requests-per-s", "0"), "replica_requests_per_s is 0; it must be a number > 0"),
-        (("--replica-requests-per-s", "inf"), "replica_requests_per_s is inf; it must be a finite number"),
-        (("--cold-start-s", "nan"), "cold_start_s is nan; it must be a number >= 0"),
-        (("--cold-start-s", "inf"), "cold_start_s is inf; it must be a finite number"),
-        (("--min-replicas", "-1"), "min_replicas is -1; it must be an integer >= 0"),
-        (("--cold-start-s", "-5"), "cold_start_s is -5; it must be a number >= 0"),
+        (("--knob", "nan"), "--knob is nan|it must be a number above 0 to 1,000,000"),
+        (("--knob", "0"), "--knob is 0|it must be a number above 0 to 1,000,000"),
+        (("--replica-usd-per-hour", "nan"), "--replica-usd-per-hour is nan|it must be a number from 0 to 1,000,000"),
+        (("--replica-usd-per-hour", "inf"), "--replica-usd-per-hour is inf|it must be a number from 0 to 1,000,000"),
+        (("--spill-usd-per-1k", "nan"), "--spill-usd-per-1k is nan|it must be a number from 0 to 1,000,000 or inf"),
+        (("--spill-usd-per-1k", "-1"), "--spill-usd-per-1k is -1|it must be a number from 0 to 1,000,000 or inf"),
+        (("--replica-requests-per-s", "0"), "--replica-requests-per-s is 0|it must be a number above 0 to 1,000,000"),
+        (
+            ("--replica-requests-per-s", "inf"),
+            "--replica-requests-per-s is inf|it must be a number above 0",
+        ),
+        (("--cold-start-s", "nan"), "--cold-start-s is nan|it must be a number from 0 to 1,000,000"),
+        (("--cold-start-s", "inf"), "--cold-start-s is inf|it must be a number from 0 to 1,000,000"),
+        (("--min-replicas", "-1"), "--min-replicas is -1|it must be a number from 0 to 1,000"),
+        (("--cold-start-s", "-5"), "--cold-start-s is -5|it must be a number from 0 to 1,000,000"),
         (
             ("--max-replicas", "2", "--min-replicas", "3"),
-            "max_replicas is 2; it must be an integer >= min_replicas (3)",
+            "--max-replicas is 2|it must be at least --min-replicas, 3",
         ),
+        (("--max-replicas", "1001"), "--max-replicas is 1001|it must be a number from 0 to 1,000"),
         (("--plot", "no/such/folder/a.png"), "cannot write no/such/folder/a.png|there is no folder"),
+        (("--html", "."), "cannot write .|it is a folder; it must be a file"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
@@ -159,6 +166,61 @@ def test_pools_of_one_replica_or_none_are_answered(bounds: tuple[str, str]) -> N
     assert data["outcome"]["peak_replicas"] <= int(bounds[1])
     assert data["outcome"]["attained"] == data["outcome"]["offered"]
     assert data["outcome"]["spilled"] >= 0.5 * data["outcome"]["offered"]
+
+
+def test_requests_that_are_too_long_for_the_pool_are_left_out(tmp_path: Path) -> None:
+    """No replica could take them; how many is told."""
+    file = tmp_path / "mine.csv"
+    rows = [f"{at},{20_000 if at % 20_000 == 0 else 1000},100\n" for at in range(0, 120_000, 500)]
+    file.write_text("arrival_ms,input_tokens,output_tokens\n" + "".join(rows))
+    result = run(str(file), "--pool", "8b-l4", "--json")
+    data = json.loads(result.stdout)["data"]
+    assert (data["left_out_requests"], data["outcome"]["offered"]) == (6, pytest.approx(220 - 6))
+    assert "note: 6 requests are left out: longer than the pool's 16384 tokens" in result.stderr
+    file.write_text("arrival_ms,input_tokens,output_tokens\n" + rows[0])
+    assert (
+        "none of its 1 requests fits the 16384 tokens that 8b-l4 can hold" in refused(str(file), "--pool", "8b-l4").why
+    )
+
+
+def test_a_demand_of_more_replicas_than_there_are_is_refused(tmp_path: Path) -> None:
+    """At once, and not by running out of memory; scaled down it is answered."""
+    file = tmp_path / "mine.csv"
+    file.write_text("t_s,rate_rps\n0,900000000\n600,900000000\n")
+    assert "of 8b-a100; it must be at most 1000: --replicas scales a file down" in refused(str(file)).why
+    assert told(str(file), "--replicas", "2")["outcome"]["peak_replicas"] >= 2
+
+
+def test_a_policy_that_counts_on_spilling_behind_a_gateway_that_never_does_is_warned_of() -> None:
+    """Its figures would else look like a verdict on it."""
+    words = "warning: the policy counts on spilling, the gateway never does"
+    alone = ("step2x", "--replicas", "2", "--gateway", "none")
+    assert words in run(*alone).stderr
+    assert words not in run(*alone, "--spill-usd-per-1k", "inf").stderr
+
+
+def test_who_waits_is_told_how_far_it_is() -> None:
+    """What is read, then the share of the run that is over."""
+    doing = simulate._Doing("mine.csv")
+    assert doing.words() == "reading mine.csv"
+    data = simulate_report.settle(
+        "zero-to-n", "all-external", "8b-a100", "frontier", gateway=None, knob=None, replicas=1,
+        given=dict.fromkeys(("min_replicas", "max_replicas")),
+    )  # fmt: skip
+    shares: list[float] = []
+    simulate_report.told_of(data, seed=1, ran=shares.append)
+    assert shares == sorted(shares)
+    assert (shares[0], shares[-1]) == (0.0, pytest.approx(1.0, abs=0.01))
+    doing.ran(shares[-1])
+    assert doing.words() in {"mine.csv, 99 % run", "mine.csv, 100 % run"}
+
+
+def test_the_help_names_every_workload() -> None:
+    """And none that is not there."""
+    text = run("--help").stdout
+    named = text.split("Workloads that ship:")[1].split("`spillway bench")[0]
+    found = re.findall(r"[a-z0-9]+(?:-[a-z0-9]+)+|step.x|ramp", named.replace("-\n", "-"))
+    assert set(found) == set(WORKLOADS)
 
 
 @pytest.mark.parametrize(
