@@ -48,8 +48,6 @@ class FluidMonitor:
         if now_s < self._next_s:
             return
         slots, offered, served, spilled = self._sums
-        if not slots:
-            return
         while self._next_s <= now_s:
             self._next_s += self._scrape_s
         shape, mu, window_s = self._shape, self._mu, slots * self._slot_s
