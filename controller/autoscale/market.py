@@ -122,7 +122,7 @@ def _reason(before: Ledgers, after: Ledgers, patience: Patience, spell: Spell) -
     """Which ledger drove the decision, or how near the next one is."""
     said, drift = f"demand {spell.demand_replicas:.2f}", ahead_replicas(patience, spell)
     if spell.prices.spill_limit_replicas < inf:
-        said = f"{said}, of which providers take {spell.prices.spill_limit_replicas:.2f}"
+        said = f"{said}, providers take at most {spell.prices.spill_limit_replicas:.2f}"
     if drift:
         said = f"{said}, {drift:+.2f} by its trend"
     up_usd, down_usd = limits_usd(patience, spell)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from math import isclose
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
 if TYPE_CHECKING:
+    from controller.config.settings import Settings
     from controller.core.fleet import PoolView, ScaleTerms
 
 SECONDS_PER_HOUR = 3600.0
@@ -53,7 +55,7 @@ def explain_pool(
     if as_json:
         emit_json("pool_explained", {**facts(pool), "age_s": round(age_s, 1)})
     else:
-        for line in told(pool):
+        for line in told(pool, _home_use_ratio(settings, name)):
             console().print(line, markup=False)
     if age_s > STALE_AFTER_S:
         say("warning", f"this was decided {age_s:.0f} s ago; no controller publishes here now")
@@ -80,8 +82,8 @@ def facts(pool: PoolView) -> dict[str, object]:
     }
 
 
-def told(pool: PoolView) -> list[str]:
-    """The same in words, a line each."""
+def told(pool: PoolView, home_use_ratio: float | None = None) -> list[str]:
+    """The same in words, a line each. `home_use_ratio`: of the pool, where its configuration is known."""
     from controller.cli.pool_words import instant, pin_words
     from controller.core.fleet import ReplicaState
 
@@ -90,7 +92,7 @@ def told(pool: PoolView) -> list[str]:
     missing = f", {pool.missing_replicas} more would pay and cannot be had" if pool.missing_replicas else ""
     lines = [
         f"pool      {pool.name}: {ready} ready, {warming} warming, {wanted} wanted{missing}",
-        f"routing   {pool.mode}, {100.0 * pool.spill_ratio:.0f} % leaves: {pool.mode_reason or 'nothing decided yet'}",
+        f"routing   {_leaving(pool)}: {pool.mode_reason or 'nothing decided yet'}",
         f"scaling   {pool.decision_reason or 'nothing decided yet'}",
     ]
     if pool.saturation_ratio is not None:
@@ -102,7 +104,35 @@ def told(pool: PoolView) -> list[str]:
     if pool.pin is not None:
         pin = pool.pin
         lines.append(f"pinned    {pin_words(pin)} until {instant(pin.until_s)}, by {pin.who}: {pin.reason}")
-    return lines if pool.terms is None else [*lines, *_money(pool.terms, ready + warming)]
+    if pool.terms is not None:
+        return [*lines, *_money(pool.terms, ready + warming, home_use_ratio)]
+    if pool.decision_reason:
+        lines.append(
+            "prices    none: no traffic yet, GPUs without a price, or nobody to spill to; a target use sizes it"
+        )
+    return lines
+
+
+def _home_use_ratio(settings: Settings, name: str) -> float | None:
+    """From which use on a replica of the pool is kept however cheap providers are."""
+    pool = settings.pools.get(name)
+    return None if pool is None else pool.scale.home_use_ratio
+
+
+def _leaving(pool: PoolView) -> str:
+    """The mode, and the share of requests that it sends away."""
+    return f"{pool.mode}, {100.0 * pool.spill_ratio:.0f} % leaves" if pool.spill_ratio else str(pool.mode)
+
+
+def _prices(terms: ScaleTerms, home_use_ratio: float | None) -> str:
+    """What a replica costs and what its work would elsewhere, and from which use on a replica is kept."""
+    having, buying = terms.replica_usd_per_s * SECONDS_PER_HOUR, terms.spill_usd_per_replica_s * SECONDS_PER_HOUR
+    if having and home_use_ratio and home_use_ratio < 1.0 and isclose(buying, having / home_use_ratio):
+        return (
+            f"${having:.2f} an hour for a replica; its work elsewhere counts as ${buying:.2f} although it costs less: "
+            f"home_use_ratio keeps a replica from {100.0 * home_use_ratio:.0f} % of use on"
+        )
+    return f"${having:.2f} an hour for a replica, ${buying:.2f} for its work elsewhere: {_pays(terms)}"
 
 
 def _pays(terms: ScaleTerms) -> str:
@@ -114,30 +144,42 @@ def _pays(terms: ScaleTerms) -> str:
     return f"it pays from {100.0 * terms.replica_usd_per_s / terms.spill_usd_per_replica_s:.0f} % of use on"
 
 
-def _money(terms: ScaleTerms, replicas: int) -> list[str]:
+def _money(terms: ScaleTerms, replicas: int, home_use_ratio: float | None) -> list[str]:
     """What it costs to have and to buy, who is ahead, and which patience leads."""
-    having, buying = terms.replica_usd_per_s * SECONDS_PER_HOUR, terms.spill_usd_per_replica_s * SECONDS_PER_HOUR
     up_usd, down_usd = terms.patience_up * terms.start_usd, terms.patience_down * terms.start_usd
     lines = [
         f"demand    {terms.demand_replicas:.2f} replicas' worth, as its SLO allows{_drift(terms)}",
-        f"prices    ${having:.2f} an hour for a replica, ${buying:.2f} for its work elsewhere: {_pays(terms)}",
-        f"start     ${terms.start_usd:.3g} until a replica serves",
+        f"prices    {_prices(terms, home_use_ratio)}",
+        f"start     ${terms.start_usd:.3g}{_cold_start(terms)} until a replica serves",
         f"next      replica {replicas + 1} starts once buying has cost ${up_usd:.3g} more than having it: "
         f"so far ${terms.off_lost_usd:.3g}",
     ]
     if replicas > terms.least_replicas:
         lines.append(
             f"last      replica {replicas} goes once having it has cost ${down_usd:.3g} more than buying: "
-            f"so far ${terms.on_lost_usd:.3g}"
+            f"so far {_so_far(terms.on_lost_usd)}"
         )
+    elif replicas:
+        lines.append(f"last      replica {replicas} stays whatever it costs: at least {terms.least_replicas} are kept")
     leader = (terms.patience_up, terms.patience_down, terms.patience_ahead)
     for up, down, ahead, spent_usd in terms.experts:
         leads = ", leads" if (up, down, ahead) == leader else ""
-        trend = " along its trend" if ahead else ""
+        trend = ", along the trend" if ahead else ""
         lines.append(
-            f"patience  {up:g} starts to grow, {down:g} to shrink{trend}: would have spent ${spent_usd:.3g}{leads}"
+            f"rule      grows at {up:g} and shrinks at {down:g} times the price of a start{trend}: "
+            f"would have spent ${spent_usd:.3g} of late{leads}"
         )
     return lines
+
+
+def _cold_start(terms: ScaleTerms) -> str:
+    """How long it takes, where the price of a start says so."""
+    return f", {terms.start_usd / terms.replica_usd_per_s:.0f} s," if terms.replica_usd_per_s else ""
+
+
+def _so_far(lost_usd: float) -> str:
+    """What a replica has cost more; below zero it has kept work from being late."""
+    return f"${lost_usd:.3g}" if lost_usd >= 0.0 else f"${-lost_usd:.3g} less, as it kept work from being late"
 
 
 def _drift(terms: ScaleTerms) -> str:

@@ -134,7 +134,7 @@ def test_what_providers_cannot_take_has_replicas() -> None:
     assert [one.replicas for one in said[:19]] == [3] * 19
     assert said[-1].replicas == 0
     assert said[0].reason == (
-        "demand 0.00, of which providers take 2.00: replica 3 stays for now, what it served would have been late"
+        "demand 0.00, providers take at most 2.00: replica 3 stays for now, what it served would have been late"
     )
     assert said[-1].reason.endswith("a replica pays only for what providers have no room for")
 

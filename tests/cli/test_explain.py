@@ -50,12 +50,15 @@ def test_prices_ledgers_and_patience_are_told(tmp_path: Path) -> None:
     assert "scaling   demand 2.70 at target 0.95" in lines
     assert "full      120 % of what its SLO leaves for waiting, or of its KV cache" in lines
     assert "prices    $3.60 an hour for a replica, $14.40 for its work elsewhere: it pays from 25 % of use on" in lines
-    assert "start     $0.24 until a replica serves" in lines
+    assert "start     $0.24, 240 s, until a replica serves" in lines
     assert "next      replica 3 starts once buying has cost $0.072 more than having it: so far $0.05" in lines
     assert "last      replica 2 goes once having it has cost $2.4 more than buying: so far $0" in lines
-    assert lines[-1] == "patience  0.3 starts to grow, 10 to shrink: would have spent $8.25, leads"
-    assert lines[-2] == "patience  1 starts to grow, 1 to shrink: would have spent $9.5"
-    assert lines[-3] == "patience  0.3 starts to grow, 10 to shrink along its trend: would have spent $8.5"
+    grows = "rule      grows at 0.3 and shrinks at 10 times the price of a start"
+    assert lines[-1] == f"{grows}: would have spent $8.25 of late, leads"
+    assert (
+        lines[-2] == "rule      grows at 1 and shrinks at 1 times the price of a start: would have spent $9.5 of late"
+    )
+    assert lines[-3] == f"{grows}, along the trend: would have spent $8.5 of late"
     assert "demand    2.70 replicas' worth, as its SLO allows" in lines
 
 
@@ -65,7 +68,35 @@ def test_where_demand_is_going_is_told_while_it_counts(tmp_path: Path) -> None:
     publish(tmp_path, explained(fleet(), terms))
     lines = run(tmp_path, "llama-8b").stdout.splitlines()
     assert "demand    2.70 replicas' worth, as its SLO allows; -0.42 by its trend until a replica serves" in lines
-    assert lines[-3].endswith("along its trend: would have spent $8.5, leads")
+    assert lines[-3].endswith("along the trend: would have spent $8.5 of late, leads")
+
+
+def test_a_price_that_is_not_the_market_s_is_not_told_as_one(tmp_path: Path) -> None:
+    """Where providers are cheaper than replicas, the operator's own bound keeps them: 3.6 / 0.5 is no price."""
+    publish(tmp_path, explained(fleet(), replace(TERMS, spill_usd_per_replica_s=0.002)))
+    lines = run(tmp_path, "llama-8b").stdout.splitlines()
+    assert (
+        "prices    $3.60 an hour for a replica; its work elsewhere counts as $7.20 although it costs less: "
+        "home_use_ratio keeps a replica from 50 % of use on"
+    ) in lines
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"least_replicas": 2}, "last      replica 2 stays whatever it costs: at least 2 are kept"),
+        (
+            {"on_lost_usd": -0.05},
+            "last      replica 2 goes once having it has cost $2.4 more than buying: "
+            "so far $0.05 less, as it kept work from being late",
+        ),
+    ],
+    ids=["bound", "kept work from being late"],
+)
+def test_why_the_last_replica_stays(tmp_path: Path, changed: dict[str, float], says: str) -> None:
+    """By a bound, or by what it has been good for."""
+    publish(tmp_path, explained(fleet(), replace(TERMS, **changed)))  # type: ignore[arg-type]
+    assert says in run(tmp_path, "llama-8b").stdout.splitlines()
 
 
 @pytest.mark.parametrize(
@@ -95,12 +126,13 @@ def test_a_pool_without_prices_or_decisions_says_what_there_is(tmp_path: Path) -
     empty = replace(view.pools["mixtral-8x7b"], replicas=(), terms=TERMS)
     publish(tmp_path, replace(view, pools={**view.pools, "mixtral-8x7b": empty}))
     lines = run(tmp_path, "llama-8b").stdout.splitlines()
-    assert lines[-2] == "starts    the last took 82, 90 s"
-    assert lines[-1] == "pinned    2 replicas until 2096-10-02T07:06:40Z, by ada: launch"
+    assert lines[-3] == "starts    the last took 82, 90 s"
+    assert lines[-1].startswith("prices    none: no traffic yet, GPUs without a price, or nobody to spill to")
+    assert lines[-2] == "pinned    2 replicas until 2096-10-02T07:06:40Z, by ada: launch"
     lines = run(tmp_path, "mixtral-8x7b").stdout.splitlines()
     assert lines[:3] == [
         "pool      mixtral-8x7b: 0 ready, 0 warming, as many as there are wanted",
-        "routing   Local, 0 % leaves: nothing decided yet",
+        "routing   Local: nothing decided yet",
         "scaling   nothing decided yet",
     ]
     assert not any(line.startswith("last") for line in lines)
