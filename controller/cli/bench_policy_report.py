@@ -10,10 +10,20 @@ from typing import TYPE_CHECKING
 from controller.cli.output import SCHEMA, console, plain, say, table
 from controller.replay.contest import run
 from controller.replay.contest_field import OURS, entrants
-from controller.replay.report_page import Section, page
+from controller.replay.report_page import Folded, Section, page
 from controller.replay.report_plots import attainment_plot, timeline_plot
+from controller.replay.report_run import TIMELINE_COLUMNS, timeline_rows
 from controller.replay.report_verdict import bounds, verdict
-from controller.replay.report_words import COLUMNS, SUMMARY_COLUMNS, dropped_words, summary_rows, table_rows
+from controller.replay.report_words import (
+    COLUMNS,
+    SUMMARY_COLUMNS,
+    TERMS,
+    TRIED_COLUMNS,
+    dropped_words,
+    summary_rows,
+    table_rows,
+    tried_rows,
+)
 
 if TYPE_CHECKING:
     from controller.cli.bench_policy import Plan
@@ -63,6 +73,7 @@ def write_html(file: Path, results: Sequence[CourseResult], plan: Plan) -> None:
     """The whole report as one page."""
     sections = [
         Section(title="Summary", text=bounds(results, OURS), columns=SUMMARY_COLUMNS, rows=summary_rows(results, OURS)),
+        Section(title="What the columns mean", terms=TERMS),
         Section(title="How it was measured", text=HOW),
     ]
     sections += [
@@ -71,9 +82,11 @@ def write_html(file: Path, results: Sequence[CourseResult], plan: Plan) -> None:
             text=dropped_words(result),
             columns=COLUMNS,
             rows=table_rows(result, OURS),
-            plots=_plots(result, course),
+            plots=plots,
+            folded=folded,
         )
         for result, course in _paired(results, plan)
+        for plots, folded in [_shown(result, course)]
     ]
     title = "Autoscaling policies beside the optimum"
     file.write_text(page(title, verdict(results, OURS), sections, ours=OURS), encoding="utf-8")
@@ -84,7 +97,7 @@ def write_plots(folder: Path, results: Sequence[CourseResult], plan: Plan) -> No
     """Two PNG files for each course."""
     folder.mkdir(parents=True, exist_ok=True)
     for result, course in _paired(results, plan):
-        for (_, image), kind in zip(_plots(result, course), ("attainment", "timeline"), strict=True):
+        for (_, image), kind in zip(_shown(result, course)[0], ("attainment", "timeline"), strict=True):
             (folder / f"{result.name.replace(' ', '-')}-{kind}.png").write_bytes(image)
     say("wrote", str(folder))
 
@@ -95,12 +108,25 @@ def _paired(results: Sequence[CourseResult], plan: Plan) -> Iterator[tuple[Cours
         yield result, courses[result.name]
 
 
-def _plots(result: CourseResult, course: Course) -> tuple[tuple[str, bytes], ...]:
-    """Cost against attainment, and what ours did with the first seed."""
+def _shown(result: CourseResult, course: Course) -> tuple[list[tuple[str, bytes]], list[Folded]]:
+    """Cost against attainment, and what ours did with the first seed: as plots, and the figures of each."""
     point = next(final.point for final in result.finals if final.point.policy == OURS)
     outcome = run(point, course.judged_on.curve, course, entrants()[OURS], 1)
-    images = [(f"cost against attainment on {result.name}", attainment_plot(result, OURS))]
+    plots = [
+        (
+            f"Cost against attainment on {result.name}, a curve for each policy; in figures in the first table below",
+            attainment_plot(result, OURS),
+        )
+    ]
+    folded = [Folded(title="Every point that was tried", columns=TRIED_COLUMNS, rows=tried_rows(result))]
     if outcome.series is not None:
         title = f"{result.name}: {OURS} over time"
-        images.append((title, timeline_plot(outcome.series, course.facts.economics, title)))
-    return tuple(images)
+        plots.append(
+            (
+                f"{title}: demand, replicas and what was spilled; in figures in the second table below",
+                timeline_plot(outcome.series, course.facts.economics, title),
+            )
+        )
+        rows = timeline_rows(outcome.series, course.facts.economics)
+        folded.append(Folded(title="The timeline in figures", columns=TIMELINE_COLUMNS, rows=rows))
+    return plots, folded

@@ -16,8 +16,17 @@ from controller.replay.contest_field import BOUND_RATIO, OURS, entrant
 from controller.replay.contest_types import Entrant
 from controller.replay.fluid import FluidRun
 from controller.replay.fluid_pool import ReplicaShape
-from controller.replay.report_page import Section, page
-from controller.replay.report_run import Told, decision_rows, run_rows, run_verdict, told_run
+from controller.replay.report_page import Folded, Section, page
+from controller.replay.report_run import (
+    RUN_TERMS,
+    TIMELINE_COLUMNS,
+    Told,
+    decision_rows,
+    run_rows,
+    run_verdict,
+    timeline_rows,
+    told_run,
+)
 from controller.replay.simulation_types import Curve, Economics
 from controller.replay.trace_files import read_trace_file
 from controller.replay.trace_files_types import RequestTrace
@@ -191,9 +200,23 @@ def _page(settled: Settled, told: Told) -> str:
             text=" ".join(f"{label}: {text}." for label, text in remarks(settled, told)),
             columns=("", settled.entrant.name, "optimum"),
             rows=run_rows(told),
-            plots=((title, _timeline(settled, told)),),
+            plots=((f"{title}: demand, replicas, what was spilled; in figures below", _timeline(settled, told)),),
+            folded=(
+                Folded(
+                    title="The timeline in figures",
+                    columns=TIMELINE_COLUMNS,
+                    rows=timeline_rows(told.series, settled.economics),
+                ),
+            ),
         ),
-        Section(title="Decisions", columns=DECISION_COLUMNS, rows=decision_rows(told.decisions, PAGE_DECISIONS)),
+        Section(title="What the rows mean", terms=RUN_TERMS),
+        Section(
+            title="Decisions",
+            text=f"{len(told.decisions)} changes of the replica count"
+            + (f", the last {PAGE_DECISIONS} of them:" if len(told.decisions) > PAGE_DECISIONS else "."),
+            columns=DECISION_COLUMNS,
+            rows=decision_rows(told.decisions, PAGE_DECISIONS),
+        ),
     ]
     return page(title, run_verdict(told), sections, ours="")
 

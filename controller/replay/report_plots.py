@@ -5,24 +5,31 @@ Called by `spillway simulate`, `spillway bench policy` and `report_page`. No dis
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from io import BytesIO
-from itertools import cycle
+from itertools import chain, count
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MultipleLocator
 
 from controller.replay.contest_types import ATTAINMENT_LEAST, CourseResult, Tried
 from controller.replay.simulation_types import Economics, Series
 
 OURS_COLOUR = "#d62728"
-COLOURS = ("#1f77b4", "#2ca02c", "#9467bd", "#8c564b", "#e377c2", "#7f7f7f", "#bcbd22", "#17becf", "#ff7f0e", "#393b79")
+# Of the policies that come nearest; the others are grey, as nobody tells thirty colours apart.
+COLOURS = ("#1f77b4", "#2ca02c", "#9467bd", "#8c564b", "#e377c2", "#bcbd22", "#17becf", "#ff7f0e")
+GREYS = ("#6f6f6f", "#9c9c9c", "#c4c4c4")
 LINES = {"none": ":", "naive": "--", "valve": "-", "mode": "-"}
-MARKS = ("o", "s", "^", "D", "v", "P")
+FORMS = {"none": "plain", "naive": "+ naive spill", "valve": "valve"}
+MARKS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
+DAYS_FROM_H, TICKS_MOST = 48, 15  # from so many hours on ticks are days
 POINTS_MOST = 1500  # of a timeline: more than a screen has columns
-RATIO_MOST = 3.0  # dearer points are drawn at the edge
+RATIO_LEAST, RATIO_MOST = 0.8, 3.0  # points beyond are drawn at the edge
+HEADROOM, LOWER_HEADROOM = 1.18, 1.5  # over what is drawn, for the legend
 MISS_LEAST, MISS_MOST = 1e-4, 1.0
 
 
@@ -30,12 +37,15 @@ def attainment_plot(result: CourseResult, ours: str) -> bytes:
     """Cost ratio to the optimum (x) against SLO attainment (y), one curve for each policy over its knob."""
     figure = Figure(figsize=(11, 6.5), layout="constrained")
     axes = figure.add_subplot()
-    looks, named = _looks(result, ours), set[str]()
-    for (policy, gateway), tried in _curves(result.tried).items():
+    for form, words in FORMS.items():
+        axes.plot([], [], color="#222222", linewidth=1, linestyle=LINES[form], label=words)
+    looks, named, curves = _looks(result, ours), set[str](), _curves(result.tried)
+    for policy, gateway in sorted(curves, key=lambda name: list(looks).index(name[0])):
+        tried = curves[policy, gateway]
         colour, mark = looks[policy]
         is_ours = policy == ours
         axes.plot(
-            [min(one.score.usd_ratio, RATIO_MOST) for one in tried],
+            [min(max(one.score.usd_ratio, RATIO_LEAST), RATIO_MOST) for one in tried],
             [_missed(one.score.attained_ratio) for one in tried],
             color=colour,
             marker=mark,
@@ -43,16 +53,15 @@ def attainment_plot(result: CourseResult, ours: str) -> bytes:
             linewidth=2.5 if is_ours else 0.9,
             linestyle=LINES[gateway],
             alpha=1.0 if is_ours else 0.6,
-            zorder=3 if is_ours else 2,
+            zorder=4 if is_ours else 2 if colour in GREYS else 3,
             label=None if policy in named else policy,
         )
         named.add(policy)
     _attainment_axis(axes)
-    axes.set_xlabel("cost, times the clairvoyant optimum with spilling (dearer than 3x: at the edge)")
-    axes.set_xlim(0.8, RATIO_MOST + 0.05)
-    axes.set_title(
-        f"{result.name}: policies over their knobs (dotted: plain, dashed: naive spill, solid: valve)", loc="left"
-    )
+    edges = f"below {RATIO_LEAST:g} and above {RATIO_MOST:g}: at the edge"
+    axes.set_xlabel(f"cost, times the clairvoyant optimum with spilling ({edges})")
+    axes.set_xlim(RATIO_LEAST - 0.03, RATIO_MOST + 0.05)
+    axes.set_title(f"{result.name}: policies over their knobs", loc="left", pad=14)
     figure.legend(loc="outside right upper", fontsize=8, frameon=False)
     return png(figure)
 
@@ -69,16 +78,22 @@ def timeline_plot(series: Series, economics: Economics, title: str) -> bytes:
     upper.plot(hours, ready + starting, color="#fdae6b", linewidth=1.2, drawstyle="steps-post", label="paid")
     upper.plot(hours, ready, color="#08306b", linewidth=1.5, drawstyle="steps-post", label="ready")
     upper.set_ylabel("replicas")
-    upper.set_ylim(bottom=0)
+    upper.set_ylim(0, HEADROOM * max(1.0, float(demand.max()), float((ready + starting).max())))
     upper.legend(loc="upper right", fontsize=8, ncols=3, frameon=False)
     upper.set_title(title, loc="left")
-    lower.plot(hours, _thinned(series.spilled_per_s, step), color=OURS_COLOUR, linewidth=1.0, label="spilled")
+    spilled = _thinned(series.spilled_per_s, step)
+    lower.plot(hours, spilled, color=OURS_COLOUR, linewidth=1.0, label="spilled")
+    highest = float(spilled.max())
     if len(series.missed_per_s):
-        lower.plot(hours, _thinned(series.missed_per_s, step), color="#525252", linewidth=1.0, label="late or lost")
+        missed = _thinned(series.missed_per_s, step)
+        highest = max(highest, float(missed.max()))
+        lower.plot(hours, missed, color="#525252", linewidth=1.0, label="late or lost")
     lower.set_ylabel("requests/s")
-    lower.set_ylim(bottom=0)
+    lower.set_ylim(0, max(0.1, LOWER_HEADROOM * highest))
     lower.legend(loc="upper right", fontsize=8, ncols=2, frameon=False)
     lower.set_xlabel("hours")
+    if hours[-1] > DAYS_FROM_H:
+        lower.xaxis.set_major_locator(MultipleLocator(24 * math.ceil(hours[-1] / 24 / TICKS_MOST)))
     for axes in (upper, lower):
         axes.spines[["top", "right"]].set_visible(False)
         axes.margins(x=0)
@@ -114,9 +129,18 @@ def _curves(tried: Iterable[Tried]) -> dict[tuple[str, str], list[Tried]]:
 
 
 def _looks(result: CourseResult, ours: str) -> Mapping[str, tuple[str, str]]:
-    others = sorted({one.point.policy for one in result.tried} - {ours})
-    marks = (mark for mark in MARKS for _ in COLOURS)
-    return {ours: (OURS_COLOUR, "*")} | dict(zip(others, zip(cycle(COLOURS), cycle(marks), strict=False), strict=False))
+    """Colour and mark of each policy: ours, those that come nearest to it in colours, the others in greys."""
+    others = sorted({one.point.policy for one in result.tried} - {ours}, key=lambda name: _nearness(result, name))
+    greys = ((GREYS[place % len(GREYS)], MARKS[place // len(GREYS) % len(MARKS)]) for place in count())
+    looks = chain(zip(COLOURS, MARKS, strict=False), greys)
+    return {ours: (OURS_COLOUR, "*")} | dict(zip(others, looks, strict=False))
+
+
+def _nearness(result: CourseResult, policy: str) -> tuple[bool, float]:
+    """First those that attain enough, the cheapest first; then by what they miss."""
+    scores = [one.score for one in result.tried if one.point.policy == policy]
+    enough = [score.usd_ratio for score in scores if score.attained_ratio >= ATTAINMENT_LEAST]
+    return not enough, min(enough) if enough else 1 - max(score.attained_ratio for score in scores)
 
 
 def _missed(attained_ratio: float) -> float:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 from controller.core.errors import SimulationError
 from controller.replay.contest import best_schedule
@@ -34,6 +35,7 @@ class Told:
     series: Series
     best: Optimum
     decisions: tuple[Decision, ...]
+    by_mode: bool = False  # whether the gateway has a mode of spilling, whose changes are counted
 
     @property
     def usd_ratio(self) -> float | None:
@@ -80,7 +82,13 @@ def told_run(
     if outcome.series is None:
         raise SimulationError("keep_series is false; it must be true to tell a run")
     best = best_schedule(curve, 0, economics, seed, noise=run.noise)
-    return Told(outcome=outcome, series=outcome.series, best=best, decisions=tuple(listener.decisions))
+    return Told(
+        outcome=outcome,
+        series=outcome.series,
+        best=best,
+        decisions=tuple(listener.decisions),
+        by_mode=run.gateway == "mode",
+    )
 
 
 def run_rows(told: Told) -> list[tuple[str, str, str]]:
@@ -93,17 +101,59 @@ def run_rows(told: Told) -> list[tuple[str, str, str]]:
         ("  replicas", f"{outcome.gpu_usd:,.2f}", f"{best.running_usd + best.start_usd:,.2f}"),
         ("  spilled", f"{outcome.spill_usd:,.2f}", f"{best.spill_usd:,.2f}"),
         ("USD per 1k requests", f"{outcome.usd_per_1k:.4g}", f"{best.usd_per_1k:.4g}"),
-        ("times the optimum", ratio, "1"),
+        ("times the optimum", ratio, "1.000"),
         ("requests", f"{outcome.offered:,.0f}", f"{best.offered:,.0f}"),
         ("within the SLO, %", _percent(outcome.attained_ratio), _percent(best_attained)),
         ("spilled, %", _share(outcome.spilled, outcome.offered), _share(best.spilled, best.offered)),
-        ("  while a place at home was free, %", _percent(outcome.regret_ratio), _percent(0.0)),
+        ("  of these while a replica had room, %", _percent(outcome.regret_ratio), _percent(0.0)),
         ("late, %", _share(outcome.late, outcome.offered), _percent(0.0)),
         ("lost, %", _share(outcome.lost, outcome.offered), _share(best.unserved, best.offered)),
         ("most replicas ready", str(outcome.peak_replicas), str(int(best.replicas.max()))),
         ("replica changes per hour", f"{outcome.actions_per_hour:.1f}", "-"),
-        ("spilling begun or ended, per hour", f"{outcome.flips_per_hour:.1f}", "-"),
+        (
+            "changes of spill mode per hour" if told.by_mode else "spilling begun or ended, per hour",
+            f"{outcome.flips_per_hour:.1f}",
+            "-",
+        ),
     ]
+
+
+TIMELINE_COLUMNS = ("from", "demand, replicas", "ready", "paid", "spilled/s", "late or lost/s")
+
+
+def timeline_rows(series: Series, economics: Economics, most: int = 24) -> list[tuple[str, ...]]:
+    """What a timeline shows, as means over so many stretches of equal length at most; as `TIMELINE_COLUMNS`."""
+    slots = len(series.times_s)
+    step = math.ceil(slots / most)
+    missed = series.missed_per_s or (0.0,) * slots
+    rows: list[tuple[str, ...]] = []
+    for first in range(0, slots, step):
+        part = slice(first, first + step)
+        ready = fmean(series.ready[part])
+        rows.append(
+            (
+                _clock(series.times_s[first]),
+                f"{fmean(series.demand_per_s[part]) / economics.replica_requests_per_s:.2f}",
+                f"{ready:.2f}",
+                f"{ready + fmean(series.starting[part]):.2f}",
+                f"{fmean(series.spilled_per_s[part]):.2f}",
+                f"{fmean(missed[part]):.2f}",
+            )
+        )
+    return rows
+
+
+RUN_TERMS = (
+    ("optimum", "the cheapest that anyone could have done who knew all requests beforehand; it knows no queue"),
+    ("spilled", "requests answered by an external provider, paid for by the token"),
+    ("of these while a replica had room, %", "spilled although it was not needed, of what was spilled"),
+    ("within the SLO, %", "first token within the pool's SLO, from a replica or a provider"),
+    ("late, lost", "answered after that time; never answered, as the queue was full"),
+    ("changes of spill mode", "between keeping all at home and sending a share away; beside it a gateway may send "
+     "away single requests that find no place"),
+    ("paid", "replicas ready or starting: a replica costs from its order on"),
+    ("demand, in replicas", "requests per second divided by what one replica does within its SLO"),
+)  # fmt: skip
 
 
 def decision_rows(decisions: Sequence[Decision], most: int) -> list[tuple[str, ...]]:

@@ -27,6 +27,43 @@ SUMMARY_COLUMNS = ("workload", "pool", "prices", "replicas", "ours x optimum", "
                    "best other with valve", "x optimum", "ours cheaper by")  # fmt: skip
 
 
+TERMS = (
+    ("x optimum", "cost by that of the clairvoyant optimum, which knows all requests beforehand: 1 is the least there "
+     "is; with half the width of its 95 % interval over the seeds"),
+    ("form", "plain: the autoscaler alone; + naive spill: a fallback route that takes what a full pool refuses; valve: "
+     "a gateway that sends away each request whose first token would be late; valve and mode: that, and a share while "
+     "demand does not fit, as Spillway does in production"),
+    ("knob", "the policy's main setting, at the value that did best on the stretch for tuning: an HPA's target, "
+     "KEDA's queue length"),
+    ("$/1k", "cost of 1,000 requests, replicas and providers together"),
+    ("SLO %", "requests whose first token came within the pool's SLO, from a replica or a provider"),
+    ("spill %", "requests answered by an external provider"),
+    ("actions/h", "changes of the replica count per hour"),
+    ("flips/h", "times per hour that spilling begins or ends; with a mode: that the mode changes"),
+    ("regret %", "of the spilled requests, those for which a replica had room"),
+    ("dearer than ours", "how much more it costs than Spillway, as part of the optimum's cost, seed by seed"),
+    ("x20, x4", "replicas that the busy moments of the workload need"),
+)  # fmt: skip
+
+TRIED_COLUMNS = ("policy", "form", "knob", "x optimum", "SLO %", "spill %")
+
+
+def tried_rows(result: CourseResult) -> list[tuple[str, ...]]:
+    """Every point of the plot of cost against attainment; as `TRIED_COLUMNS`."""
+    ordered = sorted(result.tried, key=lambda one: (one.point.policy, one.point.gateway, one.point.knob))
+    return [
+        (
+            one.point.policy,
+            FORMS[one.point.gateway],
+            f"{one.point.knob:g}",
+            f"{one.score.usd_ratio:.3f}",
+            percent(one.score.attained_ratio),
+            percent(one.score.spilled_ratio),
+        )
+        for one in ordered
+    ]
+
+
 def dropped_words(result: CourseResult) -> str:
     """Who was not judged with every seed, and why; nothing where all were."""
     if not result.dropped:
