@@ -54,6 +54,16 @@ class _Batch:
     run_steps: float  # that the chunks of one prompt fill, one after the other
 
 
+@record
+class RequestWork:
+    """Of one replica for one request. `gpu_s`: at SLO capacity. `prompt_s`: until its first token, beside half of the
+    answers that are under way then, if no other prompt is in the way.
+    """
+
+    gpu_s: float
+    prompt_s: float
+
+
 def prefill_s(steps: StepTimes, engine: EngineArgs, input_tokens: float) -> float:
     """Seconds that a prompt adds to iterations, computed in chunks of the token budget."""
     budget = engine.max_num_batched_tokens
@@ -84,9 +94,20 @@ def gpu_seconds_per_request(
     steps: StepTimes, engine: EngineArgs, slo: Slo, *, input_tokens: float, output_tokens: float
 ) -> float:
     """Seconds of one replica that a request of this size costs at SLO capacity; its inverse is requests per second."""
+    return request_work(steps, engine, slo, input_tokens=input_tokens, output_tokens=output_tokens).gpu_s
+
+
+def request_work(
+    steps: StepTimes, engine: EngineArgs, slo: Slo, *, input_tokens: float, output_tokens: float
+) -> RequestWork:
+    """What a request of this size costs a replica."""
     output = max(1.0, output_tokens)
     answers = batch_at_slo(steps, engine, slo, input_tokens, output)
-    return output * _batch(steps, engine, answers, input_tokens, output).token_s / answers
+    half_full = _batch(steps, engine, answers / 2, input_tokens, output)
+    return RequestWork(
+        gpu_s=output * _batch(steps, engine, answers, input_tokens, output).token_s / answers,
+        prompt_s=half_full.prompt_s + half_full.decode_s / 2,  # it comes in the middle of a step
+    )
 
 
 def demand_replicas(

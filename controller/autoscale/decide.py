@@ -1,7 +1,8 @@
 """How many replicas a pool should have.
 
 Where work may be bought elsewhere, by the ledgers of its levels (`market.py`): a replica is there while it is cheaper
-than buying its work. Where it may not, by a target utilisation: no shrink before a cooldown has passed since a need.
+than buying its work. Where it may not, by a target utilisation, and by more headroom where a pool is so small that
+prompts would wait for one another (`headroom.py`): no shrink before a cooldown has passed since a need.
 What warms up counts as being there.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from math import ceil, isfinite
 
+from controller.autoscale.headroom import PromptLoad, followed, replicas_in_time
 from controller.autoscale.ledgers import Bounds
 from controller.autoscale.market import MarketState, shifted, weighed
 from controller.autoscale.prices import Prices
@@ -30,6 +32,7 @@ class ScaleState:
     stuck_since_s: float | None = None
     replicas: int | None = None  # as decided last
     market: MarketState | None = None
+    prompts: PromptLoad | None = None  # where nobody else may be asked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +75,8 @@ def decide(
     state = _watched(sample, state, now_s)
     if prices is not None and isfinite(prices.spill_usd_per_replica_s):
         return _by_market(sample, state, policy, prices, replicas_now=replicas_now, now_s=now_s)
+    if sample.ttft_slo_s is not None:
+        state = replace(state, prompts=followed(state.prompts, sample, now_s))
     need, reason = _need(sample, state, policy, replicas_now, now_s)
     if sample.unheard and need < replicas_now:
         need, reason = replicas_now, sample.unheard
@@ -120,11 +125,20 @@ def _watched(sample: PoolSample, state: ScaleState, now_s: float) -> ScaleState:
 def _need(
     sample: PoolSample, state: ScaleState, policy: ScalePolicy, replicas_now: int, now_s: float
 ) -> tuple[int, str]:
-    """Replicas that serve the demand at the target utilisation, one more than now when that has proven too few."""
+    """Replicas that serve the demand at the target utilisation and its prompts in time, one more than now when that has
+    proven too few.
+    """
     need = ceil(sample.demand_replicas / policy.target_utilization_ratio - ROUNDING)
+    reason = f"demand {sample.demand_replicas:.2f} at target {policy.target_utilization_ratio:.2f}"
+    prompts, ttft_s = state.prompts, sample.ttft_slo_s
+    if prompts is not None and ttft_s is not None:
+        in_time = replicas_in_time(prompts, ttft_s, have=replicas_now, least=need, most=policy.max_replicas)
+        if in_time > need:
+            reason += f"; prompts of {prompts.prompt_s:.2g} s would wait too long for one another in {need}"
+        need = in_time
     if state.stuck_since_s is not None and now_s - state.stuck_since_s >= STUCK_S and need <= replicas_now:
         return replicas_now + 1, f"full for {now_s - state.stuck_since_s:.0f} s although demand seems to fit"
-    return need, f"demand {sample.demand_replicas:.2f} at target {policy.target_utilization_ratio:.2f}"
+    return need, reason
 
 
 def _remembered(needed_at_s: tuple[float, ...], need: int, policy: ScalePolicy, now_s: float) -> tuple[float, ...]:

@@ -17,7 +17,8 @@ class PoolSample:
     `demand_replicas`: work offered to the pool (served here + spilled away) in units of one replica at its SLO
     capacity, averaged over the observation window. Sizes are per request; 0 when none came.
     `bound_ratio`: of the arrivals, those that may not be bought. `request_gpu_s`: seconds of one replica that a request
-    of these sizes costs at SLO capacity; None when none came, or nobody knows.
+    of these sizes costs at SLO capacity; None when none came, or nobody knows. `prompt_s`: what its prompt takes of
+    that; 0 when none came. `ttft_slo_s`: what it may take with all waiting; None where the times of steps are unknown.
     """
 
     at_s: float
@@ -37,6 +38,8 @@ class PoolSample:
     input_tokens: float = 0.0
     output_tokens: float = 0.0
     request_gpu_s: float | None = None
+    prompt_s: float = 0.0
+    ttft_slo_s: float | None = None
     bound_ratio: float = 0.0
     gateways_unknown: int = 0
 

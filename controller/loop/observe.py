@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from controller.autoscale.capacity import gpu_seconds_per_request
+from controller.autoscale.capacity import RequestWork, request_work
 from controller.core.fleet import PoolView, Replica, ReplicaState
 from controller.core.models import StepTimes
 from controller.core.pools import Pool
@@ -93,7 +93,8 @@ def sample_of(
     if known and (demand.refused_now > 0 or demand.waiting > 0):
         saturation = max(1.0, saturation)
     waiting = sum(metrics.waiting for metrics in known) + round(demand.waiting)
-    request_gpu_s = _request_gpu_s(pool, steps, demand)
+    work = _request_work(pool, steps, demand)
+    came = demand.input_tokens + demand.output_tokens > 0.0
     return PoolSample(
         at_s=now_s,
         replicas_ready=len(ready),
@@ -105,7 +106,7 @@ def sample_of(
         saturation_ratio=saturation,
         arrivals_per_s=demand.arrivals_per_s,
         spilled_per_s=demand.spilled_per_s,
-        demand_replicas=_demand_replicas(pool, request_gpu_s, known, demand),
+        demand_replicas=_demand_replicas(pool, work, known, demand),
         ttft_p95_s=demand.ttft_p95_s,
         replicas_unknown=len(ready) - len(known),
         gateways_unknown=gateways_unknown,
@@ -113,7 +114,9 @@ def sample_of(
         input_tokens=demand.input_tokens,
         output_tokens=demand.output_tokens,
         bound_ratio=min(1.0, max(0.0, demand.bound_ratio)),
-        request_gpu_s=request_gpu_s if demand.input_tokens + demand.output_tokens > 0.0 else None,
+        request_gpu_s=work.gpu_s if came and work is not None else None,
+        prompt_s=work.prompt_s if came and work is not None else 0.0,
+        ttft_slo_s=None if work is None else pool.slo.ttft_p95_s,
     )
 
 
@@ -135,19 +138,19 @@ def _saturation(pool: Pool, steps: StepTimes | None, metrics: EngineMetrics, dem
     return max(metrics.kv_cache_usage_ratio, wait_s / max(slo_s - alone_s, LEAST_HEADROOM_RATIO * slo_s))
 
 
-def _request_gpu_s(pool: Pool, steps: StepTimes | None, demand: Demand) -> float | None:
+def _request_work(pool: Pool, steps: StepTimes | None, demand: Demand) -> RequestWork | None:
     """What a request of the size that comes costs a replica."""
     if steps is None:
         return None
-    return gpu_seconds_per_request(
+    return request_work(
         steps, pool.engine, pool.slo, input_tokens=demand.input_tokens, output_tokens=demand.output_tokens
     )
 
 
-def _demand_replicas(pool: Pool, request_gpu_s: float | None, known: Sequence[EngineMetrics], demand: Demand) -> float:
+def _demand_replicas(pool: Pool, work: RequestWork | None, known: Sequence[EngineMetrics], demand: Demand) -> float:
     """Work offered per second, and what waits on top, to be worked off within one window."""
-    if request_gpu_s is None:
+    if work is None:
         running = sum(metrics.running + metrics.waiting for metrics in known)
         return (running + demand.waiting) / pool.engine.max_num_seqs
     waiting = sum(metrics.waiting for metrics in known) + demand.waiting
-    return (demand.arrivals_per_s + waiting / demand.span_s) * request_gpu_s
+    return (demand.arrivals_per_s + waiting / demand.span_s) * work.gpu_s
