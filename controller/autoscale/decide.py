@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from math import ceil, isfinite
 
-from controller.autoscale.headroom import PromptLoad, followed, replicas_in_time
+from controller.autoscale.headroom import PromptLoad, followed, present, replicas_in_time
 from controller.autoscale.ledgers import Bounds
 from controller.autoscale.market import MarketState, shifted, weighed
 from controller.autoscale.prices import Prices
@@ -130,8 +130,9 @@ def _need(
     """
     need = ceil(sample.demand_replicas / policy.target_utilization_ratio - ROUNDING)
     reason = f"demand {sample.demand_replicas:.2f} at target {policy.target_utilization_ratio:.2f}"
-    prompts, ttft_s = state.prompts, sample.ttft_slo_s
-    if prompts is not None and ttft_s is not None:
+    ttft_s = sample.ttft_slo_s
+    if state.prompts is not None and ttft_s is not None:
+        prompts = present(state.prompts, sample)
         in_time = replicas_in_time(prompts, ttft_s, have=replicas_now, least=need, most=policy.max_replicas)
         if in_time > need:
             reason += f"; prompts of {prompts.prompt_s:.2g} s would wait too long for one another in {need}"

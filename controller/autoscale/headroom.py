@@ -9,11 +9,12 @@ Whitt, "Heavy-traffic limits for queues with many exponential servers", Operatio
 number of prompts that fit into the TTFT: twenty replicas need none beyond their target, a single one most of itself.
 
 What Poisson arrivals do within seconds is in the formula, so the load is an average over minutes: a burst is no load.
+Nor is what has ended: the load is at most that of the last seconds, and the cooldown of `decide` bears their noise.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import exp, log, sqrt
 
 from controller.autoscale.capacity import MET_PROMPTS, MISSES_MOST_RATIO, PROMPT_TTFT_RATIO
@@ -43,6 +44,15 @@ class PromptLoad:
     def prompt_s(self) -> float:
         """Of one prompt; 0 when none came."""
         return self.busy_replicas / self.requests_per_s if self.requests_per_s > 0.0 else 0.0
+
+
+def present(load: PromptLoad, sample: PoolSample) -> PromptLoad:
+    """The load, where less comes just now as much less."""
+    busy_replicas = sample.arrivals_per_s * sample.prompt_s
+    if busy_replicas >= load.busy_replicas:
+        return load
+    left = busy_replicas / load.busy_replicas
+    return replace(load, requests_per_s=left * load.requests_per_s, busy_replicas=busy_replicas)
 
 
 def followed(load: PromptLoad | None, sample: PoolSample, now_s: float) -> PromptLoad:
