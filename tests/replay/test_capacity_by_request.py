@@ -7,6 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from controller.autoscale.capacity import request_work
+from controller.autoscale.headroom import PromptLoad, replicas_in_time
 from controller.core.pools import EngineArgs
 from controller.replay.fleet_simulation import FleetRequests, FleetSetup, simulate_fleet
 from controller.replay.simulation_types import Seen, Wish
@@ -62,6 +64,22 @@ def _attained(pool: str, trace: str, *, replicas: int, use_ratio: float, engine:
 def test_at_capacity_requests_keep_their_slo(pool: str, trace: str, replicas: int) -> None:
     """Nobody is spilled, and 99 % are in time."""
     assert _attained(pool, trace, replicas=replicas, use_ratio=1.0) >= 0.99
+
+
+@pytest.mark.parametrize(
+    ("pool", "trace", "demand"),
+    [("8b-a100", CONV, 0.95), ("8b-a100", CODE, 1.9), ("70b-4xa100", CONV, 1.9), ("70b-4xa100", CODE, 3.8)],
+)
+def test_small_pools_keep_their_slo_at_the_size_that_is_chosen(pool: str, trace: str, demand: float) -> None:
+    """Nobody may be spilled: as many as the target says make more than 1 % late, with the headroom less are."""
+    kind, least = pool_kind(pool), round(demand / 0.95)
+    sizes = sizes_on(pool, "az23-conv" if trace == CONV else "az23-code-burst")
+    work = request_work(kind.steps, kind.engine, kind.slo, input_tokens=sizes[0], output_tokens=sizes[1])
+    requests_per_s = demand / work.gpu_s
+    load = PromptLoad(at_s=0.0, requests_per_s=requests_per_s, busy_replicas=requests_per_s * work.prompt_s)
+    replicas = replicas_in_time(load, kind.slo.ttft_p95_s, have=0, least=least, most=20)
+    assert _attained(pool, trace, replicas=least, use_ratio=demand / least) < 0.99
+    assert _attained(pool, trace, replicas=replicas, use_ratio=demand / replicas) >= 0.99
 
 
 def test_beyond_capacity_they_do_not() -> None:
