@@ -14,6 +14,7 @@ from controller.cli.errors import EXIT_USAGE, CliError
 from controller.cli.output import plain
 
 MEASURED = ("core", "catalogue", "routing", "autoscale", "replay")  # packages that make the figures
+UNMEASURED = (".pyc", ".md")  # say nothing of what is run
 
 
 class Kept:
@@ -58,11 +59,11 @@ def revived(kind: object, data: object) -> object:
 
 
 def code_digest() -> str:
-    """Of every file of the packages that make the figures, data too."""
+    """Of the packages that make the figures: every file of code and data."""
     root, digest = Path(controller.__file__).parent, sha256()
     for package in MEASURED:
         for file in sorted((root / package).rglob("*")):
-            if file.is_file() and file.suffix != ".pyc":
+            if file.is_file() and file.suffix not in UNMEASURED:
                 digest.update(f"{file.relative_to(root)} {file.stat().st_size}\n".encode())
                 digest.update(file.read_bytes())
     return digest.hexdigest()[:16]
