@@ -35,9 +35,11 @@ ENGINE = EngineArgs(max_model_len_tokens=2048, max_num_seqs=32, block_size_token
 
 
 @contextlib.contextmanager
-def running_contract_server(kind: str, folder: Path, steps: StepTimes | None = None) -> Iterator[Server]:
+def running_contract_server(
+    kind: str, folder: Path, steps: StepTimes | None = None, sizes: tuple[int, ...] = ()
+) -> Iterator[Server]:
     """`sim` or `vllm`, ready, serving a llama-8b of 2,048 tokens context; the first at ten times the speed of its GPU,
-    or with these step times.
+    or with these step times; the second a tiny model, or one of these layers and hidden size.
     """
     settings = load_settings(None, {}, today=date(2026, 11, 1), state_dir=folder)
     pool = replace(settings.pools["llama-8b"], engine=ENGINE, model_dir=str(folder / "model"))
@@ -48,7 +50,9 @@ def running_contract_server(kind: str, folder: Path, steps: StepTimes | None = N
         environ = dict(os.environ)
     else:
         subprocess.run(
-            [VLLM_PYTHON, REPOSITORY / "tests/contract/tiny_model.py", pool.model_dir], check=True, timeout=120
+            [VLLM_PYTHON, REPOSITORY / "tests/contract/tiny_model.py", pool.model_dir, *map(str, sizes)],
+            check=True,
+            timeout=120,
         )  # type: ignore[list-item]
         variables = {"SPILLWAY_VLLM_PYTHON": str(VLLM_PYTHON), "SPILLWAY_VLLM_ARGS": CPU_ARGS}
         command = vllm_command(settings, pool, launch, variables, sys.executable)

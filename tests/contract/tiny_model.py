@@ -1,6 +1,7 @@
-"""A random two-layer Llama with a tokenizer of its own, so that the real vLLM can serve something without a download.
+"""A random Llama with a tokenizer of its own, so that the real vLLM can serve something without a download.
 
-Run by the interpreter of `.venv-vllm`: `python tests/contract/tiny_model.py DIR`.
+Run by the interpreter of `.venv-vllm`: `python tests/contract/tiny_model.py DIR [LAYERS HIDDEN]`, 2 and 128 unless
+told; more of both where its iterations are to take longer than what is around them.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ CORPUS = [
 ] * 50
 
 
-def make(folder: Path) -> None:
+def make(folder: Path, layers: int = 2, hidden: int = 128) -> None:
     """Write config, weights and tokenizer; takes about a second."""
     tokenizer = ByteLevelBPETokenizer()
     tokenizer.train_from_iterator(CORPUS, vocab_size=1000, special_tokens=["<s>", "</s>", "<unk>"])
@@ -35,11 +36,11 @@ def make(folder: Path) -> None:
     torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=1000,
-        hidden_size=128,
-        intermediate_size=256,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=2,
+        hidden_size=hidden,
+        intermediate_size=2 * hidden,
+        num_hidden_layers=layers,
+        num_attention_heads=hidden // 64,
+        num_key_value_heads=hidden // 64,
         max_position_embeddings=4096,
         bos_token_id=0,
         eos_token_id=1,
@@ -48,4 +49,4 @@ def make(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    make(Path(sys.argv[1]))
+    make(Path(sys.argv[1]), *map(int, sys.argv[2:]))
