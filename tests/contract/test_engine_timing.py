@@ -24,12 +24,13 @@ from tests.contract.engines import ENGINE, running_contract_server
 from tests.engine_sim.sim_servers import Server, eventually
 
 SIZES = (6, 512)  # layers and hidden size: an iteration takes several times as long as what is around it
-COUNT, EVERY_S = 60, 0.25
+COUNT = 60
+PACE = 2.0  # times what a request takes until its first token alone: prompts meet, and the queue does not grow
 OUTPUT = (10, 60)
 PROMPT_WORDS = (200, 1200)
-ALONE = 6
+ALONE = 8
 ALLOWED = 0.2
-WRONG = 1.4  # constants that are off by so much are seen
+WRONG = 1.4  # times what they should be: constants that the allowance must tell from right ones
 START = StepTimes(
     alpha_ms=10.0,
     beta_ms_per_seq=0.5,
@@ -43,22 +44,11 @@ START = StepTimes(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Measured:
-    """What became of the load, and what a request takes outside of the engine: HTTP, tokenizer, on the way."""
+class Alone:
+    """Of requests one by one: time to the first token, and what of it is outside of the engine (HTTP, tokenizer)."""
 
-    requests: list[ObservedRequest]
+    ttft_s: float
     front_end_s: float
-
-    def within_engine(self) -> list[ObservedRequest]:
-        """As the engine itself would have it."""
-        return [
-            replace(
-                r,
-                first_token_s=max(r.arrival_s + 1e-3, r.first_token_s - self.front_end_s),
-                last_token_s=max(r.arrival_s + 1e-3, r.last_token_s - self.front_end_s),
-            )
-            for r in self.requests
-        ]
 
 
 def _with(a_step_ms: float, an_answer_ms: float, a_prompt_token_ms: float) -> StepTimes:
@@ -104,28 +94,31 @@ def _engine_ttft_s(server: Server) -> tuple[float, float]:
     return server.metric(f"{parts[0]}_count"), sum(server.metric(f"{part}_sum") for part in parts)
 
 
-def _front_end_s(server: Server, prompts: Sequence[str]) -> float:
-    """What the caller of an idle server waits for the first token longer than its engine says it took."""
-    outside_s = []
+def _alone(server: Server, prompts: Sequence[str]) -> Alone:
+    """What the caller of an idle server waits, and how much longer than its engine says it took."""
+    ttfts_s, outside_s = [], []
     for prompt in prompts:
         count, before_s = _engine_ttft_s(server)
-        call = _call(server, prompt, 2, time.monotonic())
+        call = _call(server, f"alone {prompt}", 2, time.monotonic())
         eventually(lambda count=count: _engine_ttft_s(server)[0] > count, within_s=10)
+        ttfts_s.append(call.ttft_s)
         outside_s.append(call.ttft_s - (_engine_ttft_s(server)[1] - before_s))
-    return median(outside_s)
+    return Alone(ttft_s=fmean(ttfts_s), front_end_s=median(outside_s))
 
 
-def _measure(server: Server, prompts: Sequence[str]) -> Measured:
-    """Requests one by one on an idle server, then all at a steady pace, with answers of lengths that a seed gives."""
-    front_end_s = _front_end_s(server, [f"alone {prompt}" for prompt in prompts[:ALONE]])
+def _measure(server: Server, prompts: Sequence[str], every_s: float, front_end_s: float) -> list[ObservedRequest]:
+    """What the engine made of requests at a steady pace, with answers of lengths that a seed gives."""
     lengths = np.random.default_rng(7).integers(*OUTPUT, COUNT)
     zero_s = time.monotonic()
     with ThreadPoolExecutor(COUNT) as pool:
         calls = []
         for at, prompt in enumerate(prompts):
-            time.sleep(max(0.0, zero_s + at * EVERY_S - time.monotonic()))
+            time.sleep(max(0.0, zero_s + at * every_s - time.monotonic()))
             calls.append(pool.submit(_call, server, prompt, int(lengths[at]), zero_s))
-        return Measured(requests=[call.result(60) for call in calls], front_end_s=front_end_s)
+        seen = [call.result(60) for call in calls]
+    return [
+        replace(r, first_token_s=r.first_token_s - front_end_s, last_token_s=r.last_token_s - front_end_s) for r in seen
+    ]
 
 
 def _fit(observed: list[ObservedRequest]) -> StepTimes:
@@ -142,13 +135,21 @@ def _fit(observed: list[ObservedRequest]) -> StepTimes:
     return _with(*np.exp(found.x))
 
 
-def _means(requests: Sequence[ObservedRequest]) -> dict[str, float]:
-    """Of the requests with odd numbers, which the fit did not see."""
-    return {name: fmean(getattr(r, name) for r in requests[1::2]) for name in ("ttft_s", "tpot_s", "e2e_s")}
+def _off(mine: Sequence[ObservedRequest], theirs: Sequence[ObservedRequest]) -> dict[str, float]:
+    """By how much the means of the requests with odd numbers differ, which the fit did not see."""
+    return {
+        name: fmean(getattr(r, name) for r in mine[1::2]) / fmean(getattr(r, name) for r in theirs[1::2]) - 1
+        for name in ("ttft_s", "tpot_s", "e2e_s")
+    }
 
 
-def _off(mine: dict[str, float], theirs: dict[str, float]) -> dict[str, float]:
-    return {name: round(mine[name] / theirs[name] - 1, 3) for name in theirs}
+def _real(server: Server, prompts: Sequence[str]) -> tuple[list[ObservedRequest], float]:
+    """The load on a server that has been used, and its pace in s."""
+    _alone(server, [f"first {prompt}" for prompt in prompts])  # fills what a server compiles and caches at first
+    alone = _alone(server, prompts[:ALONE])
+    assert alone.front_end_s < 0.2 * alone.ttft_s, "the test would be about HTTP"
+    every_s = PACE * alone.ttft_s
+    return _measure(server, prompts, every_s, alone.front_end_s), every_s
 
 
 @pytest.mark.vllm
@@ -156,33 +157,24 @@ def _off(mine: dict[str, float], theirs: dict[str, float]) -> dict[str, float]:
 def test_the_simulated_engine_keeps_the_times_of_the_real_one(tmp_path: Path) -> None:
     """Three constants, fitted to every other request: the simulated server, over HTTP and in real time, gives the rest
     the mean TTFT, TPOT and E2E latency that the real one gave them, within a fifth, less what each server takes around
-    its engine. The load can tell: constants that are all 1.4 times too large or too small, or only those of prompts,
-    are out of that fifth.
+    its engine. That says something: with constants that are 1.4 times too large or too small, all of them or only that
+    of prompts, TTFT is further off.
     """
     words = np.random.default_rng(8).integers(*PROMPT_WORDS, COUNT)
     prompts = [f"{at} " + "the queue " * (int(count) // 2) for at, count in enumerate(words)]
     with running_contract_server("vllm", tmp_path, sizes=SIZES) as server:
-        _measure(server, [f"first {prompt}" for prompt in prompts])  # fills what a server compiles and caches at first
-        real = _measure(server, prompts)
-    within = real.within_engine()
-    steps = _fit(within)
-    alike = [f"{at:<4}" + "x" * (4 * r.input_tokens - 4) for at, r in enumerate(within)]  # four bytes a token
+        real, every_s = _real(server, prompts)
+    steps = _fit(real)
+    alike = [f"{at:<4}" + "x" * (4 * request.input_tokens - 4) for at, request in enumerate(real)]  # four bytes a token
     with running_contract_server("sim", tmp_path, steps) as server:
-        simulated = _measure(server, alike)
-    assert [r.input_tokens for r in simulated.requests] == [r.input_tokens for r in real.requests]
-    theirs = _means(within)
-    off = _off(_means(simulated.within_engine()), theirs)
-    wrong = {
-        "all": _with(*(WRONG * part for part in _constants(steps))),
-        "all less": _with(*(part / WRONG for part in _constants(steps))),
-        "prompts": replace(steps, p1_ms_per_1k=WRONG * steps.p1_ms_per_1k),
-        "prompts less": replace(steps, p1_ms_per_1k=steps.p1_ms_per_1k / WRONG),
-    }
-    seen = {name: _off(_means(play(within, other, ENGINE).requests), theirs) for name, other in wrong.items()}
-    print(off, theirs, _constants(steps), real.front_end_s, simulated.front_end_s, seen, sep="\n")  # noqa: T201
-    assert all(abs(ratio) <= ALLOWED for ratio in off.values()), (off, theirs, steps)
-    assert all(abs(figures["ttft_s"]) > ALLOWED for figures in seen.values()), seen
-
-
-def _constants(steps: StepTimes) -> tuple[float, float, float]:
-    return steps.alpha_ms, steps.beta_ms_per_seq, steps.p1_ms_per_1k / 1000
+        simulated = _measure(server, alike, every_s, _alone(server, alike[:ALONE]).front_end_s)
+    assert [r.input_tokens for r in simulated] == [r.input_tokens for r in real]
+    right = play(real, steps, ENGINE).requests
+    off = _off(simulated, real)
+    print(f"{off}; in virtual time {_off(right, real)}; every {every_s:.3f} s, {steps}")  # noqa: T201
+    assert all(abs(ratio) < ALLOWED for ratio in off.values()), (off, steps)
+    for factor in (WRONG, 1 / WRONG):
+        prompts_wrong = replace(steps, p1_ms_per_1k=factor * steps.p1_ms_per_1k)
+        all_wrong = _with(factor * steps.alpha_ms, factor * steps.beta_ms_per_seq, factor * steps.p1_ms_per_1k / 1000)
+        for wrong in (prompts_wrong, all_wrong):
+            assert abs(_off(play(real, wrong, ENGINE).requests, right)["ttft_s"]) > ALLOWED, (factor, steps)
