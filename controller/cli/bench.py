@@ -56,7 +56,7 @@ def policy(
     CPU, most of it for weeks.
     With --requests policies run with one knob each, and each request meets the batches of real engines.
     """
-    from controller.cli.output import say
+    from controller.cli.output import say, told_while
     from controller.cli.report_extra import need_place, need_report_extra
 
     need_report_extra()
@@ -73,8 +73,9 @@ def policy(
         names = _known(workload or (), tuple(WORKLOADS))
         _by_requests(stretches(names, hours=hours, quick=quick, seeds=seeds), processes, keep, json_file)
         return
-    from controller.cli.bench_policy import Plan, run
-    from controller.cli.bench_policy_report import tell, write_html, write_json, write_plots
+    with told_while("bench", "getting ready"):
+        from controller.cli.bench_policy import Plan, run
+        from controller.cli.bench_policy_report import tell, write_html, write_json, write_plots
 
     plan = Plan.quick_one() if quick else Plan.whole()
     plan = plan.narrowed(_known(workload or (), plan.known), seeds)

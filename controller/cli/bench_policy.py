@@ -6,7 +6,7 @@ import signal
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from controller.cli.bench_kept import Kept
-from controller.cli.output import say, words
+from controller.cli.output import say, told_while, words
 from controller.replay.contest import Heat, scores_of
 from controller.replay.contest_bench import Contest
 from controller.replay.contest_field import OURS, course, entrants
@@ -31,6 +31,7 @@ QUICK_WORKLOADS = ("az24-conv-week", "az23-code-burst", "step5x")
 QUICK_SEEDS, QUICK_VALUES = 2, 2
 BENCH_POOLS = ("8b-a100", "70b-4xa100")
 BENCH_PRICES = ("frontier",)
+LINE_FIRST_S, LINE_EVERY_S = 10.0, 30.0
 SIZES = (20, 4)  # replicas that the busy moments need
 
 
@@ -96,7 +97,7 @@ def run(plan: Plan, processes: int, keep: Path | None = None) -> tuple[tuple[Cou
     say("bench", f"{contest.runs} runs in {processes} processes; Ctrl-C ends it and reports what is whole")
     told = set(known)
     try:
-        with _workers(plan, processes) as workers, _progress() as bar:
+        with _workers(plan, processes) as workers, _progress() as bar, _lines(bar):
             task = bar.add_task("runs", total=contest.runs)
             for heat in _driven(contest, workers, processes):
                 bar.update(task, advance=len(heat.points), total=contest.runs)
@@ -146,7 +147,18 @@ def _workers(plan: Plan, processes: int) -> Iterator[ProcessPoolExecutor]:
 
 def _progress() -> Progress:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    return Progress(*columns, console=words(), transient=True)
+    return Progress(*columns, console=words(), transient=True, disable=not words().is_terminal)
+
+
+def _lines(bar: Progress) -> AbstractContextManager[None]:
+    """How far it is, now and then, where nobody sees a bar."""
+    if words().is_terminal:
+        return nullcontext()
+    return told_while("bench", lambda: _done(bar), first_s=LINE_FIRST_S, every_s=LINE_EVERY_S)
+
+
+def _done(bar: Progress) -> str:
+    return "".join(f"{task.completed:.0f} of {task.total:.0f} runs" for task in bar.tasks if task.total is not None)
 
 
 _courses: tuple[Course, ...] = ()  # of a worker, made once when it starts

@@ -89,6 +89,7 @@ def simulate(
 
         settled = settle(workload, policy, pool, prices, gateway=gateway, knob=knob, replicas=replicas, given=given)
         told = told_of(settled, seed=seed, ran=doing.ran)
+        doing.writes()
         tell(settled, told, decisions=decisions, plot=plot, html=html, as_json=as_json)
 
 
@@ -97,15 +98,19 @@ class _Doing:
 
     def __init__(self, workload: str) -> None:
         self._workload = workload
-        self._share = -1.0
+        self._text = f"reading {workload}"
 
     def ran(self, share: float) -> None:
         """So much of the run is over."""
-        self._share = share
+        self._text = f"{self._workload}, {100 * share:.0f} % run"
+
+    def writes(self) -> None:
+        """Only the figures are still to be told and drawn."""
+        self._text = f"{self._workload}, run and compared; telling it"
 
     def words(self) -> str:
         """In words."""
-        return f"reading {self._workload}" if self._share < 0 else f"{self._workload}, {100 * self._share:.0f} % run"
+        return self._text
 
 
 def _need(

@@ -11,9 +11,10 @@ from published import run as run_command
 from typer.testing import Result
 
 from controller.cli import bench, bench_requests, report_extra
-from controller.cli.bench_policy import QUICK_WORKLOADS, Plan, run
+from controller.cli.bench_policy import QUICK_WORKLOADS, Plan, _done, _progress, run
 from controller.cli.bench_policy_report import tell, write_html, write_json, write_plots
 from controller.cli.errors import EXIT_USAGE, CliError
+from controller.cli.output import words
 from controller.replay.contest_requests import FORMS
 from controller.replay.workloads import WORKLOADS
 
@@ -49,6 +50,17 @@ def test_a_whole_bench_in_two_processes_and_all_its_reports(tmp_path: Path, caps
     write_plots(tmp_path / "plots", results, TINY)
     names = sorted(file.name for file in (tmp_path / "plots").iterdir())
     assert names == [f"aibrix-8min-8b-a100-frontier-x4-{kind}.png" for kind in ("attainment", "timeline")]
+
+
+def test_who_sees_no_bar_is_told_how_far_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    """In lines of their own, no bar and no blank line among them."""
+    words.cache_clear()
+    with _progress() as bar:
+        assert _done(bar) == ""
+        task = bar.add_task("runs", total=20)
+        bar.update(task, advance=12, total=40)
+        assert _done(bar) == "12 of 40 runs"
+    assert capsys.readouterr().err == ""
 
 
 def test_stretches_request_by_request(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -213,6 +213,8 @@ def test_who_waits_is_told_how_far_it_is() -> None:
     assert (shares[0], shares[-1]) == (0.0, pytest.approx(1.0, abs=0.01))
     doing.ran(shares[-1])
     assert doing.words() in {"mine.csv, 99 % run", "mine.csv, 100 % run"}
+    doing.writes()
+    assert doing.words() == "mine.csv, run and compared; telling it"
 
 
 def test_the_help_names_every_workload() -> None:
