@@ -141,6 +141,9 @@ def _workers(plan: Plan, processes: int) -> Iterator[ProcessPoolExecutor]:
     workers = ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_prepare, initargs=(plan,))
     try:
         yield workers
+    except KeyboardInterrupt:
+        say("bench", "stopping: the runs under way are let finish, then what is whole is reported")
+        raise
     finally:
         workers.shutdown(wait=True, cancel_futures=True)
 

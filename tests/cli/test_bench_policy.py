@@ -11,7 +11,7 @@ from published import run as run_command
 from typer.testing import Result
 
 from controller.cli import bench, bench_requests, report_extra
-from controller.cli.bench_policy import QUICK_WORKLOADS, Plan, _done, _progress, run
+from controller.cli.bench_policy import QUICK_WORKLOADS, Plan, _done, _progress, _workers, run
 from controller.cli.bench_policy_report import tell, write_html, write_json, write_plots
 from controller.cli.errors import EXIT_USAGE, CliError
 from controller.cli.output import words
@@ -61,6 +61,14 @@ def test_who_sees_no_bar_is_told_how_far_it_is(capsys: pytest.CaptureFixture[str
         bar.update(task, advance=12, total=40)
         assert _done(bar) == "12 of 40 runs"
     assert capsys.readouterr().err == ""
+
+
+def test_who_ends_it_early_is_told_what_is_waited_for(capsys: pytest.CaptureFixture[str]) -> None:
+    """At once; the interrupt goes on."""
+    words.cache_clear()
+    with pytest.raises(KeyboardInterrupt), _workers(TINY, 1):
+        raise KeyboardInterrupt
+    assert capsys.readouterr().err.startswith("bench: stopping: the runs under way are let finish")
 
 
 def test_stretches_request_by_request(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
