@@ -32,7 +32,7 @@ bench-gateway: dev-env ## measure the gateway beside its peers; prints a table w
 	@scripts/bench-env.sh
 	@.venv/bin/python -m tests.bench
 
-bench-policy: env ## every autoscaler over public traces beside the clairvoyant optimum, then request by request; writes bench-policy.html, .json and bench-policy-requests.json (over an hour of CPU)
+bench-policy: env ## every autoscaler over public traces beside the clairvoyant optimum, then request by request; writes bench-policy.html, .json and bench-policy-requests.json (an hour of CPU)
 	@.venv/bin/spillway bench policy --html bench-policy.html --json bench-policy.json
 	@.venv/bin/spillway bench policy --requests --json bench-policy-requests.json
 

@@ -52,9 +52,9 @@ def policy(
 ) -> None:
     """Every autoscaler over every workload, each tuned alike, beside the clairvoyant optimum.
 
-    Ctrl-C ends it early: what is whole by then is reported, with exit code 130. Takes over an hour of
-    CPU, most of it for weeks.
-    With --requests policies run with one knob each, and each request meets the batches of real engines.
+    Ctrl-C ends it early: what is whole by then is reported, with exit code 130. Takes 24 minutes of
+    CPU, most of it for weeks. With --requests policies run with one knob each, and each request meets the
+    batches of engine models; that takes 32 minutes of CPU.
     """
     from controller.cli.output import say, told_while
     from controller.cli.report_extra import need_place, need_report_extra
