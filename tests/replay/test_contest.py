@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from contest_world import ECONOMICS, Steady, course, curve, entrant, point, score
+from contest_world import ECONOMICS, Steady, course, curve, entrant, point, result, score
 
 from controller.core.errors import SimulationError
 from controller.replay import contest
@@ -217,6 +217,15 @@ def test_a_bench_that_ends_early_has_the_courses_that_are_whole() -> None:
     bench.take(second, [score(1.0), score(2.0)])
     assert len(bench.results()) == bench.whole == 1
     assert bench.courses == 2
+
+
+def test_a_course_whose_result_is_known_is_not_run_again() -> None:
+    """It is whole from the start, and its result is as it was."""
+    courses = [course(*BUSY), replace(course(*BUSY), replicas=8)]
+    known = replace(result("curve", kind="synthetic", a=(score(1.0),)), pool="tiny", replicas=4)
+    bench = Contest(courses, {"a": entrant("a")}, ours="a", values=1, seeds=(1,), known={courses[0].name: known})
+    assert {heat.course for heat in bench.opening()} == {1}
+    assert (bench.whole, bench.results(), bench.runs) == (1, (known,), 2 + 1)
 
 
 def test_a_bench_waits_for_all_of_a_sweep() -> None:
