@@ -29,10 +29,11 @@ class Phase:
     pinned: int | None
 
 
+LOADS = st.integers(0, 250).map(lambda hundredths: hundredths / 100)  # no gateway counts 5e-324 of a request
 PHASES = st.builds(
     Phase,
     seconds=st.integers(1, 90),
-    loads=st.tuples(st.floats(0.0, 2.5), st.floats(0.0, 2.5)),
+    loads=st.tuples(LOADS, LOADS),
     gateway_up=st.sampled_from([True, True, True, False]),
     nodes=st.sampled_from([True, True, True, False]),
     restart=st.sampled_from([False, False, False, True]),
