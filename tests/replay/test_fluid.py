@@ -1,9 +1,10 @@
-"""The fluid simulation: what it counts, what it bills, what policies see, and how the three gateways spill."""
+"""The fluid simulation: what it counts, what it bills, what policies see, what is refused."""
 
 import math
 from typing import Any
 
 import pytest
+from fluid_runs import CAPACITY, Constant, Planned, curve, economics, run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,60 +13,6 @@ from controller.replay.fluid import FluidRun, offered_requests, simulate
 from controller.replay.fluid_pool import ReplicaShape, Shortage
 from controller.replay.oracle import optimum
 from controller.replay.oracle_schedule import ScheduleAutoscaler
-from controller.replay.simulation_types import Curve, Economics, Outcome, Seen, Wish
-
-CAPACITY = 5.0  # requests per second of a replica
-
-
-class Constant:
-    """Wants the same all the time, and keeps what it was shown."""
-
-    name = "constant"
-
-    def __init__(self, replicas: int, spill_ratio: float | None = None, period_s: float = 10.0) -> None:
-        self.period_s = period_s
-        self.wish = Wish(replicas=replicas, spill_ratio=spill_ratio)
-        self.seen: list[tuple[float, Seen]] = []
-
-    def step(self, seen: Seen, now_s: float) -> Wish:
-        """Always the same."""
-        self.seen.append((now_s, seen))
-        return self.wish
-
-
-class Planned(Constant):
-    """Wants what the list says, tick by tick, then its last."""
-
-    def __init__(self, *replicas: int) -> None:
-        super().__init__(replicas[-1])
-        self.plan = list(replicas)
-
-    def step(self, seen: Seen, now_s: float) -> Wish:
-        """The next of the list."""
-        super().step(seen, now_s)
-        return Wish(replicas=self.plan.pop(0)) if self.plan else self.wish
-
-
-def curve(*rates: float) -> Curve:
-    """Slots of ten seconds."""
-    return Curve(name="curve", slot_s=10.0, rates_per_s=rates, kind="synthetic")
-
-
-def economics(**change: Any) -> Economics:
-    """One dollar per replica and slot, one cent per spilled request, two slots to start."""
-    values = {
-        "replica_usd_per_s": 0.1,
-        "spill_usd_per_request": 0.01,
-        "replica_requests_per_s": CAPACITY,
-        "cold_start_s": 20.0,
-    }
-    return Economics(**{**values, **change})
-
-
-def run(policy: Constant | ScheduleAutoscaler, *rates: float, pool: Economics | None = None, **how: Any) -> Outcome:
-    """A run without noise, with its series."""
-    how = {"noise": False, "keep_series": True, **how}
-    return simulate(curve(*rates), pool or economics(), policy, seed=1, run=FluidRun(**how))
 
 
 def test_a_replica_is_paid_from_its_order_and_serves_after_its_cold_start() -> None:
@@ -103,122 +50,6 @@ def test_a_cold_start_of_nothing_serves_at_once() -> None:
     outcome = run(Planned(1, 2), 5.0, 10.0, pool=economics(cold_start_s=0.0))
     assert outcome.spilled == 0
     assert outcome.gpu_usd == pytest.approx(3)
-
-
-@pytest.mark.parametrize(
-    ("gateway", "spilled", "late", "regret"),
-    [
-        (
-            "valve",
-            400 - 4 * 50 - 8,
-            0.0,
-            0.0,
-        ),  # the queue holds 1.6 s of one replica: 90 % of 2 s, without the idle TTFT
-        ("none", 0.0, 82 + 300, 0.0),  # of the first slot those late who found more than 1.8 s before them
-        ("naive", 300.0, 82.0, 100 / 300),  # opens after the first slot, and one later finds the replica idle
-    ],
-    ids=["valve", "none", "naive"],
-)
-def test_what_does_not_fit_is_spilled_or_late(gateway: str, spilled: float, late: float, regret: float) -> None:
-    """Twice what one replica can, for four slots, by each gateway; nothing is counted twice."""
-    outcome = run(Constant(1), *[10.0] * 4, *[0.0] * 4, ready_at_start=1, gateway=gateway)
-    assert outcome.spilled == pytest.approx(spilled)
-    assert outcome.late == pytest.approx(late)
-    assert outcome.lost == 0
-    assert outcome.attained == pytest.approx(400 - late)
-    assert outcome.regret_ratio == pytest.approx(regret)
-    assert outcome.spill_usd == pytest.approx(spilled * 0.01)
-    assert outcome.usd == pytest.approx(8 + spilled * 0.01)
-
-
-def test_who_comes_after_the_queue_is_gone_is_not_late() -> None:
-    """Ten seconds of work wait; of a slot that is done with it in half its time only the first part is late."""
-    outcome = run(Planned(1, 3), 10.0, 5.0, gateway="none", ready_at_start=1, pool=economics(cold_start_s=0.0))
-    assert outcome.late == pytest.approx(82 + 50 * (50 - 27) / 100)
-
-
-def test_a_naive_fallback_closes_after_a_minute() -> None:
-    """Six slots of nothing but spilling, then all is at home again."""
-    outcome = run(Constant(1), 10.0, *[4.0] * 10, ready_at_start=1, gateway="naive")
-    series = outcome.series
-    assert series is not None
-    assert list(series.spilled_per_s) == [0.0] + [4.0] * 6 + [0.0] * 4
-
-
-def test_a_batch_with_headroom_hides_what_is_late() -> None:
-    """Engines that batch beyond their SLO have nobody waiting: the naive fallback stays shut, KV usage tells."""
-    shape = ReplicaShape(batch_headroom_ratio=5.0, kv_usage_at_slo_ratio=0.5)
-    policy = Constant(1)
-    outcome = run(policy, *[10.0] * 4, ready_at_start=1, gateway="naive", shape=shape)
-    assert (outcome.spilled, outcome.late) == (0, pytest.approx(82 + 300))
-    _, seen = policy.seen[-1]
-    assert seen.waiting == 0
-    assert seen.kv_usage_ratio == 1.0
-    assert seen.running > shape.running(CAPACITY, 1.0)
-
-
-def test_what_a_policy_spills_comes_before_what_the_gateway_spills() -> None:
-    """A tenth by the wish; of the rest what does not fit; and regret where home had room."""
-    outcome = run(Constant(1, spill_ratio=0.1), 4.0, 4.0)
-    assert outcome.spilled == pytest.approx(8)
-    assert outcome.regret_ratio == 1.0
-    full = run(Constant(1, spill_ratio=0.1), 10.0, ready_at_start=1)
-    assert full.spilled == pytest.approx(100 - 50 - 8)
-
-
-@pytest.mark.parametrize(
-    "pool",
-    [economics(spill_usd_per_request=math.inf), economics(spill_limit_per_s=0.0)],
-    ids=["forbidden", "no-provider"],
-)
-def test_where_nothing_can_be_spilled_the_line_is_short(pool: Economics) -> None:
-    """Even with a wish: 1.6 s of work wait, what is over is refused, and who is let in is in time."""
-    outcome = run(Constant(1, spill_ratio=0.5), 10.0, 10.0, ready_at_start=1, pool=pool)
-    assert (outcome.spilled, outcome.spill_usd, outcome.flips_per_hour) == (0, 0, 0)
-    assert (outcome.late, outcome.lost) == (0, pytest.approx(42 + 50))
-
-
-@pytest.mark.parametrize("gateway", ["naive", "none"])
-def test_behind_other_gateways_all_work_waits(gateway: str) -> None:
-    """A standing line makes everybody late."""
-    pool = economics(spill_limit_per_s=0.0)
-    outcome = run(Constant(1), 10.0, 10.0, ready_at_start=1, pool=pool, gateway=gateway)
-    assert (outcome.late, outcome.lost) == (pytest.approx(82 + 100), 0)
-
-
-@pytest.mark.parametrize("gateway", ["valve", "mode"])
-def test_providers_bear_so_much_and_the_rest_is_refused(gateway: str) -> None:
-    """Two requests per second go out; of ten, one replica serves five, so that three hear at once to come later."""
-    outcome = run(Constant(1), *[10.0] * 9, ready_at_start=1, pool=economics(spill_limit_per_s=2.0), gateway=gateway)
-    assert outcome.spilled == pytest.approx(180)
-    assert outcome.attained == pytest.approx(180 + 450 + 8, rel=0.01)
-    assert (outcome.late, outcome.lost) == (0, pytest.approx(900 - outcome.attained))
-
-
-@pytest.mark.parametrize("gateway", ["valve", "mode"])
-def test_a_pool_without_a_ready_replica_lets_requests_wait(gateway: str) -> None:
-    """One is on its way for 20 s: what came before is served late, not refused."""
-    pool = economics(spill_limit_per_s=1.0)
-    outcome = run(Constant(1), *[3.0] * 9, ready_at_start=0, pool=pool, gateway=gateway)
-    assert outcome.late > 0
-    assert outcome.lost < outcome.late
-
-
-def test_a_queue_longer_than_patience_loses_its_newest() -> None:
-    """Twelve seconds of work may wait; what is over is lost, not late, and every request is one of these."""
-    outcome = run(Constant(1), *[10.0] * 3, ready_at_start=1, gateway="none", patience_s=12.0)
-    assert outcome.lost == pytest.approx(100 - 60 + 50)
-    assert outcome.attained == pytest.approx(300 - outcome.late - outcome.lost)
-    series = outcome.series
-    assert series is not None
-    assert sum(series.missed_per_s) * 10 == pytest.approx(outcome.late + outcome.lost)
-
-
-def test_no_replica_and_no_provider_makes_everything_late() -> None:
-    """A pool at zero that nobody wakes: what waits is late, what is over patience is lost."""
-    outcome = run(Constant(0), *[5.0] * 20, ready_at_start=0, gateway="none")
-    assert (outcome.attained, outcome.gpu_usd) == (0, 0)
-    assert outcome.lost == pytest.approx(1000 - 300)
 
 
 def test_a_wish_outside_the_bounds_of_the_pool_is_cut() -> None:
@@ -281,12 +112,6 @@ def test_a_policy_ticks_by_its_own_period() -> None:
     assert [now_s for now_s, _ in slow.seen] == [0, 20]
 
 
-def test_spilling_that_pauses_for_less_than_a_minute_has_not_ended() -> None:
-    """Two bursts within a minute are one spell: it began, and ended once."""
-    outcome = run(Constant(1), 10.0, 0.0, 10.0, *[0.0] * 7, ready_at_start=1)
-    assert outcome.flips_per_hour * 100 / 3600 == pytest.approx(2)
-
-
 def test_without_nodes_orders_wait_unpaid_until_there_are_some() -> None:
     """Three wanted, nodes for two: the third starts when the shortage is over, and what is taken back first is that."""
     short = {"shortages": (Shortage(from_s=0.0, until_s=60.0, replicas=2),)}
@@ -328,33 +153,6 @@ def test_noise_is_poisson_and_of_its_seed() -> None:
     assert mean == pytest.approx(50, rel=0.02)
     assert sum((count - mean) ** 2 for count in counts) / 2000 == pytest.approx(50, rel=0.15)
     assert offered_requests(flat, 3, noise=False) == [50.0] * 2000
-
-
-@settings(max_examples=40, deadline=None)
-@given(
-    rates=st.lists(st.floats(0, 30), min_size=1, max_size=30),
-    replicas=st.lists(st.integers(0, 6), min_size=1, max_size=10),
-    gateway=st.sampled_from(["valve", "mode", "naive", "none"]),
-    limit=st.sampled_from([0.0, 3.0, math.inf]),
-    ratio=st.sampled_from([None, 0.0, 0.4, 1.0]),
-)
-def test_every_request_has_one_fate(
-    *, rates: list[float], replicas: list[int], gateway: str, limit: float, ratio: float | None
-) -> None:
-    """Whatever happens: shares within the offered, spilled within the limit, regret within spilled, cost as counted."""
-    policy = Planned(*replicas)
-    policy.wish = Wish(replicas=replicas[-1], spill_ratio=ratio)
-    outcome = run(policy, *rates, pool=economics(spill_limit_per_s=limit), gateway=gateway)
-    series = outcome.series
-    assert series is not None
-    assert outcome.offered == pytest.approx(10 * sum(rates))
-    assert 0 <= outcome.spilled <= outcome.offered * (1 + 1e-9)
-    assert max(series.spilled_per_s) <= limit
-    assert min(outcome.late, outcome.lost) >= 0
-    assert outcome.late + outcome.lost + outcome.spilled <= outcome.offered * (1 + 1e-9) + 1e-9
-    assert 0 <= outcome.regret_ratio <= 1 + 1e-9
-    paid = sum(series.ready) + sum(series.starting)
-    assert outcome.gpu_usd == pytest.approx(paid)
 
 
 @settings(max_examples=30, deadline=None)
