@@ -13,7 +13,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import openai
@@ -64,6 +64,7 @@ class Stack:
     controller_port: int
     standin_port: int
     log: Path
+    clients: list[openai.OpenAI] = field(default_factory=list)  # made so far, to be closed
 
     @property
     def base_url(self) -> str:
@@ -78,7 +79,9 @@ class Stack:
     def client(self, **overrides: object) -> openai.OpenAI:
         """The official client, without retries so that each answer is seen."""
         options: dict[str, object] = {"base_url": self.base_url, "api_key": self.key, "max_retries": 0, "timeout": 30.0}
-        return openai.OpenAI(**{**options, **overrides})  # type: ignore[arg-type]
+        made = openai.OpenAI(**{**options, **overrides})  # type: ignore[arg-type]
+        self.clients.append(made)
+        return made
 
     def get_text(self, port: int, path: str) -> str:
         """Body of a plain GET on one of the local ports."""
@@ -171,6 +174,8 @@ def running_stack(
         _await_ready(stack, ready_s)
         yield stack
     finally:
+        for client in stack.clients:
+            client.close()
         children = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
         if process.poll() is None:
             process.send_signal(signal.SIGINT)

@@ -58,27 +58,28 @@ def _client(gateway: GatewayProcess) -> openai.OpenAI:
 def _said(gateway: GatewayProcess, kill: list[Server]) -> tuple[str, tuple[int, int]]:
     """The text of one greedy stream and its token counts; whoever serves it is killed after some chunks."""
     text, counts, answer_id = "", (0, 0), ""
-    stream = _client(gateway).chat.completions.create(
-        model=POOL,
-        messages=[{"role": "user", "content": PROMPT}],
-        temperature=0,
-        max_tokens=TOKENS,
-        stream=True,
-        stream_options={"include_usage": True},
-        extra_body={"ignore_eos": True, "allowed_token_ids": WORDS},
-    )
-    for number, chunk in enumerate(stream):
-        assert answer_id in ("", chunk.id)
-        answer_id = chunk.id
-        if chunk.usage is not None:
-            counts = (chunk.usage.prompt_tokens, chunk.usage.completion_tokens)
-        text += "".join(choice.delta.content or "" for choice in chunk.choices)
-        if number == KILLED_AFTER:
-            for server in kill:
-                if server.metric("vllm:num_requests_running") > 0:
-                    for process in psutil.Process(server.process.pid).children(recursive=True):
-                        process.kill()  # its engine core would go on without it
-                    server.process.kill()
+    with _client(gateway) as client:
+        stream = client.chat.completions.create(
+            model=POOL,
+            messages=[{"role": "user", "content": PROMPT}],
+            temperature=0,
+            max_tokens=TOKENS,
+            stream=True,
+            stream_options={"include_usage": True},
+            extra_body={"ignore_eos": True, "allowed_token_ids": WORDS},
+        )
+        for number, chunk in enumerate(stream):
+            assert answer_id in ("", chunk.id)
+            answer_id = chunk.id
+            if chunk.usage is not None:
+                counts = (chunk.usage.prompt_tokens, chunk.usage.completion_tokens)
+            text += "".join(choice.delta.content or "" for choice in chunk.choices)
+            if number == KILLED_AFTER:
+                for server in kill:
+                    if server.metric("vllm:num_requests_running") > 0:
+                        for process in psutil.Process(server.process.pid).children(recursive=True):
+                            process.kill()  # its engine core would go on without it
+                        server.process.kill()
     return text, counts
 
 

@@ -11,7 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import openai
@@ -35,6 +35,7 @@ class Server:
     process: subprocess.Popen[bytes]
     port: int
     model: str = "llama-3.1-8b-instruct"
+    clients: list[openai.OpenAI] = field(default_factory=list)  # made so far, to be closed
 
     @property
     def url(self) -> str:
@@ -43,7 +44,9 @@ class Server:
 
     def client(self, path: str = "/v1") -> openai.OpenAI:
         """The official client, without retries."""
-        return openai.OpenAI(base_url=self.url + path, api_key="any", max_retries=0, timeout=20.0)
+        made = openai.OpenAI(base_url=self.url + path, api_key="any", max_retries=0, timeout=20.0)
+        self.clients.append(made)
+        return made
 
     def get(self, path: str) -> str:
         """Body of a plain GET."""
@@ -108,6 +111,8 @@ def running(
                 time.sleep(0.05)
             yield server
         finally:
+            for client in server.clients:
+                client.close()
             if process.poll() is None:
                 process.terminate()
             try:
