@@ -19,6 +19,7 @@ from controller.replay.contest import Heat, scores_of
 from controller.replay.contest_bench import Contest
 from controller.replay.contest_field import OURS, course, entrants
 from controller.replay.contest_types import CourseResult
+from controller.replay.simulation_types import DIURNAL
 from controller.replay.workloads import WORKLOADS
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class Plan:
     @classmethod
     def whole(cls) -> Plan:
         """Everything; the long weeks last, so that an early end has many results."""
-        names = tuple(sorted(WORKLOADS, key=lambda name: WORKLOADS[name].kind == "diurnal"))
+        names = tuple(sorted(WORKLOADS, key=lambda name: WORKLOADS[name].kind == DIURNAL))
         return cls(
             known=names,
             workloads=names,

@@ -26,7 +26,7 @@ from controller.replay.contest_types import (
 )
 from controller.replay.fluid import FluidRun, offered_requests, replicas_for, simulate
 from controller.replay.oracle import Optimum, averaged, optimum
-from controller.replay.simulation_types import Curve, Economics, Outcome
+from controller.replay.simulation_types import DIURNAL, Curve, Economics, Outcome
 
 TUNING_SEED = 1000  # no seed that is judged
 FINER_VALUES = 2  # on each side of the best of a sweep
@@ -135,7 +135,7 @@ def best_schedule(curve: Curve, first_slot: int, economics: Economics, seed: int
     A gateway that lets requests wait a second or two evens it out as well, and would else cost less than the optimum.
     """
     rates = np.asarray(offered_requests(curve, seed, noise=noise)[first_slot:]) / curve.slot_s
-    demand = averaged(rates, curve.slot_s) if curve.kind == "diurnal" else rates
+    demand = averaged(rates, curve.slot_s) if curve.kind == DIURNAL else rates
     ready = replicas_for(curve.rates_per_s[first_slot], economics)
     return optimum(demand, curve.slot_s, economics, ready_at_start=ready)
 

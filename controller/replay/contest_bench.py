@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 from controller.replay.contest import TUNING_SEED, Heat, best_tried, finer_points, heats, swept_points
 from controller.replay.contest_race import raced
 from controller.replay.contest_types import Course, CourseResult, Dropped, Entrant, Final, Point, Score, Tried
+from controller.replay.simulation_types import DIURNAL
 
-RACED_KIND = "diurnal"  # of courses: recorded weeks, of which one run takes as long as forty of an hour
+RACED_KIND = DIURNAL  # of courses: one run of a week takes as long as forty of an hour
 
 
 class Contest:

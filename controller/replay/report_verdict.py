@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from controller.replay.contest_standings import LEVEL, Ahead, Standing, ahead_of_ours, closest, own_standing
 from controller.replay.contest_types import ATTAINMENT_LEAST, CourseResult, Kind
 from controller.replay.report_words import mean_text, percent, point_text
+from controller.replay.simulation_types import DIURNAL
 
 RIVALS = {
     Kind.PLAIN: "autoscalers plain or with a naive fallback route",
@@ -17,7 +18,6 @@ RIVALS = {
     Kind.EXTERNAL: "buying everything outside",
     Kind.HINDSIGHT: "constants chosen in hindsight",
 }
-WEEKS = "diurnal"
 
 
 def verdict(results: Sequence[CourseResult], ours: str, *, limit: str = "the optimum") -> str:
@@ -40,8 +40,8 @@ def bounds(results: Sequence[CourseResult], ours: str, *, flips: str = "changes 
     `flips`: what the flips of the results are.
     """
     parts = (
-        ("On recorded weeks", [result for result in results if result.kind == WEEKS]),
-        ("On short courses", [result for result in results if result.kind != WEEKS]),
+        ("On recorded weeks", [result for result in results if result.kind == DIURNAL]),
+        ("On short courses", [result for result in results if result.kind != DIURNAL]),
     )
     return " ".join(_bounds(where, found, ours, flips) for where, found in parts if found)
 

@@ -14,6 +14,8 @@ from typing import Protocol
 from controller.core.errors import SimulationError
 from controller.core.records import record
 
+DIURNAL = "diurnal"  # the kind of recorded weeks
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Economics:
@@ -60,7 +62,7 @@ class Curve:
     name: str
     slot_s: float
     rates_per_s: Sequence[float]  # a list, an array('d')
-    kind: str  # diurnal | bursty | synthetic
+    kind: str  # DIURNAL | bursty | synthetic
 
     def __post_init__(self) -> None:
         """Refuse a curve without slots, or with a rate that is no rate."""

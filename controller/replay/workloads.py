@@ -14,7 +14,7 @@ from types import MappingProxyType
 import numpy as np
 
 from controller.core.errors import SimulationError
-from controller.replay.simulation_types import Curve
+from controller.replay.simulation_types import DIURNAL, Curve
 from controller.replay.trace_files import shipped_trace
 from controller.replay.trace_files_types import Floats, RateSeries, RateTrace, RequestTrace
 from controller.replay.workloads_arrivals import renewed, thinned_cv
@@ -168,21 +168,21 @@ def _servegen_cv() -> Floats:
 WORKLOADS: Mapping[str, Workload] = MappingProxyType(
     {
         "az24-code-week": Workload(
-            kind="diurnal",
+            kind=DIURNAL,
             tests="day and night, a swing of 38, weekends",
             sizes=CODE_2023,
             rates=_published(RATES_2024, "code"),
             cv=lambda: CV_CODE_2024,
         ),
         "az24-conv-week": Workload(
-            kind="diurnal",
+            kind=DIURNAL,
             tests="day and night, weekends",
             sizes=CONV_2023,
             rates=_published(RATES_2024, "conv"),
             cv=lambda: CV_CONV_2024,
         ),
         "sg-small-2w": Workload(
-            kind="diurnal",
+            kind=DIURNAL,
             tests="weak seasons, few clients that come and go",
             sizes=CONV_2023,
             rates=_published(RATES_SERVEGEN, "m-small"),

@@ -18,9 +18,9 @@ from rich.table import Table
 
 from controller.autoscale.capacity import RequestWork, request_work
 from controller.autoscale.headroom import PromptLoad, replicas_in_time
-from controller.core.pools import ScalePolicy
+from controller.core.pools import EngineArgs, ScalePolicy
+from controller.replay.baselines.fixed import Fixed
 from controller.replay.fleet_simulation import FleetRequests, FleetSetup, simulate_fleet
-from controller.replay.simulation_types import Seen, Wish
 from controller.replay.trace_files import shipped_trace
 from controller.replay.trace_files_types import RequestTrace
 from controller.replay.workloads_economics import PoolKind, economics_of, pool_kind, sizes_on
@@ -32,20 +32,6 @@ SIZES = (1, 2, 4, 8, 20)
 SPAN_S, REQUESTS_LEAST = 300.0, 6_000
 TARGET_RATIO = ScalePolicy().target_utilization_ratio
 HALVINGS = 20
-
-
-class Fixed:
-    """A pool that stays as it is."""
-
-    name = "fixed"
-    period_s = 60.0
-
-    def __init__(self, replicas: int) -> None:
-        self._replicas = replicas
-
-    def step(self, seen: Seen, now_s: float) -> Wish:
-        """The same."""
-        return Wish(replicas=self._replicas)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,24 +71,40 @@ class Load:
         return [self._attained(replicas, demand / self.work.gpu_s, seed) for seed in range(seeds)]
 
     def _attained(self, replicas: int, requests_per_s: float, seed: int) -> float:
-        rng, rows = np.random.default_rng(seed), shipped_trace(LOADS[self.workload])
-        assert isinstance(rows, RequestTrace)
         count = max(REQUESTS_LEAST, round(SPAN_S * requests_per_s))
-        made = sampled_sizes(np.cumsum(rng.exponential(1.0 / requests_per_s, count)), rows, rng)
-        requests = FleetRequests(
-            arrival_s=made.arrivals_s.tolist(),
-            input_tokens=made.input_tokens.tolist(),
-            output_tokens=made.output_tokens.tolist(),
+        return attained_ratio(
+            self.pool, self.workload, replicas=replicas, requests_per_s=requests_per_s, count=count, seed=seed
         )
-        setup = FleetSetup(
-            steps=self.kind.steps,
-            engine=self.kind.engine,
-            slo=self.kind.slo,
-            economics=economics_of(self.pool, "frontier", *sizes_on(self.pool, self.workload)),
-            gateway="none",
-            replicas_at_start=replicas,
-        )
-        return simulate_fleet(requests, Fixed(replicas), setup).attained_ratio
+
+
+def attained_ratio(
+    pool: str,
+    workload: str,
+    *,
+    replicas: int,
+    requests_per_s: float,
+    count: int,
+    seed: int,
+    engine: EngineArgs | None = None,
+) -> float:
+    """The share within TTFT and TPOT of so many Poisson arrivals, without a valve; `engine`: other than the pool's."""
+    kind, rng, rows = pool_kind(pool), np.random.default_rng(seed), shipped_trace(LOADS[workload])
+    assert isinstance(rows, RequestTrace)
+    made = sampled_sizes(np.cumsum(rng.exponential(1.0 / requests_per_s, count)), rows, rng)
+    requests = FleetRequests(
+        arrival_s=made.arrivals_s.tolist(),
+        input_tokens=made.input_tokens.tolist(),
+        output_tokens=made.output_tokens.tolist(),
+    )
+    setup = FleetSetup(
+        steps=kind.steps,
+        engine=engine or kind.engine,
+        slo=kind.slo,
+        economics=economics_of(pool, "frontier", *sizes_on(pool, workload)),
+        gateway="none",
+        replicas_at_start=replicas,
+    )
+    return simulate_fleet(requests, Fixed("fixed", replicas), setup).attained_ratio
 
 
 def main() -> None:

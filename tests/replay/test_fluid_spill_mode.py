@@ -5,33 +5,20 @@ from __future__ import annotations
 import random
 
 import pytest
+from fluid_runs import Constant
 
 from controller.core.samples import PoolSample
 from controller.replay.fluid import FluidRun, simulate
 from controller.replay.fluid_gateways import Valve
 from controller.replay.fluid_pool import ReplicaShape
 from controller.replay.fluid_spill_mode import ModeAndValve
-from controller.replay.simulation_types import Curve, Economics, Outcome, Seen, Wish
+from controller.replay.simulation_types import Curve, Economics, Outcome
 
 SLOT_S = 10.0
 HOUR = 360  # slots
 POOL = Economics(
     replica_usd_per_s=13.72 / 3600, spill_usd_per_request=5e-3, replica_requests_per_s=3.75, cold_start_s=480.0
 )
-
-
-class Constant:
-    """Always as many replicas."""
-
-    name = "constant"
-    period_s = 10.0
-
-    def __init__(self, replicas: int) -> None:
-        self._wish = Wish(replicas=replicas)
-
-    def step(self, seen: Seen, now_s: float) -> Wish:
-        """The same wish."""
-        return self._wish
 
 
 def run(gateway: str, rates: list[float], *, replicas: int = 4, noise: bool = True) -> Outcome:
