@@ -1,11 +1,19 @@
 #!/usr/bin/env bash
 # Every Debian package the suites need, in one place. Does nothing where all are there; needs root where not.
+# Only what is missing is installed: a Node.js from elsewhere brings its own npm, which Debian's package conflicts with.
 set -euo pipefail
-packages=(git make python3-venv postgresql-15 curl nodejs npm nginx-light iproute2)
-{ command -v initdb || [ -x /usr/lib/postgresql/15/bin/initdb ]; } >/dev/null &&
-  command -v git >/dev/null && command -v make >/dev/null && command -v curl >/dev/null && command -v npm >/dev/null &&
-  { command -v nginx || [ -x /usr/sbin/nginx ]; } >/dev/null &&
-  command -v ip >/dev/null &&
-  python3 -c 'import venv, ensurepip' 2>/dev/null && exit 0
+missing=()
+# needs COMMAND PACKAGE: the package is missing where the command is not found.
+needs() { PATH="$PATH:/usr/sbin:/usr/lib/postgresql/15/bin" command -v "$1" >/dev/null || missing+=("$2"); }
+needs git git
+needs make make
+needs curl curl
+needs npm npm
+needs node nodejs
+needs initdb postgresql-15
+needs nginx nginx-light
+needs ip iproute2
+python3 -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3-venv)
+[ ${#missing[@]} -eq 0 ] && exit 0
 apt-get update -qq
-apt-get install -y -qq --no-install-recommends "${packages[@]}"
+apt-get install -y -qq --no-install-recommends "${missing[@]}"
