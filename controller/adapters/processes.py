@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -72,6 +72,11 @@ class LocalProcesses:
         self._ready_since_s: dict[str, float] = {}  # fixed endpoints
         self._client = httpx.AsyncClient(timeout=settings.controller.scrape_timeout_s, trust_env=False)
 
+    def reconfigure(self, settings: Settings) -> None:
+        """Replicas that start from now on are those of these settings; those that run stay as they were started."""
+        self._settings = settings
+        self._client.timeout = httpx.Timeout(settings.controller.scrape_timeout_s)
+
     def manages(self, pool: Pool) -> bool:
         """Whether replicas of this pool can be started and stopped here."""
         return not pool.endpoints and (self._engine == "sim" or pool.model_dir is not None)
@@ -80,9 +85,11 @@ class LocalProcesses:
         """Every replica of the pool that runs or was lost; one that is being stopped is no longer listed."""
         if pool.endpoints:
             return tuple(await asyncio.gather(*(self._fixed(pool, n) for n in range(len(pool.endpoints)))))
-        records = [record for record in self._records.load() if record.pool == pool.name]
-        listed = await asyncio.gather(*(self._recorded(pool, record) for record in records))
-        return tuple(replica for replica in listed if replica is not None)
+        records = self._records.load()
+        self._look_after_stopping(records)
+        live = [record for record in records if record.pool == pool.name and record.state != "stopping"]
+        listed = await asyncio.gather(*(self._recorded(pool, record) for record in live))
+        return tuple(listed)
 
     async def start(self, pool: Pool) -> str:
         """Start one replica and return its id; it is warming until its health answers."""
@@ -153,14 +160,20 @@ class LocalProcesses:
     def _find(self, replica_id: str) -> ReplicaRecord | None:
         return next((record for record in self._records.load() if record.replica_id == replica_id), None)
 
-    async def _recorded(self, pool: Pool, record: ReplicaRecord) -> Replica | None:
+    def _look_after_stopping(self, records: Sequence[ReplicaRecord]) -> None:
+        """Whatever their pool, for it may be gone from the configuration."""
+        for record in records:
+            if record.state == "stopping":
+                self._finish_stopping(record, alive=self._is_alive(record))
+
+    def _is_alive(self, record: ReplicaRecord) -> bool:
         child = self._children.get(record.replica_id)
         if child is not None:
             child.poll()  # reap, else a dead child stays a zombie
-        alive = is_alive(record)
-        if record.state == "stopping":
-            self._finish_stopping(record, alive=alive)
-            return None
+        return is_alive(record)
+
+    async def _recorded(self, pool: Pool, record: ReplicaRecord) -> Replica:
+        alive = self._is_alive(record)
         replica = Replica(
             replica_id=record.replica_id,
             pool=pool.name,

@@ -31,7 +31,8 @@ def controller(
     import asyncio
 
     from controller.cli.errors import CliError
-    from controller.cli.wiring import build_controller, settings_from
+    from controller.cli.wiring import settings_from
+    from controller.cli.wiring_processes import build_controller
     from controller.loop.serve import run
     from controller.telemetry.logs import configure_logs
     from controller.web.server import listen

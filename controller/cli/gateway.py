@@ -20,7 +20,8 @@ def gateway(
 ) -> None:
     """Serve the OpenAI API until SIGTERM or Ctrl-C, then let open answers finish."""
     from controller.cli.errors import CliError
-    from controller.cli.wiring import await_database, build_gateway, settings_from
+    from controller.cli.wiring import await_database, settings_from
+    from controller.cli.wiring_processes import build_gateway
     from controller.gateway.server import serve
     from controller.telemetry.logs import configure_logs
 

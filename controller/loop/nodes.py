@@ -68,10 +68,15 @@ class SharedNodes:
     """All groups of nodes, and what is remembered of each; `before` by an earlier controller."""
 
     def __init__(self, settings: Settings, before: Mapping[str, SharedState] | None = None) -> None:
+        known = before or {}
+        self.states = {name: replace(known.get(name, SharedState()), since_s=None) for name in settings.node_pools}
+        self.takes(settings)
+
+    def takes(self, settings: Settings) -> None:
+        """The nodes as they are configured from now on; groups that stay keep what is remembered of them."""
         self._gpus = {name: node_pool.gpus for name, node_pool in settings.node_pools.items()}
         self._of = {pool.name: pool.node_pool for pool in settings.pools.values() if pool.node_pool in self._gpus}
-        known = before or {}
-        self.states = {name: replace(known.get(name, SharedState()), since_s=None) for name in self._gpus}
+        self.states = {name: self.states.get(name, SharedState()) for name in self._gpus}
 
     def split(self, claims: Mapping[str, Claim], now_s: float) -> dict[str, Given]:
         """What each pool that shares nodes gets."""

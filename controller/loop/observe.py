@@ -29,6 +29,11 @@ class PoolWatch:
         self._demand = PoolDemand()
         self._standstills = Standstills()
 
+    def takes(self, pool: Pool, steps: StepTimes | None) -> None:
+        """The pool as it is configured from now on; what was counted so far still counts."""
+        self._pool = pool
+        self._steps = steps
+
     def look(
         self,
         replicas: tuple[Replica, ...],

@@ -7,7 +7,7 @@ pool's part (`provider_parts`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from math import exp, inf
 
@@ -56,23 +56,21 @@ class PriceBook:
     def __init__(
         self, settings: Settings, usable_providers: frozenset[str], asked: Mapping[str, Asked] | None = None
     ) -> None:
-        shapes = load_catalogue().gpus
         self.offers = Offers()
-        self._cards: dict[str, _Card] = {}
         self.asked = dict(asked or {})
         self._spilled: dict[str, tuple[float, float]] = {}  # of each pool, averaged: when last, and requests per second
-        for pool in settings.pools.values():
-            shape = shapes.get(pool.instance_type)
-            targets = [settings.models[key] for key in pool.spill.to if key in settings.models]
-            bought = [model for model in targets if model.enabled and model.provider in usable_providers]
-            providers = {model.provider for model in bought}
-            limits = {name: settings.providers[name].requests_per_min for name in providers & settings.providers.keys()}
-            if shape is not None:
-                self._cards[pool.name] = _Card(
-                    shape=shape,
-                    outside=tuple((model.provider, model.price) for model in bought),
-                    limits_per_s={name: inf if limit is None else limit / 60.0 for name, limit in limits.items()},
-                )
+        self._cards = _cards(settings, usable_providers)
+        self._taken = settings, usable_providers
+
+    def takes(self, settings: Settings, usable_providers: frozenset[str], pools: Collection[str]) -> None:
+        """The prices by these settings from now on; what was asked of `pools` is kept, of all others dropped."""
+        if self._taken[0] is settings and self._taken[1] == usable_providers:
+            return
+        self._taken = settings, usable_providers
+        self._cards = _cards(settings, usable_providers)
+        for table in (self.asked, self._spilled):
+            for name in [name for name in table if name not in pools]:
+                del table[name]
 
     def hear(self, providers: Mapping[str, ProviderCounters], now_s: float) -> None:
         """Takes in what a gateway says of its providers."""
@@ -118,6 +116,24 @@ class PriceBook:
         if asked is None or asked.bound_ratio < FEW_BOUND_RATIO:
             return words
         return (*words, f"{100.0 * asked.bound_ratio:.0f} % of requests may not be bought")
+
+
+def _cards(settings: Settings, usable_providers: frozenset[str]) -> dict[str, _Card]:
+    """What the settings say of each pool whose GPUs are known."""
+    shapes, cards = load_catalogue().gpus, dict[str, _Card]()
+    for pool in settings.pools.values():
+        shape = shapes.get(pool.instance_type)
+        targets = [settings.models[key] for key in pool.spill.to if key in settings.models]
+        bought = [model for model in targets if model.enabled and model.provider in usable_providers]
+        providers = {model.provider for model in bought}
+        limits = {name: settings.providers[name].requests_per_min for name in providers & settings.providers.keys()}
+        if shape is not None:
+            cards[pool.name] = _Card(
+                shape=shape,
+                outside=tuple((model.provider, model.price) for model in bought),
+                limits_per_s={name: inf if limit is None else limit / 60.0 for name, limit in limits.items()},
+            )
+    return cards
 
 
 def _averaged(before: Asked | None, sample: PoolSample, request_gpu_s: float) -> Asked:

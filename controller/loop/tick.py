@@ -12,18 +12,19 @@ import structlog
 
 from controller.autoscale.cold_starts import learned
 from controller.autoscale.shared_nodes import Claim, Given
+from controller.config.changes import Adoption, adopt
 from controller.config.settings import Settings
 from controller.core.errors import SpillwayError
 from controller.core.fleet import FleetView, Pin, PoolView, Replica, ReplicaState
 from controller.core.pools import Pool
 from controller.core.samples import EngineMetrics, PoolSample
 from controller.loop.gateways import Gateways, GatewaysWord
-from controller.loop.memory import Memory, MemoryRefused, decoded, encoded, pool_memory, resumed
+from controller.loop.memory import Memory, MemoryRefused, decoded, encoded, pool_memory
 from controller.loop.nodes import SharedNodes, claim_of, claim_unseen
-from controller.loop.observe import PoolWatch
 from controller.loop.plan import PoolPlan, PoolWish, after_start, plan_pool, wish_pool
 from controller.loop.ports import Clock, EngineFeed, FleetSink, GatewayFeed, MemoryStore, Platform, SpecFeed
 from controller.loop.prices import PriceBook
+from controller.loop.roster import Roster
 from controller.loop.views import Seen, pool_view, unused
 from controller.telemetry.controller_metrics import ControllerMetrics
 
@@ -61,7 +62,10 @@ class _End:
 
 
 class ControlLoop:
-    """The control plane of one fleet. Starts from what its predecessor published and kept, and what runs."""
+    """The control plane of one fleet. Starts from what its predecessor published and kept, and what runs.
+
+    `stops_removed`: replicas of a pool that is taken out of the configuration are stopped; else they are left alone.
+    """
 
     def __init__(
         self,
@@ -75,8 +79,10 @@ class ControlLoop:
         memory: MemoryStore,
         clock: Clock,
         usable_providers: frozenset[str] = frozenset(),
+        stops_removed: bool = False,
     ) -> None:
-        self._settings = settings
+        self.settings = settings
+        self._usable = usable_providers
         self._platform = platform
         self._engines = engines
         self._gateway = gateway
@@ -87,21 +93,34 @@ class ControlLoop:
         self.view = sink.last() or FleetView()
         self.metrics = ControllerMetrics()
         kept, now_s = self._recalled(), self._now_s()
-        self._states = {
-            name: resumed(self.view.pools.get(name), kept.pools.get(name), now_s - kept.at_s, now_s)
-            for name in settings.pools
-        }
+        self._roster = Roster(
+            settings, kept, self.view, now_s, stops=lambda pool: stops_removed and platform.manages(pool)
+        )
+        self._states, self._watches = self._roster.states, self._roster.watches
         asked = {name: one.asked for name, one in kept.pools.items() if one.asked is not None}
         self._prices = PriceBook(settings, usable_providers, asked)
         self._nodes = SharedNodes(settings, kept.nodes)
         self._kept_at_s = -inf
         self._gateways = Gateways()
-        self._watches = {name: PoolWatch(pool, settings.step_times.get(name)) for name, pool in settings.pools.items()}
+
+    def reconfigure(self, settings: Settings, usable_providers: frozenset[str]) -> Adoption:
+        """From the next tick on the fleet is run by these settings; what was learned of pools that stay is kept."""
+        adoption = adopt(self.settings, settings)
+        self.settings, self._usable = adoption.settings, usable_providers
+        return adoption
+
+    def _adopt(self, now_s: float) -> None:
+        """Between two ticks: a tick goes by one configuration from its beginning to its end."""
+        if self._roster.settings is not self.settings:
+            self.metrics.forget(self._roster.adopt(self.settings, self.view, now_s))
+            self._nodes.takes(self.settings)
+        self._prices.takes(self.settings, self._usable, self._roster.pools)
 
     async def tick(self) -> FleetView:
         """Afterwards the fleet is one step closer to what it should be, and the view says so."""
         now_s = self._now_s()
-        pools = self._settings.pools
+        self._adopt(now_s)
+        pools = self._roster.pools
         said, listings = await asyncio.gather(
             self._gateway.scrape(),
             asyncio.gather(*(self._list(pool) for pool in pools.values()), return_exceptions=True),
@@ -111,7 +130,7 @@ class ControlLoop:
         if heard is not None:
             self._prices.hear(heard.providers, now_s)
             self.metrics.providers(self._prices.offers.out())
-        word = _Word(pins=self._spec.pins(), ordered=self._spec.drains())
+        word = _Word(pins=self._roster.pins(self._spec.pins(), now_s), ordered=self._spec.drains())
         turns: dict[str, _Turn] = {}
         claims: dict[str, Claim] = {}
         for pool, listing in zip(pools.values(), listings, strict=True):
@@ -132,6 +151,9 @@ class ControlLoop:
             view = await self._end(pool, ends[pool.name], now_s)
             if view is not None:
                 published[pool.name] = view
+        gone = self._roster.left(published, self.view, now_s)
+        self.metrics.forget(gone)
+        published = {name: view for name, view in published.items() if name not in gone}
         self.view = FleetView(revision=self.view.revision + 1, published_at_s=now_s, pools=published)
         self._sink.publish(self.view)
         return self.view

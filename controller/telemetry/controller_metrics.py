@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -66,6 +66,14 @@ class ControllerMetrics(Collector):
             key = (view.name, view.mode.value)
             self._mode_changes[key] = self._mode_changes.get(key, 0) + 1
         self._pools[view.name] = (view, sample)
+
+    def forget(self, pools: Collection[str]) -> None:
+        """These are not in the fleet any more: they have no series."""
+        for pool in pools:
+            self._pools.pop(pool, None)
+            for counts in (self._actions, self._mode_changes):
+                for key in [key for key in counts if key[0] == pool]:
+                    del counts[key]
 
     def collect(self) -> Iterable[Metric]:
         """Every family, for `prometheus_client`."""

@@ -19,7 +19,8 @@ from typing import Any
 
 import uvloop
 
-from controller.cli.wiring import build_gateway, settings_from
+from controller.cli.wiring import settings_from
+from controller.cli.wiring_processes import build_gateway
 from controller.config.settings import GatewaySettings
 from controller.gateway.server import GC_THRESHOLDS, limits_of
 from controller.web.h1_connection import Connection
