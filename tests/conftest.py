@@ -6,8 +6,11 @@ example that hypothesis draws has no time limit (200 ms unless told): a busy mac
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 import sys
 
+import pytest
 import structlog
 from hypothesis import settings
 
@@ -22,3 +25,12 @@ structlog.configure(
 
 settings.register_profile("untimed", parent=settings(), deadline=None)  # else as before: `ci` where CI is set
 settings.load_profile("untimed")
+
+
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """An async test runs in a loop of its own."""
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    wanted = pyfuncitem._fixtureinfo.argnames  # as pytest itself does
+    asyncio.run(pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in wanted}))
+    return True

@@ -5,6 +5,13 @@ SpillwayError
 |- TraceError                        a file of recorded traffic does not hold what it should
 |- SimulationError                   a simulation or an optimum was asked for with values that cannot be
 |- RequestError(status, code, ...)    refused towards the caller, in the dialect of the caller
+|- ClusterError                       the Kubernetes API did not do what was asked of it
+|  |- ClusterUnavailable              no answer in time, or it cannot answer now (429, 5xx): later perhaps
+|  |- ClusterForbidden(cause)         may not (401, 403): no right, a quota, or denied by admission
+|  |- ClusterNotFound                 is not there (404)
+|  |- ClusterConflict                 was changed meanwhile, or is there already (409)
+|  |- ClusterGone                     that far back it remembers nothing (410)
+|  `- ClusterInvalid                  says that it makes no sense (400, 422 and what else is the caller's fault)
 `- UpstreamError                      an own engine or an external provider did not answer well
    |- EngineUnavailable               no connection, or the connection broke
    |  `- EngineUnreachable            no connection could be made
@@ -92,6 +99,54 @@ class RequestError(SpillwayError):
         self.retry_after_s = retry_after_s
         self.should_retry = should_retry
         self.source = source
+
+
+class ClusterError(SpillwayError):
+    """The Kubernetes API did not do what was asked of it. `reason`: one word of its, or of the adapter's."""
+
+    def __init__(self, message: str, *, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class ClusterUnavailable(ClusterError):
+    """Whether it was done is not known where no answer came; asking again may help, after `retry_after_s`."""
+
+    def __init__(self, message: str, *, reason: str, retry_after_s: float | None = None) -> None:
+        super().__init__(message, reason=reason)
+        self.retry_after_s = retry_after_s
+
+
+class ForbiddenCause(StrEnum):
+    """Why it may not be: each has another person to mend it."""
+
+    RIGHTS = "rights"
+    QUOTA = "quota"
+    ADMISSION = "admission"
+
+
+class ClusterForbidden(ClusterError):
+    """It may not be."""
+
+    def __init__(self, message: str, *, reason: str, cause: ForbiddenCause) -> None:
+        super().__init__(message, reason=reason)
+        self.cause = cause
+
+
+class ClusterNotFound(ClusterError):
+    """There is no such object, or no such kind."""
+
+
+class ClusterConflict(ClusterError):
+    """The object is not the one that the change was made for."""
+
+
+class ClusterGone(ClusterError):
+    """The history from there on is not kept any more: list anew."""
+
+
+class ClusterInvalid(ClusterError):
+    """The object breaks a rule of its kind; asking again is useless."""
 
 
 class UpstreamError(SpillwayError):
