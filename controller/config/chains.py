@@ -48,7 +48,7 @@ def check_chain(
             yield problem_at(document, at, "stands twice in the chain", "each model once", key)
         elif model is None or not model.enabled:
             problem = _unusable(document, at, key, models)
-            built_in = place not in document.lines  # nobody wrote this chain: it goes on without what was switched off
+            built_in = not document.has(place)  # nobody wrote this chain: it goes on without what was switched off
             yield replace(problem, severity="warning") if model is not None and built_in else problem
         else:
             able.append(model)
@@ -71,11 +71,16 @@ def check_pool_circles(pools: Mapping[str, Pool], document: Document, places: Ma
     """Pools that spill to each other: a full fleet would chase its own tail."""
     by_model = pools_by_model(pools.values())
     for pool in pools.values():
-        trail = [pool.name]
-        if _leads_back(pool, pool, by_model, trail, set()):
-            circle = " -> ".join([*trail, pool.name])
-            place = (*places[pool.name], "spill", "to")
-            yield problem_at(document, place, f"the chain loops: {circle}", "chains that end outside own pools")
+        yield from check_pool_circle(pool, by_model, document, places[pool.name])
+
+
+def check_pool_circle(pool: Pool, by_model: Mapping[str, Pool], document: Document, place: Place) -> Iterator[Problem]:
+    """The circle that one pool is part of."""
+    trail = [pool.name]
+    if _leads_back(pool, pool, by_model, trail, set()):
+        circle = " -> ".join([*trail, pool.name])
+        at = (*place, "spill", "to")
+        yield problem_at(document, at, f"the chain loops: {circle}", "chains that end outside own pools")
 
 
 def _leads_back(start: Pool, pool: Pool, by_model: Mapping[str, Pool], trail: list[str], seen: set[str]) -> bool:
@@ -132,7 +137,7 @@ def lifetime_warnings(
         seen.add(key)
         ended = max(today, model.shutdown_date)
         stands_in, notes = resolve(models, key, ended)
-        is_settled = document.line_of(place) is None and is_alive(stands_in, ended)
+        is_settled = not document.covers(place) and is_alive(stands_in, ended)
         severity = "note" if is_settled else "warning"
         if not is_alive(model, today):
             yield problem_at(document, place, "; ".join(notes), "a model that still answers", key, severity=severity)

@@ -8,21 +8,18 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
-from controller.config.authorities import authority_problems
-from controller.config.build import gateway_of, pool_of, rules_of
-from controller.config.catalogues import check_models, merged_models, merged_providers
-from controller.config.chains import check_fallbacks, check_pool_circles, check_rules, lifetime_warnings, routed_keys
-from controller.config.databases import database_problems, database_variable
+from controller.config.assemble import check_routes, parts_of, settings_of, use_problems
+from controller.config.build import pool_of
+from controller.config.chains import check_pool_circles
 from controller.config.document import Document, Place, parse_document, read_document
-from controller.config.environment import ENDPOINT_VARIABLES, endpoints_of, environment_problems, phase_of
-from controller.config.node_pools import check_node_pools, node_pools_of
+from controller.config.environment import ENDPOINT_VARIABLES, endpoints_of, environment_problems
+from controller.config.node_pools import check_node_pools
 from controller.config.pools import check_pools, with_token_budgets
 from controller.config.refusals import problem_at
 from controller.config.salvage import Salvaged, salvage
 from controller.config.schema import Config, PoolSection
-from controller.config.settings import ControllerSettings, Settings
-from controller.config.tenants import budgets_of, check_tenants, tenants_of
-from controller.config.usage import key_warnings, unserved_warnings
+from controller.config.settings import Settings
+from controller.config.tenants import check_tenants
 from controller.core.errors import Problem
 
 _WITH_PORTS = frozenset({("gateway",), ("controller",), ("standin_port",)})
@@ -58,54 +55,21 @@ def _assemble(
     found: Salvaged, document: Document, environ: Mapping[str, str], *, file: Path | None, today: date
 ) -> tuple[Settings, list[Problem]]:
     config = _with_defaults(found.config)
-    models, problems = merged_models(config, document)
-    providers, provider_problems = merged_providers(config, document)
-    problems += provider_problems
-    problems += authority_problems(providers, document)
-    problems += check_models(models, providers, document)
+    parts, problems = parts_of(config, document, environ, file=file, today=today)
     sections = _pool_sections(config, found.pool_places, environ)
-    checked = check_pools([(place, pool_of(section)) for place, section in sections], models, document)
+    checked = check_pools([(place, pool_of(section)) for place, section in sections], parts.models, document)
     unsaid = {section.name for _, section in sections if section.engine.max_num_batched_tokens is None}
     checked = with_token_budgets(checked, unsaid, document)
     problems += checked.problems
     problems += check_node_pools(config.node_pools, checked.pools, document, checked.places)
-    rules = rules_of(config.rules)
     problems += check_pool_circles(checked.pools, document, checked.places)
-    problems += check_fallbacks(config.fallbacks, models, document)
-    problems += check_rules(rules, models, document)
-    problems += check_tenants(config, models, checked.pools, document)
+    problems += check_routes(parts)
+    problems += check_tenants(config, parts.models, checked.pools, document)
     problems += _gateway_problems(config, document)
     if not found.dropped & _WITH_PORTS:
         problems += _port_problems(config, document)
-    phase = phase_of(environ, config.phase)
-    routed = list(routed_keys(rules, phase, checked.pools, checked.places, config.fallbacks))
-    problems += lifetime_warnings(routed, models, document, today)
-    problems += unserved_warnings(routed, models, checked.pools, document)
-    problems += database_problems(config, document, environ)
-    problems += key_warnings(routed, models, providers, environ, document=document, today=today)
-    tenants = tenants_of(config, checked.pools)
-    settings = Settings(
-        file=file,
-        state_dir=Path(environ.get("SPILLWAY_STATE_DIR") or config.state_dir),
-        phase=phase,
-        today=today,
-        gateway=gateway_of(config.gateway),
-        controller=ControllerSettings(**config.controller.model_dump()),
-        models=models,
-        providers=providers,
-        pools=checked.pools,
-        step_times=checked.step_times,
-        rules=rules,
-        fallbacks=config.fallbacks,
-        budgets=budgets_of(tenants),
-        tenants=tenants,
-        node_pools=node_pools_of(config.node_pools),
-        database_url_env=database_variable(config, environ),
-        simulated_cold_start_s=config.simulated_cold_start_s,
-        standin_port=config.standin_port,
-        warnings=tuple(problem for problem in problems if problem.severity == "warning"),
-    )
-    return settings, problems
+    problems += use_problems(parts, checked)
+    return settings_of(parts, checked.pools, checked.step_times, problems), problems
 
 
 def _with_defaults(config: Config) -> Config:

@@ -20,14 +20,39 @@ _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _TEXT, _MERGE = "tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"
 
 
+class Spelling:
+    """How a source names its keys, and what it calls things: this is spillway.yaml's."""
+
+    def key(self, place: Place) -> str:
+        """The name of the key at `place`."""
+        return key_words(place)
+
+    def words(self, text: str) -> str:
+        """The text with the names that the source's reader knows."""
+        return text
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
-    """A file's content. `lines` counts from 1."""
+    """Where settings stand: a file's content, whose `lines` count from 1, or something without lines.
+
+    Without lines all of it was written there; what a file does not have comes from the built-in configuration.
+    """
 
     file: str | None
     content: dict[str, object] = field(default_factory=dict)
     lines: dict[Place, int] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
+    has_lines: bool = True
+    spelling: Spelling = field(default_factory=Spelling)
+
+    def has(self, place: Place) -> bool:
+        """Whether the very key was written there."""
+        return place in self.lines or not self.has_lines
+
+    def covers(self, place: Place) -> bool:
+        """Whether the key, or one above it, was written there."""
+        return self.line_of(place) is not None or not self.has_lines
 
     def line_of(self, place: Place) -> int | None:
         """The line of the key, or of the nearest one above it that stands in the file."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from controller.catalogue.load import load_catalogue
 from controller.config.document import Document, Place
@@ -43,22 +43,28 @@ def check_node_pools(
             yield problem_at(document, at, message, f"one of {', '.join(shapes)}", section.instance_type)
     for pool in pools.values():
         if pool.node_pool is not None:
-            yield from _pool_problems(pool, pool.node_pool, sections, document, places[pool.name])
+            yield from check_node_pool(pool, pool.node_pool, sections, document, places[pool.name])
     for node_pool in known.values():
         sharing = [pool for pool in pools.values() if pool.node_pool == node_pool.name]
-        least = sum(pool.scale.min_replicas * pool.engine.tensor_parallel for pool in sharing)
-        if least > node_pool.gpus:
-            words = ", ".join(
-                f"{pool.name} {pool.scale.min_replicas} x {pool.engine.tensor_parallel}" for pool in sharing
-            )
-            message = f"the replicas that must always be there need {least} GPUs: {words}"
+        too_many = minima_too_many(node_pool, sharing)
+        if too_many is not None:
             at = ("node_pools", node_pool.name, "nodes")
-            yield problem_at(document, at, message, f"at most {node_pool.gpus} on these nodes", node_pool.nodes)
+            yield problem_at(document, at, too_many, f"at most {node_pool.gpus} on these nodes", node_pool.nodes)
 
 
-def _pool_problems(
+def minima_too_many(node_pool: NodePool, sharing: Sequence[Pool]) -> str | None:
+    """In words, that the fewest replicas of the pools on these nodes need more GPUs than there are; else None."""
+    least = sum(pool.scale.min_replicas * pool.engine.tensor_parallel for pool in sharing)
+    if least <= node_pool.gpus:
+        return None
+    words = ", ".join(f"{pool.name} {pool.scale.min_replicas} x {pool.engine.tensor_parallel}" for pool in sharing)
+    return f"the replicas that must always be there need {least} GPUs: {words}"
+
+
+def check_node_pool(
     pool: Pool, name: str, sections: Mapping[str, NodePoolSection], document: Document, place: Place
 ) -> Iterator[Problem]:
+    """Whether one pool may be on the nodes that it names."""
     at, section = (*place, "node_pool"), sections.get(name)
     if section is None:
         allowed = f"one of {', '.join(sections)}" if sections else "a name under node_pools, where there is none"

@@ -11,7 +11,7 @@ from typing import cast
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from controller.config.document import Document, Place, key_words
+from controller.config.document import Document, Place
 from controller.core.errors import Problem
 
 _SECRET = re.compile(r"((key|secret|password)s?|token|key_env)$", re.IGNORECASE)  # not `..._tokens`: those are counts
@@ -37,7 +37,7 @@ _PLAIN_WORDS = {  # instead of pydantic's own, which speak of Python types
     }.items()
     for kind in kinds.split()
 }
-ENVIRONMENT = Document(file="environment")
+ENVIRONMENT = Document(file="environment", has_lines=False)
 BUILT_IN = "built-in configuration"
 
 
@@ -51,14 +51,14 @@ def problem_at(
     document: Document, place: Place, message: str, allowed: str, value: object = None, *, severity: str = "error"
 ) -> Problem:
     """A problem with the key at `place`; where the file does not have it, it comes from the defaults."""
-    line = document.line_of(place)
+    words, value_words = document.spelling.words, shown(place, value)
     return Problem(
-        file=document.file if line is not None or document is ENVIRONMENT else BUILT_IN,
-        line=line,
-        key=key_words(place),
-        value=shown(place, value),
-        allowed=allowed,
-        message=message,
+        file=document.file if document.covers(place) else BUILT_IN,
+        line=document.line_of(place),
+        key=document.spelling.key(place),
+        value=value_words if value_words is None else words(value_words),
+        allowed=words(allowed),
+        message=words(message),
         severity=severity,
     )
 

@@ -52,12 +52,12 @@ def key_warnings(
     """
     serving = [(place, key, resolve(models, key, today)[0].provider) for place, key in routed if key in models]
     used = {provider: key for _, key, provider in reversed(serving)}
-    wanted = {provider for place, _, provider in serving if document.line_of(place) is not None}
+    wanted = {provider for place, _, provider in serving if document.covers(place)}
     for name, key in sorted(used.items()):
         provider = providers.get(name)
         if provider is not None and not has_key(provider, environ):
             message = f"is not set, so provider {name} cannot be called (needed for {key})"
-            is_named = name in wanted or ("providers", name) in document.lines
+            is_named = name in wanted or document.has(("providers", name))
             severity = "warning" if is_named else "note"
             place = (provider.api_key_env,)
             yield problem_at(ENVIRONMENT, place, message, "the provider's API key", severity=severity)
