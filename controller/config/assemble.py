@@ -66,18 +66,18 @@ def parts_of(
 
 
 def check_routes(parts: Parts) -> Iterator[Problem]:
-    """What is wrong with fallbacks and rules."""
+    """What is wrong with fallbacks, rules, and the database."""
     yield from check_fallbacks(parts.config.fallbacks, parts.models, parts.document)
     yield from check_rules(parts.rules, parts.models, parts.document)
+    yield from database_problems(parts.config, parts.document, parts.environ)
 
 
 def use_problems(parts: Parts, checked: CheckedPools) -> Iterator[Problem]:
-    """Dead models, models without a pool, missing keys and databases, of what the present phase can use."""
+    """Dead models, models without a pool and missing keys, of what the present phase can use."""
     models, document = parts.models, parts.document
     routed = list(routed_keys(parts.rules, parts.phase, checked.pools, checked.places, parts.config.fallbacks))
     yield from lifetime_warnings(routed, models, document, parts.today)
     yield from unserved_warnings(routed, models, checked.pools, document)
-    yield from database_problems(parts.config, document, parts.environ)
     yield from key_warnings(routed, models, parts.providers, parts.environ, document=document, today=parts.today)
 
 

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
-from controller.config.assemble import check_routes, parts_of, settings_of, use_problems
+from controller.config.assemble import Parts, check_routes, parts_of, settings_of, use_problems
 from controller.config.build import pool_of
 from controller.config.chains import check_pool_circles
 from controller.config.document import Document, Place, parse_document, read_document
 from controller.config.environment import ENDPOINT_VARIABLES, endpoints_of, environment_problems
 from controller.config.node_pools import check_node_pools
 from controller.config.pools import check_pools, with_token_budgets
-from controller.config.refusals import problem_at
+from controller.config.refusals import ENVIRONMENT, problem_at
 from controller.config.salvage import Salvaged, salvage
 from controller.config.schema import Config, PoolSection
 from controller.config.settings import Settings
@@ -45,10 +45,57 @@ def examine(file: Path | None, environ: Mapping[str, str], today: date) -> tuple
         return None, tuple(problems)
     found = salvage(document)
     settings, further = _assemble(found, document, environ, file=file, today=today)
-    problems += [*found.problems, *(problem for problem in further if not found.blames(problem))]
-    problems.sort(key=lambda problem: (problem.severity != "error", problem.line or 0))
-    refused = any(problem.severity == "error" for problem in problems)
-    return None if refused else settings, tuple(problems)
+    told = _told(found, [*problems, *found.problems], further)
+    return None if is_refused(told) else settings, told
+
+
+def examine_parts(
+    file: Path | None, environ: Mapping[str, str], today: date
+) -> tuple[Parts | None, tuple[Problem, ...]]:
+    """As `examine`, where pools come from elsewhere: all but them, and the file must have none."""
+    document = read_document(file) if file is not None else Document(file=None)
+    problems = [*document.problems, *environment_problems(environ)]
+    if document.problems and not document.content:
+        return None, tuple(problems)
+    found = salvage(document)
+    problems += _pool_refusals(document, environ)
+    config = _with_defaults(found.config).model_copy(update={"pools": ()})
+    parts, further = parts_of(config, document, environ, file=file, today=today)
+    further += check_node_pools(config.node_pools, {}, document, {})
+    further += check_tenants(config, parts.models, None, document)
+    further += _process_problems(parts, found)
+    told = _told(found, [*problems, *found.problems], further)
+    return None if is_refused(told) else parts, told
+
+
+def is_refused(problems: Iterable[Problem]) -> bool:
+    """Whether one of them is an error."""
+    return any(problem.severity == "error" for problem in problems)
+
+
+def _told(found: Salvaged, problems: list[Problem], further: Iterable[Problem]) -> tuple[Problem, ...]:
+    """All problems but those that are there only because a part was dropped; errors first, from the top."""
+    told = [*problems, *(problem for problem in further if not found.blames(problem))]
+    return tuple(sorted(told, key=lambda problem: (problem.severity != "error", problem.line or 0)))
+
+
+def _process_problems(parts: Parts, found: Salvaged) -> Iterator[Problem]:
+    """What is wrong beside models, providers, pools and tenants."""
+    yield from check_routes(parts)
+    yield from _gateway_problems(parts.config, parts.document)
+    if not found.dropped & _WITH_PORTS:
+        yield from _port_problems(parts.config, parts.document)
+
+
+def _pool_refusals(document: Document, environ: Mapping[str, str]) -> Iterator[Problem]:
+    """Pools in a file or a variable, where they are ModelPool objects."""
+    if document.content.get("pools"):
+        message = "must be empty on Kubernetes: each pool is a ModelPool object of this namespace"
+        yield problem_at(document, ("pools",), message, "no pools here, and `kubectl apply` of ModelPools")
+    for variable in ENDPOINT_VARIABLES:
+        if endpoints_of(environ, variable):
+            message = "is not used on Kubernetes: each pool is a ModelPool object of this namespace"
+            yield problem_at(ENVIRONMENT, (variable,), message, "a ModelPool", severity="warning")
 
 
 def _assemble(
@@ -63,11 +110,8 @@ def _assemble(
     problems += checked.problems
     problems += check_node_pools(config.node_pools, checked.pools, document, checked.places)
     problems += check_pool_circles(checked.pools, document, checked.places)
-    problems += check_routes(parts)
     problems += check_tenants(config, parts.models, checked.pools, document)
-    problems += _gateway_problems(config, document)
-    if not found.dropped & _WITH_PORTS:
-        problems += _port_problems(config, document)
+    problems += _process_problems(parts, found)
     problems += use_problems(parts, checked)
     return settings_of(parts, checked.pools, checked.step_times, problems), problems
 

@@ -44,9 +44,12 @@ def budgets_of(tenants: Mapping[str, TenantPolicy]) -> BudgetSettings:
 
 
 def check_tenants(
-    config: Config, models: Mapping[str, Model], pools: Mapping[str, Pool], document: Document
+    config: Config, models: Mapping[str, Model], pools: Mapping[str, Pool] | None, document: Document
 ) -> Iterator[Problem]:
-    """A limit that stands in two places, names that are no model, and lists that let nothing through."""
+    """A limit that stands in two places, names that are no model, and lists that let nothing through.
+
+    `pools` None: they come and go, so any name may be one.
+    """
     everyone = config.tenants.get(EVERYONE, TenantSection())
     for tenant, section in config.tenants.items():
         place = ("tenants", tenant)
@@ -54,8 +57,9 @@ def check_tenants(
             message = f"is set in budgets.usd_per_day.{tenant} too"
             yield problem_at(document, (*place, _DAY), message, "one of the two places", section.usd_per_day)
         if section.models is not None:
-            yield from _check_names(section.models, models, pools, document, (*place, "models"))
-            yield from _check_reach(_filled(section, everyone), models, pools, document, (*place, "models"))
+            if pools is not None:
+                yield from _check_names(section.models, models, pools, document, (*place, "models"))
+            yield from _check_reach(_filled(section, everyone), models, pools or {}, document, (*place, "models"))
 
 
 def _sections(config: Config) -> dict[str, TenantSection]:
