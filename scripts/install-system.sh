@@ -1,5 +1,7 @@
 #!/usr/bin/env bash
-# Every Debian package the suites need, in one place. Does nothing where all are there; needs root where not.
+# Usage: scripts/install-system.sh [cluster]
+# Every Debian package the suites need, in one place; with `cluster` also those of `make test-cluster`.
+# Does nothing where all are there; needs root where not.
 # Only what is missing is installed: a Node.js from elsewhere brings its own npm, which Debian's package conflicts with.
 set -euo pipefail
 missing=()
@@ -13,6 +15,16 @@ needs node nodejs
 needs initdb postgresql-15
 needs nginx nginx-light
 needs ip iproute2
+if [ "${1:-}" = cluster ]; then
+  needs openssl openssl
+  needs containerd containerd
+  needs runc runc
+  needs iptables iptables
+  needs conntrack conntrack
+  needs socat socat
+  needs nsenter util-linux
+  needs flock util-linux
+fi
 python3 -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3-venv)
 [ ${#missing[@]} -eq 0 ] && exit 0
 apt-get update -qq

@@ -1,0 +1,114 @@
+#!/usr/bin/env bash
+# Usage: scripts/cluster-tools.sh [TOOL...]
+# Afterwards .cluster-tools leads to a folder with every tool of the cluster suite (or at least with those named).
+# A tool with the right version in KUBEBUILDER_ASSETS or on PATH is taken as it is; the others are built from the Go
+# modules in tests/cluster/tools into ${SPILLWAY_TOOLS_DIR:-~/.cache/spillway-tools}, by the sum of their
+# go.mod, go.sum and sources, so that clones share them and a second run builds nothing.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+sources="$PWD/tests/cluster/tools"
+cache="${SPILLWAY_TOOLS_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/spillway-tools}"
+
+# What is built: tool, folder in tests/cluster/tools, package, and how the right one answers when asked its version
+# ("-": always built).
+tools() {
+  local kubernetes=k8s.io/kubernetes/cmd plugins=github.com/containernetworking/plugins/plugins
+  cat <<LIST
+etcd                     etcd         go.etcd.io/etcd/server/v3                  --version         3.6.
+kube-apiserver           kubernetes   $kubernetes/kube-apiserver       --version         v1.34.
+kubectl                  kubernetes   $kubernetes/kubectl              version,--client  v1.34.
+helm                     helm         helm.sh/helm/v3/cmd/helm                   version,--short   v3.
+kubelet                  kubernetes   $kubernetes/kubelet              --version         v1.34.
+kube-controller-manager  kubernetes   $kubernetes/kube-controller-manager --version      v1.34.
+kube-scheduler           kubernetes   $kubernetes/kube-scheduler       --version         v1.34.
+kube-proxy               kubernetes   $kubernetes/kube-proxy           --version         v1.34.
+bridge                   cni          $plugins/main/bridge  -                 -
+loopback                 cni          $plugins/main/loopback -                -
+host-local               cni          $plugins/ipam/host-local -              -
+portmap                  cni          $plugins/meta/portmap -                 -
+coredns                  coredns      .                                          -                 -
+pause                    images       ./pause                                    -                 -
+answer                   images       ./answer                                   -                 -
+kubeconform              kubeconform  github.com/yannh/kubeconform/cmd/kubeconform -v              v0.7.
+kwok                     kwok         sigs.k8s.io/kwok/cmd/kwok                  --version         v0.8.
+LIST
+}
+
+# The sum of all files in these folders, in the order of their names.
+sum_of() { find "$@" -type f -print0 | LC_ALL=C sort -z | xargs -0 cat | sha256sum | cut -c1-12; }
+
+# The version a tool is told to report, as its own release build does.
+linker_flags() {
+  local version
+  case "$1" in
+    kubernetes)
+      version=k8s.io/component-base/version
+      echo "-s -w -X $version.gitVersion=v1.34.2 -X $version.gitMajor=1 -X $version.gitMinor=34"
+      ;;
+    helm)
+      version=helm.sh/helm/v3
+      echo "-s -w -X $version/internal/version.version=v3.21.4 -X $version/pkg/chartutil.k8sVersionMajor=1" \
+        "-X $version/pkg/chartutil.k8sVersionMinor=34 -X $version/pkg/lint/rules.k8sVersionMajor=1" \
+        "-X $version/pkg/lint/rules.k8sVersionMinor=34"
+      ;;
+    kwok) echo "-s -w -X sigs.k8s.io/kwok/pkg/consts.Version=v0.8.0" ;;
+    kubeconform) echo "-s -w -X main.version=v0.7.0" ;;
+    *) echo "-s -w" ;;
+  esac
+}
+
+# official TOOL ASK VERSION: prints the path of a binary of that version which is on this machine already.
+official() {
+  local folder binary
+  [ "$2" != - ] || return 1
+  for folder in "${KUBEBUILDER_ASSETS:-}" $(echo "$PATH" | tr ':' ' '); do
+    binary="$folder/$1"
+    [ -n "$folder" ] && [ -x "$binary" ] || continue
+    "$binary" ${2//,/ } 2>/dev/null | grep -qF -- "$3" || continue
+    echo "$binary"
+    return
+  done
+  return 1
+}
+
+check_go() {
+  local minor
+  minor="$(go env GOVERSION 2>/dev/null | sed -nE 's/^go1\.([0-9]+).*/\1/p')"
+  [ "${minor:-0}" -ge 26 ] && return
+  echo "error: $1 must be built, and that needs Go 1.26 or later on PATH ($(go version 2>/dev/null || echo none found));" \
+    "install Go, or put the official binaries of Kubernetes 1.34, etcd 3.6 and helm 3 on PATH" >&2
+  exit 2
+}
+
+# build TOOL FOLDER PACKAGE TARGET: TARGET exists; another run that builds the same waits instead of building it again.
+build() {
+  local began=$SECONDS
+  check_go "$1"
+  mkdir -p "$(dirname "$4")"
+  (
+    flock 9
+    [ -x "$4" ] && exit
+    echo "building $1" >&2
+    (cd "$sources/$2" && CGO_ENABLED=0 GOFLAGS=-buildvcs=false go build -trimpath -ldflags "$(linker_flags "$2")" -o "$4.part" "$3")
+    mv "$4.part" "$4"
+    echo "built $1 in $((SECONDS - began)) s" >&2
+  ) 9>"$4.lock"
+}
+
+main() {
+  local wanted=" $* " links tool folder package ask version target
+  links="$cache/set-$(sum_of scripts/cluster-tools.sh "$sources")"
+  mkdir -p "$links"
+  ln -sfn "$links" .cluster-tools
+  while read -r tool folder package ask version; do
+    [ "$wanted" = "  " ] || [[ "$wanted" == *" $tool "* ]] || continue
+    [ -x "$links/$tool" ] && continue
+    if ! target="$(official "$tool" "$ask" "$version")"; then
+      target="$cache/$folder-$(sum_of "$sources/$folder")/$tool"
+      [ -x "$target" ] || build "$tool" "$folder" "$package" "$target"
+    fi
+    ln -sfn "$target" "$links/$tool"
+  done < <(tools)
+}
+
+main "$@"

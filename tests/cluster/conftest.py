@@ -1,0 +1,32 @@
+"""Clusters for tests, one of each level per run. A test that asks for one is marked `cluster` and has minutes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.cluster.handle import ControlPlane
+from tests.cluster.start_control_plane import start_control_plane
+
+LEVELS = {"control_plane", "cluster"}
+TEST_S = 300
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Every test that needs a cluster is left out of `make test`, marked or not."""
+    for item in items:
+        if isinstance(item, pytest.Function) and LEVELS & set(item.fixturenames):
+            item.add_marker("cluster")
+            if item.get_closest_marker("timeout") is None:
+                item.add_marker(pytest.mark.timeout(TEST_S))
+
+
+@pytest.fixture(scope="session")
+def control_plane() -> Iterator[ControlPlane]:
+    """etcd and a kube-apiserver."""
+    started = start_control_plane()
+    try:
+        yield started
+    finally:
+        started.remove()
