@@ -13,6 +13,7 @@ from tests.cluster import leftovers
 from tests.cluster.errors import ClusterError
 from tests.cluster.handle import ControlPlane
 from tests.cluster.programs import BUILT, SEARCHED
+from tests.cluster.start_cluster import start_cluster
 from tests.cluster.start_control_plane import start_control_plane
 
 
@@ -39,7 +40,7 @@ def _say(words: str) -> None:
 
 def _start(given: argparse.Namespace, *, keep: bool) -> ControlPlane:
     began_s = time.monotonic()
-    started = start_control_plane(keep=keep)
+    started = start_control_plane(keep=keep) if given.control_plane else start_cluster(keep=keep)
     _say(f"ready after {time.monotonic() - began_s:.1f} s: {started.server}, {started.folder}")
     return started
 

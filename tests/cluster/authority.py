@@ -19,7 +19,7 @@ _KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """A certificate and its key."""
+    """A certificate (or a bare public key) and its private key."""
 
     certificate: Path
     key: Path
@@ -37,9 +37,9 @@ class Authority:
         return self.folder / "ca.crt"
 
     @property
-    def accounts_key(self) -> Path:
-        """What tokens of service accounts are signed and checked with."""
-        return self.folder / "accounts.key"
+    def accounts(self) -> Pair:
+        """What tokens of service accounts are signed with, and the public half that they are checked with."""
+        return Pair(certificate=self.folder / "accounts.pub", key=self.folder / "accounts.key")
 
     def issue(self, name: str, subject: str, *, addresses: Sequence[str] = (), names: Sequence[str] = ()) -> Pair:
         """A new pair for a client, and for a server under these addresses and names."""
@@ -98,10 +98,8 @@ def new_authority(folder: Path) -> Authority:
             *("-addext", "keyUsage=critical,keyCertSign,digitalSignature"),
         ]
     )
-    run(
-        [
-            *(openssl, "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"),
-            *("-out", str(folder / "accounts.key")),
-        ]
-    )
-    return Authority(folder=folder)
+    authority = Authority(folder=folder)
+    private, public = str(authority.accounts.key), str(authority.accounts.certificate)
+    run([openssl, "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", private])
+    run([openssl, "pkey", "-in", private, "-pubout", "-out", public])
+    return authority

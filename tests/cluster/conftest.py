@@ -7,7 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from tests.cluster.handle import ControlPlane
+from tests.cluster.start_cluster import start_cluster
 from tests.cluster.start_control_plane import start_control_plane
+from tests.cluster.whole import Cluster
 
 LEVELS = {"control_plane", "cluster"}
 TEST_S = 300
@@ -26,6 +28,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def control_plane() -> Iterator[ControlPlane]:
     """etcd and a kube-apiserver."""
     started = start_control_plane()
+    try:
+        yield started
+    finally:
+        started.remove()
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """The whole: control plane, one node, its network and names."""
+    started = start_cluster()
     try:
         yield started
     finally:

@@ -69,8 +69,11 @@ def api_server(
             *(f"--bind-address={at.host}", f"--advertise-address={at.host}", f"--secure-port={at.api_port}"),
             *(f"--tls-cert-file={serving.certificate}", f"--tls-private-key-file={serving.key}"),
             *(f"--client-ca-file={authority.certificate}", f"--cert-dir={folder}", "--authorization-mode=Node,RBAC"),
-            *(f"--service-account-key-file={authority.accounts_key}", f"--service-cluster-ip-range={at.services}"),
-            f"--service-account-signing-key-file={authority.accounts_key}",
+            *(
+                f"--service-account-key-file={authority.accounts.certificate}",
+                f"--service-cluster-ip-range={at.services}",
+            ),
+            f"--service-account-signing-key-file={authority.accounts.key}",
             *("--service-account-issuer=https://kubernetes.default.svc", "--enable-admission-plugins=NodeRestriction"),
             *(f"--kubelet-client-certificate={admin.certificate}", f"--kubelet-client-key={admin.key}"),
             *("--kubelet-preferred-address-types=InternalIP", "--allow-privileged=true"),

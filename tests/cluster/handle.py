@@ -68,6 +68,6 @@ class ControlPlane:
 
     def remove(self) -> None:
         """Nothing of the cluster is left."""
-        for component in reversed(list(self.components.values())):
-            component.stop()
         leftovers.remove(self.folder)
+        for component in self.components.values():
+            assert not component.is_running(), f"{component.name} is still there"

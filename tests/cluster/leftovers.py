@@ -19,12 +19,12 @@ from pathlib import Path
 
 import psutil
 
+from tests.cluster import control_groups
 from tests.cluster.component import MEMBER_VARIABLE
 from tests.cluster.errors import ClusterError
 
 PREFIX = "spillway-cluster-"
 STATE = "state.json"
-CGROUPS = Path("/sys/fs/cgroup")
 REMOVAL_S = 20.0
 
 
@@ -89,9 +89,8 @@ def remove(folder: Path) -> None:
         for process in members:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.send_signal(signal.SIGKILL)
-        psutil.wait_procs(members, timeout=1)
-    for groups in CGROUPS.glob(f"*/{folder.name}"):
-        _remove_groups(groups, deadline_s)
+        psutil.wait_procs(members, timeout=0.2)
+    control_groups.remove(folder.name, within_s=REMOVAL_S)
     shutil.rmtree(folder, onerror=_unless_gone)
 
 
@@ -106,14 +105,3 @@ def _members(folder: Path) -> Iterator[psutil.Process]:
         with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
             if process.status() != psutil.STATUS_ZOMBIE and process.environ().get(MEMBER_VARIABLE) == mark:
                 yield process
-
-
-def _remove_groups(top: Path, deadline_s: float) -> None:
-    for folder in sorted((path for path in [top, *top.rglob("*")] if path.is_dir()), reverse=True):
-        while folder.exists():
-            try:
-                folder.rmdir()
-            except OSError as error:  # busy until the kernel has buried the last process
-                if time.monotonic() > deadline_s:
-                    raise ClusterError(f"control group {folder} cannot be removed: {error}") from error
-                time.sleep(0.05)
