@@ -62,11 +62,12 @@ class ObjectStore:
         """Take a whole list; False, and nothing taken, where the list is older than what is known."""
         if is_older(version, self.version):
             return False
-        known = self.objects
+        known = self.objects if self.version else {}
         fresh = {}
         for item in items:
-            name, slim = str(item["metadata"]["name"]), self._slim(item)
-            fresh[name] = known[name] if version_of(known.get(name, {})) == version_of(slim) != "" else slim
+            name, at = str(item["metadata"]["name"]), version_of(item)
+            held = known.get(name, {})
+            fresh[name] = held if at and held and not is_older(version_of(held), at) else self._slim(item)
         self._listed = self.version = version
         self._gone = {name: at for name, at in self._gone.items() if is_older(version, at)}
         self.objects = fresh
@@ -77,6 +78,14 @@ class ObjectStore:
         self._listed = self.version = ""
         self._gone.clear()
 
+    def learn(self, item: Json) -> bool:
+        """Take what a write of ours has answered, ahead of its event; whether it was news."""
+        name = str(item["metadata"]["name"])
+        if name not in self.objects or not is_older(version_of(self.objects[name]), version_of(item)):
+            return False
+        self.objects = {**self.objects, name: self._slim(item)}
+        return True
+
     def apply(self, change: str, item: Json) -> bool:
         """Take one event of a watch; whether it changed anything."""
         version = version_of(item)
@@ -86,7 +95,7 @@ class ObjectStore:
             return False
         name = str(item["metadata"]["name"])
         known = version_of(self.objects.get(name, {})) or self._gone.get(name, "") or self._listed
-        if is_older(version, known) or (version != "" and version == known):
+        if is_older(version, known) or (change != "DELETED" and version != "" and version == known):
             return False
         objects = dict(self.objects)
         if change == "DELETED":

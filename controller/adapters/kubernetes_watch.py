@@ -85,6 +85,11 @@ class KubernetesWatch:
         """Afterwards it is called, in the loop, after every change of `objects`."""
         self._listeners.append(listener)
 
+    def learn(self, item: Json) -> None:
+        """Take what a write of ours has answered, ahead of its event."""
+        if self._store.learn(item):
+            self._tell()
+
     async def wait_synced(self, timeout_s: float) -> bool:
         """Whether all have been listed once within this time."""
         try:
