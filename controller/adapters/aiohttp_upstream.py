@@ -164,14 +164,20 @@ class AiohttpUpstream:
     def __init__(
         self, *, private_hosts: frozenset[str] = frozenset(), ca_files: Mapping[str, str] | None = None
     ) -> None:
-        self._private_hosts = private_hosts
+        self._names = NameLookup()
+        self._resolver = EgressResolver(private_hosts | _LOOPBACK, self._names)
         self._contexts = {url: _context(file) for url, file in (ca_files or {}).items()}
         self._not_trusted: set[str] = set()  # base URLs, until they are again
         self._session: aiohttp.ClientSession | None = None
 
+    def reconfigure(self, *, private_hosts: frozenset[str], ca_files: Mapping[str, str]) -> None:
+        """Calls from now on; those under way go on. OSError when a file with an authority cannot be used."""
+        contexts = {url: _context(file) for url, file in ca_files.items()}
+        self._resolver.private_hosts = private_hosts | _LOOPBACK
+        self._contexts = contexts
+
     def _build(self) -> aiohttp.ClientSession:
-        names = NameLookup()
-        connector = _Connector(names, EgressResolver(self._private_hosts | _LOOPBACK, names), _context())
+        connector = _Connector(self._names, self._resolver, _context())
         return aiohttp.ClientSession(
             connector=connector,
             auto_decompress=False,

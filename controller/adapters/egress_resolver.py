@@ -22,7 +22,7 @@ class EgressResolver(AbstractResolver):
     """The system's resolver behind `core.egress`. `private_hosts`: names that may lead to private addresses."""
 
     def __init__(self, private_hosts: frozenset[str], names: NameLookup | None = None) -> None:
-        self._private_hosts = private_hosts
+        self.private_hosts = private_hosts
         self._names = names or NameLookup()
 
     async def resolve(
@@ -32,7 +32,7 @@ class EgressResolver(AbstractResolver):
         allowed: list[ResolveResult] = []
         problem = "has no address"
         for kind, protocol, ip in await self._names.find(host):
-            why = address_problem(ip, private_allowed=host in self._private_hosts)
+            why = address_problem(ip, private_allowed=host in self.private_hosts)
             if why is not None:
                 problem = f"leads to {ip}, which {why}"
             elif family in (socket.AF_UNSPEC, kind):

@@ -42,6 +42,10 @@ class EngineScraper:
     def __init__(self, timeout_s: float) -> None:
         self._client = httpx.AsyncClient(timeout=timeout_s, trust_env=False)
 
+    def reconfigure(self, timeout_s: float) -> None:
+        """How long an engine may take from now on."""
+        self._client.timeout = httpx.Timeout(timeout_s)
+
     async def scrape(self, url: str) -> EngineMetrics | None:
         """The engine's figures; None when it did not answer well in time."""
         try:

@@ -91,6 +91,11 @@ class GatewayScraper:
         self._admin_urls = tuple(admin_urls)
         self._client = httpx.AsyncClient(timeout=timeout_s, trust_env=False)
 
+    def reconfigure(self, admin_urls: Sequence[str], timeout_s: float) -> None:
+        """The gateways from now on."""
+        self._admin_urls = tuple(admin_urls)
+        self._client.timeout = httpx.Timeout(timeout_s)
+
     async def scrape(self) -> Mapping[str, GatewayCounters | None]:
         """The counters of each; None when it did not answer well in time."""
         found = await asyncio.gather(*(self._scraped(url) for url in self._admin_urls))

@@ -99,7 +99,7 @@ class MoneyDesk:
 
     def __init__(self, dialect: Dialect, *, holder: str, limits_of: LimitsOf) -> None:
         self._holder = holder
-        self._limits_of = limits_of
+        self.limits_of = limits_of
         self._entries = Inserter(ledger, dialect)
         self._reservations = Inserter(reservation, dialect)
         self._sums = Inserter(spend, dialect)
@@ -185,7 +185,7 @@ class MoneyDesk:
         return self._reserve(group, operation)
 
     def _reserve(self, group: _Group, wish: Reservation) -> Verdict:
-        verdict = group.sheet.reserve(wish.tenant, wish.at_s, wish.amount_nanousd, self._limits_of(wish.tenant))
+        verdict = group.sheet.reserve(wish.tenant, wish.at_s, wish.amount_nanousd, self.limits_of(wish.tenant))
         if verdict is Verdict.GRANTED:
             group.held[wish.request_id] = _Held(wish.tenant, wish.at_s, wish.amount_nanousd)
             group.reserved[wish.request_id] = wish

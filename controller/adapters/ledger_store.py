@@ -55,6 +55,10 @@ class LedgerStore:
         )
         self.reader = LedgerReader(self._engine)
 
+    def reconfigure(self, limits_of: LimitsOf, reserve_wait_s: float) -> None:
+        """The budgets from now on; what is spent and reserved counts under the new ones."""
+        self._desk.limits_of, self._reserve_wait_s = limits_of, reserve_wait_s
+
     def backlog(self) -> Backlog:
         """What waits for its commit now."""
         ended_s = (row.at_s + row.e2e_s for row in self._writer.oldest())

@@ -32,16 +32,35 @@ class ProviderKeys(Mapping[str, tuple[Secret, ...]]):
         self, providers: Mapping[str, Provider], environ: Mapping[str, str], *, refresh_s: float = REFRESH_S
     ) -> None:
         self._refresh_s = refresh_s
-        self._fixed = {
-            name: tuple(Secret(key) for key in _said(environ, (provider.api_key_env, *provider.more_key_envs)))
-            for name, provider in providers.items()
-        }
-        self._files = {name: provider.api_key_files for name, provider in providers.items() if provider.api_key_files}
+        self._environ = dict(environ)
         self._held: dict[str, Secret] = {}  # by path
-        self._keys: dict[str, tuple[Secret, ...]] = dict(self._fixed)
+        self._keys: dict[str, tuple[Secret, ...]] = {}
+        self._lock = threading.Lock()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
-        self.refresh()
+        self._take(providers)
+
+    def _take(self, providers: Mapping[str, Provider]) -> None:
+        self._fixed = {
+            name: tuple(Secret(key) for key in _said(self._environ, (one.api_key_env, *one.more_key_envs)))
+            for name, one in providers.items()
+        }
+        self._files = {name: provider.api_key_files for name, provider in providers.items() if provider.api_key_files}
+        wanted = {path for paths in self._files.values() for path in paths}
+        self._held = {path: key for path, key in self._held.items() if path in wanted}
+        self._keys = {name: self._all(name) for name in providers}
+        self._refresh()
+
+    def _all(self, name: str) -> tuple[Secret, ...]:
+        held = (self._held.get(path) for path in self._files.get(name, ()))
+        return tuple(dict.fromkeys((*self._fixed[name], *filter(None, held))))
+
+    def reconfigure(self, providers: Mapping[str, Provider]) -> None:
+        """Afterwards these are the providers; keys in variables are those of the environment at the start."""
+        with self._lock:
+            self._take(providers)
+        if self._thread is not None or self._files:
+            self.start()
 
     def __getitem__(self, provider: str) -> tuple[Secret, ...]:
         """Its keys."""
@@ -57,11 +76,14 @@ class ProviderKeys(Mapping[str, tuple[Secret, ...]]):
 
     def refresh(self) -> None:
         """Afterwards the keys are those that the files hold now."""
+        with self._lock:
+            self._refresh()
+
+    def _refresh(self) -> None:
         for name, paths in self._files.items():
             for path in paths:
                 self._read(name, path)
-            held = (self._held.get(path) for path in paths)
-            keys = tuple(dict.fromkeys((*self._fixed[name], *filter(None, held))))
+            keys = self._all(name)
             if keys != self._keys[name]:
                 self._keys[name] = keys
                 log.info("provider_keys_changed", provider=name, keys=len(keys))

@@ -50,7 +50,10 @@ def controller(
         ) from error
 
     async def serve() -> None:
-        await run(build_controller(settings, engine.value), settings, listener)
+        control = build_controller(
+            settings, engine.value, load=lambda: settings_from(settings.file, settings.state_dir)
+        )
+        await run(control.loop, listener, control.reloads)
 
     with listener:
         asyncio.run(serve())

@@ -29,7 +29,7 @@ def gateway(
     configure_logs(process="gateway")
     await_database(settings)
     try:
-        serve(build_gateway(settings), settings)
+        serve(build_gateway(settings, load=lambda: settings_from(settings.file, settings.state_dir)), settings)
     except OSError as error:
         where = settings.gateway
         raise CliError(

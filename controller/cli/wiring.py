@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from controller.adapters.spec_files import SpecFiles
     from controller.config.settings import Settings
     from controller.core.secret import Secret
+    from controller.routing.budget import LimitsOf
 
 
 DATABASE_RETRY_S = 1.0
@@ -174,15 +175,20 @@ def await_database(settings: Settings) -> None:
 def open_ledger(settings: Settings) -> LedgerStore:
     """The gateway's ledger with its writer thread."""
     from controller.adapters.ledger_store import LedgerStore
-    from controller.routing.budget import limits_by_tenant
 
-    limits_of = limits_by_tenant(settings.budgets.usd_per_day, settings.budgets.usd_per_month)
     return LedgerStore(
         database_place(settings),
-        limits_of,
+        budgets_of(settings),
         journal_folder=settings.state_dir / "ledger-journal",
         reserve_wait_s=settings.gateway.timeouts.ledger_s,
     )
+
+
+def budgets_of(settings: Settings) -> LimitsOf:
+    """What each tenant may spend."""
+    from controller.routing.budget import limits_by_tenant
+
+    return limits_by_tenant(settings.budgets.usd_per_day, settings.budgets.usd_per_month)
 
 
 def open_limit_rows(settings: Settings) -> LimitRows:

@@ -16,7 +16,7 @@ from controller.core.pools import Pool
 V = TypeVar("V")
 
 # Bound at the start: sockets that listen, the folder and the database with everything in them.
-FIXED = ("file", "state_dir", "database_url_env", "standin_port")
+FIXED = ("state_dir", "database_url_env", "standin_port")
 FIXED_OF_GATEWAY = ("host", "port", "admin_host", "admin_port")
 FIXED_OF_CONTROLLER = ("host", "port")
 _TABLES = ("models", "providers", "pools", "step_times", "fallbacks", "tenants", "node_pools")
@@ -40,7 +40,6 @@ def adopt(old: Settings, new: Settings) -> Adoption:
     pools, kept_of_pools = _pools(old.pools, new.pools)
     new = replace(
         new,
-        file=old.file,
         state_dir=old.state_dir,
         database_url_env=old.database_url_env,
         standin_port=old.standin_port,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import orjson
+from prometheus_client.registry import Collector
 
 from controller.core.fleet import PoolView, ReplicaState
 from controller.gateway.answers import JSON, Headers, send_whole
@@ -24,13 +25,12 @@ Answer = tuple[int, tuple[bytes, bytes], bytes]
 class Admin:
     """A callable; every answer is ready at once."""
 
-    def __init__(self, gateway: Gateway, *, now_s: Callable[[], float]) -> None:
+    def __init__(self, gateway: Gateway, *, now_s: Callable[[], float], collectors: Sequence[Collector] = ()) -> None:
         self._gateway = gateway
         self._now_s = now_s
-        providers = gateway.settings.providers.values()
-        keys = ProviderMetrics(lambda: gateway.credentials.states(providers, now_s()))
+        keys = ProviderMetrics(lambda: gateway.credentials.states(gateway.settings.providers.values(), now_s()))
         ledger = LedgerMetrics(gateway.ledger.backlog)
-        self._registry = registry_of(gateway.metrics, gateway.replica_metrics, keys, ledger)
+        self._registry = registry_of(gateway.metrics, gateway.replica_metrics, keys, ledger, *collectors)
         self._routes: dict[bytes, Callable[[], Answer]] = {
             b"/healthz": lambda: (200, _TEXT, b"ok\n"),
             b"/readyz": self._ready,

@@ -83,6 +83,11 @@ class Admission:
         self._clock = clock
         self._gates: dict[str, SpillGate] = {}
 
+    def reconfigure(self, pools: Mapping[str, Pool], step_times: Mapping[str, StepTimes], total_s: float) -> None:
+        """By these settings from now on; the gates of pools that stay go on where they are."""
+        self._step_times, self._total_s = step_times, total_s
+        self._gates = {name: gate for name, gate in self._gates.items() if name in pools}
+
     def order(self, exchange: Exchange) -> None:
         """Sets the chain of this moment from the plan; the spill gate of the home pool has its say."""
         profile, home = exchange.profile, exchange.home

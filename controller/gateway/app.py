@@ -12,50 +12,39 @@ from itertools import count
 
 import structlog
 
+from controller.config.changes import Adoption, adopt
 from controller.config.settings import Settings
 from controller.core.errors import RequestError, UpstreamTimeout
 from controller.core.secret import Secret
 from controller.core.tenants import policy_of
-from controller.gateway.admission import Admission
 from controller.gateway.answers import JSON, send_error, send_whole
 from controller.gateway.auth import Doorman, KeyRevoked, credential
-from controller.gateway.breakers import Breakers
-from controller.gateway.cache_salts import CacheSalts
-from controller.gateway.calls import Calls
-from controller.gateway.credentials import Credentials
 from controller.gateway.deadlines import bind
-from controller.gateway.destinations import Destinations
 from controller.gateway.dialects.messages_caller import MESSAGES_CALLER
 from controller.gateway.dialects.openai_caller import OPENAI_CALLER
-from controller.gateway.dispatch import Dispatcher
 from controller.gateway.exchange import Exchange
 from controller.gateway.guard import Alarms, CallerLeft, Guard
 from controller.gateway.headers import refusal_headers
 from controller.gateway.idempotency import Idempotency
 from controller.gateway.idempotent_answers import IdempotentAnswers
 from controller.gateway.json_body import too_large
-from controller.gateway.loads import Loads
-from controller.gateway.metering import Meter
 from controller.gateway.model_list import ModelList
 from controller.gateway.open_answers import OpenAnswers
-from controller.gateway.own_pools import OwnPools
+from controller.gateway.parts import Parts
 from controller.gateway.ports import Clock, FleetFeed, IdempotencyClaims, KeyStore, Ledger, LimitRows, Line, Upstream
 from controller.gateway.rate_headers import rate_headers
-from controller.gateway.rate_limits import RateLimits
 from controller.gateway.recording import RecordedLine
 from controller.gateway.refusals import gateway_full, internal, slow_body, wrong_method
 from controller.gateway.request_body import is_worth_reading, read_body
-from controller.gateway.resume import Resumer
 from controller.gateway.routes import MODELS, ROUTES, Route, unknown_route
 from controller.gateway.tables import Plans, routing_table
-from controller.gateway.waiting import Rooms
-from controller.gateway.watch import Watch
 from controller.gateway.wishes import HeaderMap
 from controller.routing.classify import classify, known_tasks
-from controller.telemetry.gateway_metrics import GatewayMetrics
-from controller.telemetry.replica_metrics import ReplicaMetrics
+from controller.routing.table import RoutingTable
 
 log = structlog.get_logger()
+
+NOT_BEGUN = frozenset({"no_target_available", "upstream_unavailable", "overloaded"})
 
 
 class Gateway:
@@ -77,91 +66,59 @@ class Gateway:
         usable_providers: frozenset[str],
         clock: Clock,
     ) -> None:
-        self.settings, self.ledger = settings, ledger
-        self.loads = Loads()
-        self.breakers = Breakers()
-        self.credentials = Credentials(provider_keys)
-        self.metrics = GatewayMetrics(self.loads.in_flight)
-        self.replica_metrics = ReplicaMetrics(ejected=self.loads.ejected, slowness=self.loads.slowness)
+        self.ledger = ledger
         self._door = Doorman(keys)
         self._clock = clock
-        self._caps = settings.gateway.caps
-        self._timeouts = timeouts = settings.gateway.timeouts
         self._upstreams = (own, external)
-        table = routing_table(settings, usable_providers)
-        self._plans = Plans(table)
-        self._tasks = known_tasks(settings.rules)
-        self._tenants = settings.tenants
-        self._models = ModelList(table)
+        self.parts = parts = Parts(
+            settings,
+            ledger=ledger,
+            limits=limits,
+            fleet=fleet,
+            own=own,
+            external=external,
+            provider_keys=provider_keys,
+            engine_key=engine_key,
+            pepper=keys.pepper,
+            clock=clock,
+        )
+        self.metrics, self.replica_metrics = parts.metrics, parts.replica_metrics
+        self.loads, self.breakers, self.credentials = parts.loads, parts.breakers, parts.credentials
+        self.pools, self.rate_limits = parts.pools, parts.rate_limits
+        self._meter, self._dispatcher = parts.meter, parts.dispatcher
         self.open_answers = OpenAnswers(keys)
         self._alarms = Alarms()
         self._id_prefix = f"req-{secrets.token_hex(5)}-"
         self._ids = count(1)
-        self.pools = OwnPools(
-            settings.pools,
-            settings.step_times,
-            fleet,
-            clock,
-            loads=self.loads,
-            breakers=self.breakers,
-            metrics=self.replica_metrics,
-        )
-        metrics = self.metrics
-        self.rate_limits = RateLimits(settings.tenants, limits, clock, metrics)
-        destinations = Destinations(
-            own=own,
-            external=external,
-            metrics=metrics,
-            engine_key=engine_key,
-            media_hosts=settings.gateway.media_hosts,
-        )
-        self._meter = Meter(ledger, metrics, destinations, clock)
-        self._admission = Admission(
-            self.pools,
-            loads=self.loads,
-            credentials=self.credentials,
-            ledger=ledger,
-            rooms=Rooms(metrics, clock, longest=self._caps.waiting, ttft_timeout_s=timeouts.ttft_s),
-            destinations=destinations,
-            spent=self._meter.spent,
-            step_times=settings.step_times,
-            total_s=timeouts.total_s,
-            clock=clock,
-        )
-        self._watch = Watch(self.pools, self.loads, timeouts, clock)
-        calls = Calls(
-            breakers=self.breakers,
-            ledger=ledger,
-            meter=self._meter,
-            metrics=metrics,
-            timeouts=timeouts,
-            clock=clock,
-            loads=self.loads,
-            resumer=Resumer(self.pools, own, clock),
-            watch=self._watch,
-        )
-        self._dispatcher = Dispatcher(
-            admission=self._admission,
-            calls=calls,
-            destinations=destinations,
-            ledger=ledger,
-            metrics=metrics,
-            timeouts=timeouts,
-            clock=clock,
-            salts=CacheSalts(keys.pepper),
-            may_resume=settings.gateway.resume,
-        )
+        self._take(settings, routing_table(settings, usable_providers))
+        timeouts = self._timeouts
         self._idempotency = Idempotency(
-            IdempotentAnswers(claims, clock, pepper=keys.pepper, idle_s=timeouts.idle_s, heard=metrics.idempotent),
+            IdempotentAnswers(claims, clock, pepper=keys.pepper, idle_s=timeouts.idle_s, heard=self.metrics.idempotent),
             door=self._door,
             answer=self._serve,
             request_id=self.request_id,
-            refused=metrics.refused,
+            refused=self.metrics.refused,
             body_bytes=self._caps.body_bytes,
             body_s=timeouts.body_s,
         )
-        for name in settings.pools:
-            metrics.target(name, is_own=True)
+
+    def _take(self, settings: Settings, table: RoutingTable) -> None:
+        """What each request looks at first."""
+        self.settings = settings
+        self._caps, self._timeouts = settings.gateway.caps, settings.gateway.timeouts
+        self._plans, self._models = Plans(table), ModelList(table)
+        self._tasks, self._tenants = known_tasks(settings.rules), settings.tenants
+
+    def reconfigure(self, settings: Settings, usable_providers: frozenset[str]) -> Adoption:
+        """Requests that come from now on go by these settings, those under way by what they were planned with."""
+        before, adoption = self.settings, adopt(self.settings, settings)
+        settings = adoption.settings
+        table = routing_table(settings, usable_providers)
+        self.parts.reconfigure(before, settings)
+        self._take(settings, table)
+        caps, timeouts = self._caps, self._timeouts
+        self._idempotency.reconfigure(body_bytes=caps.body_bytes, body_s=timeouts.body_s, idle_s=timeouts.idle_s)
+        return adoption
 
     # life
     @property
@@ -180,7 +137,7 @@ class Gateway:
 
     async def aclose(self) -> None:
         """Afterwards no connection to an upstream is open."""
-        self._watch.close()
+        self.parts.watch.close()
         self.abort()  # answers that nobody listens to are still under way
         await self._idempotency.aclose()
         for upstream in self._upstreams:
@@ -265,6 +222,14 @@ class Gateway:
             metrics.in_flight -= 1
             self._meter.finish(exchange)
 
+    async def _replanned(self, exchange: Exchange, guard: Guard, line: Line, error: RequestError) -> None:
+        """Nobody of the old plan could begin, and the configuration has changed meanwhile: the new one is tried."""
+        try:
+            exchange.planned(self._plans.of(exchange.profile))
+        except RequestError:
+            raise error from None
+        await self._dispatcher.run(exchange, guard, line)
+
     async def _answer(self, exchange: Exchange, headers: HeaderMap, line: Line) -> None:
         exchange.key = key = self._door.admit(credential(headers))
         caps = self._caps
@@ -284,12 +249,18 @@ class Gateway:
             exchange.profile = classify(decoded.facts, self._tasks, policy_of(self._tenants, key.tenant))
             exchange.classified = True
             bind(exchange, guard, self._clock.monotonic_s())
-            exchange.planned(self._plans.of(exchange.profile))
+            plans = self._plans
+            exchange.planned(plans.of(exchange.profile))
             rates = self.rate_limits.of(key.tenant)
             if rates is not None:
                 await self.rate_limits.admit(exchange, rates)
             self._meter.arrived(exchange)
-            await self._dispatcher.run(exchange, guard, line)
+            try:
+                await self._dispatcher.run(exchange, guard, line)
+            except RequestError as error:
+                if plans is self._plans or exchange.started or error.code not in NOT_BEGUN:
+                    raise
+                await self._replanned(exchange, guard, line, error)
         except asyncio.CancelledError as cancelled:
             guard.timed_out(cancelled)
             raise (CallerLeft() if exchange.classified else slow_body(self._timeouts.body_s)) from None

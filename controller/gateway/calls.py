@@ -76,7 +76,7 @@ class Calls:
         self._ledger = ledger
         self._meter = meter
         self._metrics = metrics
-        self._timeouts = timeouts
+        self.timeouts = timeouts
         self._clock = clock
         self._now_s = clock.monotonic_s
 
@@ -88,7 +88,7 @@ class Calls:
         whole: bytes | None = None
         try:
             if call.request.stream:
-                limit_s = patience_s(exchange, call.target, self._timeouts)
+                limit_s = patience_s(exchange, call.target, self.timeouts)
                 begin_first_token(exchange, call.guard, limit_s, call.started_s)
                 error = await self._stream(call)
             else:
@@ -210,7 +210,7 @@ class Calls:
             return None
         died = call.died | {place.breaker}
         try:
-            async with asyncio.timeout(min(self._timeouts.ttft_s, max(0.0, call.guard.remaining_s))):
+            async with asyncio.timeout(min(self.timeouts.ttft_s, max(0.0, call.guard.remaining_s))):
                 found = await self._resumer.resumed(pool, call.request, source, died)
         except TimeoutError:
             return None

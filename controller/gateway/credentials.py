@@ -47,6 +47,12 @@ class Account:
         self.in_flight = 0
         self.broke_at_s: float | None = None
 
+    def takes(self, provider: Provider, now_s: float) -> None:
+        """The limits per minute are those of `provider` from now on; new ones begin with nothing used."""
+        per_min, tokens_per_min = provider.requests_per_min, provider.tokens_per_min
+        self.requests = None if per_min is None else Quota(per_min, now_s)
+        self.tokens = None if tokens_per_min is None else Quota(tokens_per_min, now_s)
+
 
 class Credential:
     """One key. `name` says which without saying it."""
@@ -143,6 +149,10 @@ class Credential:
             self.life = _tidy(after(self.life, DEATH, ok=True, now_s=now_s), now_s)
 
 
+def _limits(provider: Provider) -> tuple[int | None, int | None]:
+    return provider.requests_per_min, provider.tokens_per_min
+
+
 def _tidy(state: BreakerState, now_s: float) -> BreakerState:
     """The common value for a state that says nothing."""
     if state.failures == 0 and state.open_until_s is None and state.held_until_s <= now_s:
@@ -158,6 +168,33 @@ class Credentials:
         self._seen: dict[str, Sequence[Secret]] = {}  # by provider
         self._stand_ins: dict[str, Sequence[Secret]] = {}
         self._known: dict[str, tuple[Credential, ...]] = {}
+
+    def reconfigure(self, before: Mapping[str, Provider], now: Mapping[str, Provider], now_s: float) -> None:
+        """Keys of providers that stay keep what is known of them; their limits per minute are the new ones."""
+        for name in [name for name in self._known if name not in now]:
+            for table in (self._known, self._seen, self._stand_ins):
+                table.pop(name, None)
+        for name, provider in now.items():
+            former = before.get(name)
+            if former is None or former is provider or name not in self._known:
+                continue
+            if former.shared_quota != provider.shared_quota:
+                self._regroup(provider, now_s)
+            elif _limits(former) != _limits(provider):
+                for account in {id(one.account): one.account for one in self._known[name]}.values():
+                    account.takes(provider, now_s)
+            if former.simulated != provider.simulated:
+                del self._seen[name]
+
+    def _regroup(self, provider: Provider, now_s: float) -> None:
+        """Keys that share a quota from now on, or no more. Calls under way end at the accounts they began with."""
+        shared = Account(provider, now_s) if provider.shared_quota else None
+        found = []
+        for before in self._known[provider.name]:
+            credential = Credential(before.name, before.secret, shared or Account(provider, now_s))
+            credential.life = before.life
+            found.append(credential)
+        self._known[provider.name] = tuple(found)
 
     def of(self, provider: Provider, now_s: float) -> tuple[Credential, ...]:
         """Those of a provider."""

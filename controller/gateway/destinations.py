@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from controller.core.errors import EngineUnavailable
-from controller.core.models import Dialect, Feature, Model
+from controller.core.models import Dialect, Feature, Model, Provider
 from controller.core.money import Price, Usage, cost_nanousd
 from controller.core.requests import Operation, Target
 from controller.core.secret import Secret
@@ -54,6 +54,7 @@ class Destination:
     """One target for one operation."""
 
     model: Model
+    provider: Provider | None
     upstream: Upstream
     base_url: str | None  # None: that of the replica
     path: str
@@ -154,7 +155,7 @@ def _path(operation: Operation, *, is_own: bool, is_anthropic: bool) -> str:
 
 
 class Destinations:
-    """All targets ever used, by model and operation; bounded by the catalogue."""
+    """All targets in use, by model and operation; bounded by the catalogue."""
 
     def __init__(
         self,
@@ -175,9 +176,14 @@ class Destinations:
     def of(self, target: Target, operation: Operation) -> Destination:
         """The destination; made on first use."""
         found = self._known.get((target.model.key, operation))
-        if found is None:
+        if found is None or found.model is not target.model or found.provider is not target.provider:
             found = self._known[target.model.key, operation] = self._make(target, operation)
         return found
+
+    def reconfigure(self, media_hosts: frozenset[str]) -> None:
+        """Own engines may fetch from these from now on. A model or provider that changes is another object (`of`)."""
+        self._media_hosts = media_hosts
+        self._known.clear()
 
     def _make(self, target: Target, operation: Operation) -> Destination:
         provider = target.provider
@@ -190,6 +196,7 @@ class Destinations:
         simulated = provider is not None and provider.simulated
         return Destination(
             model=target.model,
+            provider=provider,
             upstream=self._own if provider is None else self._external,
             base_url=None if provider is None else provider.base_url,
             path=path,

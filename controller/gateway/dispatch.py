@@ -91,6 +91,11 @@ class Dispatcher:
         self._retries = Retries(metrics, clock, ttft_timeout_s=timeouts.ttft_s)
         self.stopping = False
 
+    def reconfigure(self, timeouts: Timeouts, *, may_resume: bool) -> None:
+        """Deadlines of tries that begin from now on, and whether their streams may be continued elsewhere."""
+        self._timeouts, self._may_resume = timeouts, may_resume
+        self._retries.reconfigure(timeouts.ttft_s)
+
     async def run(self, exchange: Exchange, guard: Guard, line: Line) -> None:
         """Afterwards the caller has an answer; RequestError when no target gave one."""
         self._admission.order(exchange)

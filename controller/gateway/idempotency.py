@@ -55,6 +55,11 @@ class Idempotency:
         self._body_bytes = body_bytes
         self._body_s = body_s
 
+    def reconfigure(self, *, body_bytes: int, body_s: float, idle_s: float) -> None:
+        """Limits of requests that come from now on."""
+        self._body_bytes, self._body_s = body_bytes, body_s
+        self._answers.reconfigure(idle_s)
+
     async def aclose(self) -> None:
         """Afterwards nothing is being answered any more."""
         await self._answers.aclose()

@@ -102,6 +102,10 @@ class IdempotentAnswers:
         self._tasks: set[asyncio.Task[None]] = set()
         self._heard = heard  # by what became of each: first, replayed, reused, in_progress, answered
 
+    def reconfigure(self, idle_s: float) -> None:
+        """How long an answer that begins from now on may stand still."""
+        self._idle_s = idle_s
+
     async def serve(self, request: Repeatable, line: Line) -> None:
         """Afterwards the caller has heard the answer, its first or a repetition; CallerLeft, or RequestError."""
         digest = self._digest(line.path, request.body)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from math import inf
 
 import structlog
@@ -15,14 +14,15 @@ from controller.core.requests import RequestProfile
 from controller.gateway.breakers import Breakers
 from controller.gateway.exchange import Skip
 from controller.gateway.loads import LiveLoad, Loads
+from controller.gateway.pool_now import PoolNow, conduct_of, fixed_replicas, may_call, sight_of
 from controller.gateway.ports import Clock, FleetFeed
 from controller.routing.balance import RAMP_S, Candidate, pick
 from controller.routing.conversations import Conversations, Place
-from controller.routing.ejection import PROBED, Conduct, Reason, outliers
+from controller.routing.ejection import PROBED, Reason, outliers
 from controller.routing.fit import AnswerLengths
 from controller.routing.predict import NOMINAL, EngineTiming
 from controller.routing.prefix import Prefix
-from controller.routing.remeasure import Sight, due, may_go
+from controller.routing.remeasure import due, may_go
 from controller.telemetry.replica_metrics import ReplicaMetrics
 
 QUEUE_SLOS = 10.0  # a pool whose first token is further away than this many SLOs is full: refusing is kinder
@@ -33,24 +33,6 @@ TIDY_S = 1.0  # how often corrections fade and replicas are compared
 CONVERSATION_PREFIXES = 3  # system prompt or first question, an answer, the next question
 
 log = structlog.get_logger()
-
-
-@dataclass(slots=True, kw_only=True)
-class _PoolNow:
-    """The part of a view that requests need, worked out once per view; and which replica is to be measured again."""
-
-    ready: tuple[tuple[Replica, LiveLoad], ...]
-    warming: tuple[Replica, ...]
-    asked: int = 0  # requests since the last measurement
-    due: str | None = None
-
-
-def _fixed(pool: Pool) -> tuple[Replica, ...]:
-    """Replicas of a pool that no controller has published: its fixed addresses, taken as ready."""
-    return tuple(
-        Replica(replica_id=url, pool=pool.name, url=url, state=ReplicaState.READY, started_at_s=0.0)
-        for url in pool.endpoints
-    )
 
 
 class OwnPools:
@@ -77,9 +59,24 @@ class OwnPools:
         self._breakers = breakers
         self._metrics = metrics
         self._view: FleetView | None = None
-        self._now: dict[str, _PoolNow] = {}
+        self._now: dict[str, PoolNow] = {}
         self._tidied_s = -inf
         self.conversations = Conversations()
+
+    def reconfigure(self, pools: Mapping[str, Pool], step_times: Mapping[str, StepTimes]) -> None:
+        """The pools from now on; what is under way and was learned at replicas of those that stay is kept."""
+        changed = [
+            name
+            for name, pool in pools.items()
+            if pool is not self._pools.get(name) or step_times.get(name) is not self._steps.get(name)
+        ]
+        self._timings = {
+            name: EngineTiming(step_times.get(name, NOMINAL), pool.engine) if name in changed else self._timings[name]
+            for name, pool in pools.items()
+        }
+        self._lengths = {name: self._lengths.get(name) or AnswerLengths() for name in pools}
+        self._pools, self._steps = pools, step_times
+        self._adopt(self._fleet.view())
 
     def view(self) -> FleetView:
         """The newest view; what depends on it is brought up to date."""
@@ -90,14 +87,14 @@ class OwnPools:
 
     def _adopt(self, view: FleetView) -> None:
         self._view = view
-        former, self._now = self._now, dict[str, _PoolNow]()
+        former, self._now = self._now, dict[str, PoolNow]()
         known: list[str] = []
         for name, pool in self._pools.items():
             published = view.pools.get(name)
-            replicas = published.replicas if published is not None else _fixed(pool)
+            replicas = published.replicas if published is not None else fixed_replicas(pool)
             known.extend(replica.replica_id for replica in replicas)
             before = former.get(name)
-            self._now[name] = _PoolNow(
+            self._now[name] = PoolNow(
                 asked=0 if before is None else before.asked,
                 ready=tuple(
                     (replica, self._load(pool, replica)) for replica in replicas if replica.state is ReplicaState.READY
@@ -119,6 +116,7 @@ class OwnPools:
                 measured=steps is not None,
             )
             load.pool, load.lengths = pool.name, self._lengths[pool.name]
+        load.timing = self._timings[pool.name]
         if replica.ready_at_s is not None:
             age_s = self._clock.unix_s() - replica.ready_at_s
             if age_s < RAMP_S:
@@ -141,7 +139,10 @@ class OwnPools:
         """
         self.view()
         self.tidy(now_s)
-        now = self._now[pool.name]
+        try:
+            now = self._now[pool.name]
+        except KeyError:
+            return Skip(target=pool.name, code="removed", reason="the pool is not in the configuration any more")
         candidates = self._candidates(now, input_tokens, tried, now_s, prefixes)
         if len(candidates) < 2:
             return candidates[0] if candidates else self._absent(pool.name, now, tried, now_s)
@@ -159,7 +160,7 @@ class OwnPools:
         )
 
     def _candidates(
-        self, now: _PoolNow, input_tokens: int, tried: frozenset[str], now_s: float, prefixes: tuple[Prefix, ...]
+        self, now: PoolNow, input_tokens: int, tried: frozenset[str], now_s: float, prefixes: tuple[Prefix, ...]
     ) -> list[Candidate]:
         """Those that may be called; a slow or faulty replica is better than none."""
         candidates: list[Candidate] = []
@@ -167,7 +168,7 @@ class OwnPools:
         for any_that_lives in (False, True):
             for replica, load in now.ready:
                 standing, name = load.standing, replica.replica_id
-                out = standing.reason is not None and not _may_call(load, now_s)
+                out = standing.reason is not None and not may_call(load, now_s)
                 if out and (not any_that_lives or standing.reason in PROBED):
                     continue
                 if name in tried or (troubled and not self._breakers.allows(name, now_s)):
@@ -188,7 +189,7 @@ class OwnPools:
         return candidates
 
     def _sent_to_measure(
-        self, pool: Pool, now: _PoolNow, candidates: list[Candidate], left_s: float | None
+        self, pool: Pool, now: PoolNow, candidates: list[Candidate], left_s: float | None
     ) -> Candidate | None:
         """The replica that is due, where this request is one that may go there."""
         for candidate in candidates:
@@ -211,7 +212,7 @@ class OwnPools:
         if not load.standing.eject(reason, now_s, started_s=started_s):
             return False
         self._metrics.count(load.pool, reason.value)
-        name = next((one.replica_id for one, other in self._now[load.pool].ready if other is load), None)
+        name = next((one.replica_id for one, other in self._ready(load.pool) if other is load), None)
         log.warning("replica_ejected", replica=name, reason=reason.value, rest_s=load.standing.wait_s(now_s))
         if reason is Reason.GONE:
             load.warm.forget()
@@ -219,11 +220,16 @@ class OwnPools:
 
     def warm_tokens(self, pool: Pool, prefixes: tuple[Prefix, ...]) -> int:
         """How much of this prompt one of the pool's replicas has in its prefix cache."""
-        return max((load.warm.tokens_of(prefixes) for _, load in self._now[pool.name].ready), default=0)
+        return max((load.warm.tokens_of(prefixes) for _, load in self._ready(pool.name)), default=0)
 
     def others_than(self, load: LiveLoad, now_s: float) -> bool:
         """Whether another replica of its pool may be called."""
-        return any(other is not load and other.standing.may_call(now_s) for _, other in self._now[load.pool].ready)
+        return any(other is not load and other.standing.may_call(now_s) for _, other in self._ready(load.pool))
+
+    def _ready(self, pool: str) -> tuple[tuple[Replica, LiveLoad], ...]:
+        """The ready replicas of a pool; none of one that is not configured any more."""
+        now = self._now.get(pool)
+        return () if now is None else now.ready
 
     def tidy(self, now_s: float) -> None:
         """Once a second: corrections fade, and replicas that stand out from their pool go out of rotation."""
@@ -236,13 +242,13 @@ class OwnPools:
             load.standing.fade(elapsed_s)
         for now in self._now.values():
             if len(now.ready) > 1:
-                conducts = [_conduct(load) for _, load in now.ready]
+                conducts = [conduct_of(load) for _, load in now.ready]
                 for index, reason in outliers(conducts):
                     self.eject(now.ready[index][1], reason, now_s)
-                index_due = due([_sight(load) for _, load in now.ready], now.asked, now_s)
+                index_due = due([sight_of(load) for _, load in now.ready], now.asked, now_s)
                 now.due = None if index_due is None else now.ready[index_due][0].replica_id
 
-    def _absent(self, name: str, now: _PoolNow, tried: frozenset[str], now_s: float) -> Skip:
+    def _absent(self, name: str, now: PoolNow, tried: frozenset[str], now_s: float) -> Skip:
         resting = [(replica.replica_id, load) for replica, load in now.ready if replica.replica_id not in tried]
         if resting:
             wait_s = min(
@@ -266,35 +272,3 @@ class OwnPools:
 def queue_limit_s(pool: Pool, ttft_timeout_s: float) -> float:
     """The longest predicted wait for which a request is still sent to the pool."""
     return min(ttft_timeout_s, max(QUEUE_MIN_S, QUEUE_SLOS * pool.slo.ttft_p95_s))
-
-
-def _may_call(load: LiveLoad, now_s: float) -> bool:
-    """Whether a call may go to one that is out; one that is back by this is not judged by what was seen before."""
-    standing = load.standing
-    allowed = standing.may_call(now_s)
-    if standing.reason is None:
-        load.fit.doubt()
-    return allowed
-
-
-def _conduct(load: LiveLoad) -> Conduct:
-    standing, fit = load.standing, load.fit
-    return Conduct(
-        is_out=standing.reason is not None,
-        calls=standing.calls,
-        failures=standing.failures,
-        prefill_slowness=fit.prefill.factor,
-        prefill_seen=fit.prefill.seen_lately,
-        decode_slowness=fit.decode.factor,
-        decode_seen=fit.decode.seen_lately,
-    )
-
-
-def _sight(load: LiveLoad) -> Sight:
-    fit = load.fit
-    return Sight(
-        is_out=load.standing.reason is not None,
-        in_flight=load.in_flight,
-        slowness=fit.prefill.factor,
-        seen_at_s=max(fit.prefill.seen_at_s, fit.decode.seen_at_s),
-    )

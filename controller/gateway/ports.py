@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from prometheus_client.registry import Collector
+
 from controller.core.fleet import FleetView
 from controller.core.idempotency import Claim
 from controller.core.keys import KeyRecord
@@ -191,6 +193,23 @@ class FleetFeed(Protocol):
 
     def view(self) -> FleetView:
         """A cheap attribute read; a new object only when something changed."""
+        ...
+
+
+class Reloads(Protocol):
+    """Reads the configuration again, and hands it to the gateway, when there is another one."""
+
+    @property
+    def metrics(self) -> Collector:
+        """Whether the newest configuration is in force."""
+        ...
+
+    def ask(self) -> None:
+        """Afterwards it is read again soon."""
+        ...
+
+    async def run(self) -> None:
+        """Looks until cancelled."""
         ...
 
 

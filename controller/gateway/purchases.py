@@ -60,6 +60,10 @@ class SpentBudgets:
         elif self.until_s:
             self.until_s.pop(tenant, None)
 
+    def forget(self) -> None:
+        """Budgets may have changed: the ledger is asked again."""
+        self.until_s.clear()
+
     def holds(self, tenant: str, at_s: float) -> bool:
         """Whether nothing can be bought for this tenant now."""
         until_s = self.until_s.get(tenant)

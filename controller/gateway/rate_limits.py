@@ -43,6 +43,17 @@ class RateLimits:
         self._wake = asyncio.Event()
         self._blind = False
 
+    def reconfigure(self, tenants: Mapping[str, TenantPolicy]) -> None:
+        """The limits from now on; what was used of this minute counts under the new ones too."""
+        self._tenants = tenants
+        for name, rates in list(self._rates.items()):
+            policy = policy_of(tenants, name)
+            limited = policy.requests_per_min is not None or policy.tokens_per_min is not None
+            if rates is None or not limited:
+                del self._rates[name]
+            if rates is not None:
+                rates.reconfigure(policy)
+
     def of(self, tenant: str) -> TenantRates | None:
         """The tenant's, None when it has no such limit."""
         try:

@@ -32,6 +32,10 @@ class Retries:
         self._budget = RetryBudget()
         self._waiting: tuple[deque[asyncio.Future[None]], ...] = tuple(deque() for _ in RANKS)
 
+    def reconfigure(self, ttft_timeout_s: float) -> None:
+        """How long anybody may wait for a retry from now on."""
+        self._ttft_timeout_s = ttft_timeout_s
+
     def free(self) -> bool:
         """A retry that adds no load: only counted."""
         return self._counted(FREE)

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 import structlog
 import uvloop
+from prometheus_client.registry import Collector
 
 from controller.config.settings import GatewaySettings, Settings
 from controller.gateway.admin import Admin
@@ -24,7 +25,7 @@ from controller.gateway.answers import Headers, base_headers, error_body, error_
 from controller.gateway.app import Gateway
 from controller.gateway.loop_lag import LoopLag
 from controller.gateway.memory import MemoryReturn
-from controller.gateway.ports import Clock
+from controller.gateway.ports import Clock, Reloads
 from controller.gateway.refusals import malformed
 from controller.web.h1_connection import App, Limits
 from controller.web.h1_server import H1Server
@@ -42,12 +43,17 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """A gateway with what lives and dies with it. `watch` runs until cancelled; `close` writes down what is queued."""
+    """A gateway with what lives and dies with it. `watch` runs until cancelled; `close` writes down what is queued.
+
+    `reloads` None: the configuration is that of the start. `collectors`: further metrics of the process.
+    """
 
     gateway: Gateway
     clock: Clock
     watch: Callable[[], Awaitable[None]]
     close: Callable[[], None]
+    reloads: Reloads | None = None
+    collectors: tuple[Collector, ...] = ()
 
 
 def connection_limit(open_files: int) -> int:
@@ -89,11 +95,9 @@ def _server(gateway: Gateway, app: App, limits: Limits) -> H1Server:
 class _Drain:
     """What signals do."""
 
-    def __init__(self, gateway: Gateway, data: H1Server, lead_s: float, drain_s: float) -> None:
+    def __init__(self, gateway: Gateway, data: H1Server) -> None:
         self._gateway = gateway
         self._data = data
-        self._lead_s = lead_s
-        self._drain_s = drain_s
         self._timer: asyncio.TimerHandle | None = None
 
     def on_signal(self) -> None:
@@ -104,16 +108,16 @@ class _Drain:
             return
         self._gateway.drain()
         self._data.lead_away()
-        in_flight = self._gateway.metrics.in_flight
-        log.info("draining", in_flight=in_flight, lead_s=self._lead_s, deadline_s=self._drain_s)
-        if self._lead_s:
-            self._timer = asyncio.get_running_loop().call_later(self._lead_s, self._close_doors)
+        in_flight, terms = self._gateway.metrics.in_flight, self._gateway.settings.gateway
+        log.info("draining", in_flight=in_flight, lead_s=terms.drain_lead_s, deadline_s=terms.drain_s)
+        if terms.drain_lead_s:
+            self._timer = asyncio.get_running_loop().call_later(terms.drain_lead_s, self._close_doors)
         else:
             self._close_doors()
 
     def _close_doors(self) -> None:
         self._data.stop()
-        self._timer = asyncio.get_running_loop().call_later(self._drain_s, self._cut)
+        self._timer = asyncio.get_running_loop().call_later(self._gateway.settings.gateway.drain_s, self._cut)
 
     def _cut(self) -> None:
         self.close()
@@ -126,17 +130,21 @@ class _Drain:
 
 
 async def _run(service: Service, settings: Settings, listeners: tuple[socket.socket, socket.socket]) -> None:
-    gateway, lead_s, drain_s = service.gateway, settings.gateway.drain_lead_s, settings.gateway.drain_s
+    gateway = service.gateway
     limits = limits_of(settings.gateway, connection_limit(_open_files()))
     data = _server(gateway, gateway, limits)
     admin_limits = limits_of(settings.gateway, ADMIN_CONNECTIONS)
-    admin = _server(gateway, Admin(gateway, now_s=service.clock.monotonic_s), admin_limits)
-    drain, loop = _Drain(gateway, data, lead_s, drain_s), asyncio.get_running_loop()
+    reloads = service.reloads
+    collectors = service.collectors if reloads is None else (*service.collectors, reloads.metrics)
+    admin = _server(gateway, Admin(gateway, now_s=service.clock.monotonic_s, collectors=collectors), admin_limits)
+    drain, loop = _Drain(gateway, data), asyncio.get_running_loop()
     lag = LoopLag(gateway.metrics.loop_lag, gateway.metrics.loop_computed)
     memory = MemoryReturn(lambda: gateway.metrics.in_flight)
     gateway.metrics.tasks = lambda: len(asyncio.all_tasks())
     for number in SIGNALS:
         loop.add_signal_handler(number, drain.on_signal)
+    if reloads is not None:
+        loop.add_signal_handler(signal.SIGHUP, reloads.ask)
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
@@ -149,10 +157,11 @@ async def _run(service: Service, settings: Settings, listeners: tuple[socket.soc
                 "fleet-watch": service.watch,
                 "rate-limits": gateway.rate_limits.run,
                 "revoked-keys": gateway.open_answers.watch,
+                **({} if reloads is None else {"config-watch": reloads.run}),
             }
             watches = [group.create_task(_forever(watch), name=name) for name, watch in watched.items()]
-            answering = group.create_task(admin.serve(listeners[1], grace_s=GRACE_S), name="admin-server")
-            await data.serve(listeners[0], grace_s=drain_s + GRACE_S)
+            answering = group.create_task(admin.serve(listeners[1], grace_s=lambda: GRACE_S), name="admin-server")
+            await data.serve(listeners[0], grace_s=lambda: gateway.settings.gateway.drain_s + GRACE_S)
             admin.stop()
             for task in watches:
                 task.cancel()

@@ -25,15 +25,23 @@ class TenantRates:
         now_s = clock.unix_s()
         self._clock = clock
         self.tenant = tenant
-        self.minute = minute = minute_of(now_s)
-        self.requests = None if policy.requests_per_min is None else Allowance(policy.requests_per_min, minute)
-        self.tokens = None if policy.tokens_per_min is None else Allowance(policy.tokens_per_min, minute)
-        pairs = ((REQUESTS, self.requests), (TOKENS, self.tokens))
-        self.kinds = tuple((kind, allowance) for kind, allowance in pairs if allowance is not None)
+        self.minute = minute_of(now_s)
+        self.requests: Allowance | None = None
+        self.tokens: Allowance | None = None
+        self.kinds: tuple[tuple[str, Allowance], ...] = ()
+        self.reconfigure(policy)
         self.waiting: list[int] = []  # tokens of each request that waits for a round
         self.round: asyncio.Future[None] | None = None  # ends with the next round
         self._beat_s = now_s
         self._seen_s = 0.0
+
+    def reconfigure(self, policy: TenantPolicy) -> None:
+        """The limits from now on; what is leased and used stays so."""
+        self.requests = _limited(self.requests, policy.requests_per_min, self.minute)
+        self.tokens = _limited(self.tokens, policy.tokens_per_min, self.minute)
+        pairs = ((REQUESTS, self.requests), (TOKENS, self.tokens))
+        self.kinds = tuple((kind, allowance) for kind, allowance in pairs if allowance is not None)
+        self._seen_s = 0.0  # whether anything is left of the minute is to be asked again
 
     def roll(self) -> float:
         """The time; afterwards the minute is that of now."""
@@ -142,3 +150,13 @@ class TenantRates:
             requests_limit=None if self.requests is None else self.requests.limit,
             tokens_limit=None if self.tokens is None else self.tokens.limit,
         )
+
+
+def _limited(before: Allowance | None, limit: int | None, minute: int) -> Allowance | None:
+    """The allowance under this limit; None without one."""
+    if limit is None:
+        return None
+    if before is None:
+        return Allowance(limit, minute)
+    before.limit = limit
+    return before

@@ -8,7 +8,7 @@ places also come free by time (a prompt is computed) and by new replicas.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from controller.core.errors import UpstreamTimeout
@@ -52,6 +52,11 @@ class Room:
         self._futures: dict[Waiter, asyncio.Future[bool]] = {}
         self._called: Waiter | None = None  # woken, and has not looked yet
         self._timer: asyncio.TimerHandle | None = None
+
+    def takes(self, pool: Pool, *, longest: int, ttft_timeout_s: float) -> None:
+        """The pool as it is configured from now on; who waits goes on waiting."""
+        self.pool, self._longest, self._ttft_timeout_s = pool, longest, ttft_timeout_s
+        self.line.slo_s = pool.slo.ttft_p95_s
 
     def eased(self, *, left: bool) -> None:
         """A request of the pool has left it, or its prompt is computed: there may be a place."""
@@ -236,6 +241,16 @@ class Rooms:
         self._longest = longest
         self._ttft_timeout_s = ttft_timeout_s
         self._by_pool: dict[str, Room] = {}
+
+    def reconfigure(self, pools: Mapping[str, Pool], *, longest: int, ttft_timeout_s: float) -> None:
+        """The lines by these settings from now on; that of a pool which is gone goes once nobody stands in it."""
+        self._longest, self._ttft_timeout_s = longest, ttft_timeout_s
+        for name, room in list(self._by_pool.items()):
+            pool = pools.get(name)
+            if pool is not None:
+                room.takes(pool, longest=longest, ttft_timeout_s=ttft_timeout_s)
+            elif not room.line.depth:
+                del self._by_pool[name]
 
     def of(self, pool: Pool) -> Room:
         """The room of a pool."""

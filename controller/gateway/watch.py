@@ -41,7 +41,7 @@ class Watch:
     def __init__(self, pools: OwnPools, loads: Loads, timeouts: Timeouts, clock: Clock) -> None:
         self._pools = pools
         self._loads = loads
-        self._timeouts = timeouts
+        self.timeouts = timeouts
         self._now_s = clock.monotonic_s
         self._timer: asyncio.TimerHandle | None = None
         self._looked_s = 0.0
@@ -56,7 +56,7 @@ class Watch:
         if load.in_flight == 1:
             load.moved_s = now_s
         load.standing.started(now_s)
-        bound_s = self._bound_s(exchange, load, predicted_s if isfinite(predicted_s) else self._timeouts.total_s)
+        bound_s = self._bound_s(exchange, load, predicted_s if isfinite(predicted_s) else self.timeouts.total_s)
         can_leave = exchange.chain[-1] is not target
         ticket.watched(found, now_s, bound_s, profile.prefixes, can_leave=can_leave)
         ticket.waiter = waiter
@@ -79,12 +79,12 @@ class Watch:
     def _bound_s(self, exchange: Exchange, load: LiveLoad, predicted_s: float) -> float:
         profile = exchange.profile
         if profile.stream:
-            return first_token_bound_s(predicted_s, self._timeouts.ttft_s)
+            return first_token_bound_s(predicted_s, self.timeouts.ttft_s)
         tokens = load.lengths.long_tokens
         if exchange.decoded.facts.max_tokens is not None:
             tokens = min(tokens, exchange.decoded.facts.max_tokens)
         step_s = load.timing.decode_step_s(load.decoding + 1, load.context_tokens + profile.input_tokens_estimate)
-        return whole_bound_s(predicted_s, tokens * step_s * load.fit.decode.factor, self._timeouts.total_s)
+        return whole_bound_s(predicted_s, tokens * step_s * load.fit.decode.factor, self.timeouts.total_s)
 
     def answered(self, exchange: Exchange, target: Target, ticket: Ticket | None) -> None:
         """A call went well, to a replica or to a provider: the conversation is there now."""

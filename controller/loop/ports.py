@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
+from prometheus_client.registry import Collector
+
 from controller.core.fleet import FleetView, Pin, Replica
 from controller.core.pools import Pool
 from controller.core.samples import EngineMetrics, GatewayCounters
@@ -95,6 +97,23 @@ class MemoryStore(Protocol):
 
     def keep(self, data: bytes) -> None:
         """Afterwards it is kept, as far as that can be."""
+        ...
+
+
+class Reloads(Protocol):
+    """Reads the configuration again, and hands it to the control loop, when there is another one."""
+
+    @property
+    def metrics(self) -> Collector:
+        """Whether the newest configuration is in force."""
+        ...
+
+    def ask(self) -> None:
+        """Afterwards it is read again soon."""
+        ...
+
+    async def run(self) -> None:
+        """Looks until cancelled."""
         ...
 
 

@@ -6,14 +6,15 @@ import asyncio
 import signal
 import socket
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any
 
 import orjson
 import structlog
 import uvicorn
+from prometheus_client.registry import Collector
 
-from controller.config.settings import Settings
+from controller.loop.ports import Reloads
 from controller.loop.tick import ControlLoop
 from controller.telemetry.gateway_metrics import registry_of, render
 from controller.web.server import Server
@@ -31,9 +32,8 @@ _TEXT = b"text/plain; charset=utf-8"
 class Pace:
     """The ticks of a loop, one after the other, until told to stop."""
 
-    def __init__(self, loop: ControlLoop, tick_s: float) -> None:
+    def __init__(self, loop: ControlLoop) -> None:
         self.loop = loop
-        self._tick_s = tick_s
         self._stop = asyncio.Event()
         self.last_done_s: float | None = None  # monotonic
 
@@ -46,7 +46,7 @@ class Pace:
         due_s = time.monotonic()
         while not self._stop.is_set():
             await self._tick()
-            due_s = max(due_s + self._tick_s, time.monotonic())
+            due_s = max(due_s + self.loop.settings.controller.tick_s, time.monotonic())
             try:
                 async with asyncio.timeout_at(asyncio.get_running_loop().time() + due_s - time.monotonic()):
                     await self._stop.wait()
@@ -71,9 +71,9 @@ class Pace:
 class Status:
     """An ASGI callable: /healthz, /readyz, /metrics and /v1/status."""
 
-    def __init__(self, pace: Pace) -> None:
+    def __init__(self, pace: Pace, collectors: Sequence[Collector] = ()) -> None:
         self._pace = pace
-        self._registry = registry_of(pace.loop.metrics)
+        self._registry = registry_of(pace.loop.metrics, *collectors)
 
     async def __call__(self, scope: Message, receive: object, send: Send) -> None:
         """One request."""
@@ -94,21 +94,27 @@ class Status:
         return 404, _TEXT, b"not found; see /healthz /readyz /metrics /v1/status\n"
 
 
-async def run(loop: ControlLoop, settings: Settings, listener: socket.socket) -> None:
+async def run(loop: ControlLoop, listener: socket.socket, reloads: Reloads | None = None) -> None:
     """Ticks and answers until SIGTERM or SIGINT; replicas go on running."""
-    pace = Pace(loop, settings.controller.tick_s)
+    pace = Pace(loop)
+    status = Status(pace, () if reloads is None else (reloads.metrics,))
     server = Server(
         uvicorn.Config(
-            Status(pace), lifespan="off", ws="none", log_config=None, access_log=False, timeout_graceful_shutdown=1
+            status, lifespan="off", ws="none", log_config=None, access_log=False, timeout_graceful_shutdown=1
         )
     )
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, pace.stop)
+    if reloads is not None:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reloads.ask)
     try:
         async with asyncio.TaskGroup() as group:
             serving = group.create_task(server.serve([listener]), name="status-server")
+            watching = None if reloads is None else group.create_task(reloads.run(), name="config-watch")
             await pace.run()
             server.should_exit = True
+            if watching is not None:
+                watching.cancel()
             await serving
     finally:
         await loop.close()

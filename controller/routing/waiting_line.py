@@ -39,10 +39,10 @@ class Waiter:
 class WaitingLine:
     """The line of one pool. Times are monotonic seconds; `slo_s` is the pool's TTFT."""
 
-    __slots__ = ("_busy_since_s", "_classes", "_empty_since_s", "_freed_s", "_gap_s", "_pressed", "_slo_s", "depth")
+    __slots__ = ("_busy_since_s", "_classes", "_empty_since_s", "_freed_s", "_gap_s", "_pressed", "depth", "slo_s")
 
     def __init__(self, slo_s: float) -> None:
-        self._slo_s = slo_s
+        self.slo_s = slo_s
         self._classes: tuple[OrderedDict[Waiter, None], ...] = tuple(OrderedDict() for _ in RANKS)
         self._busy_since_s: float | None = None
         self._empty_since_s: float | None = None
@@ -81,11 +81,11 @@ class WaitingLine:
 
     def _lets_pass(self, now_s: float) -> bool:
         """Whether those who are late yield: in a standing line, while places come free."""
-        return self.pressed(now_s) and self._freed_s is not None and now_s - self._freed_s <= self._slo_s
+        return self.pressed(now_s) and self._freed_s is not None and now_s - self._freed_s <= self.slo_s
 
     def _in_time(self, members: Iterable[Waiter], now_s: float) -> Iterator[Waiter]:
         """Those whose first token may yet come within the SLO, or who never counted on that."""
-        return (one for one in members if one.held or now_s - one.since_s <= self._slo_s)
+        return (one for one in members if one.held or now_s - one.since_s <= self.slo_s)
 
     def last(self, rank: int) -> Waiter | None:
         """The newest of the lowest class below this rank: who yields when the line is full."""
@@ -127,16 +127,16 @@ class WaitingLine:
     def pressed(self, now_s: float) -> bool:
         """Whether there is a standing line, or was one a short while ago."""
         if self._busy_since_s is not None:
-            if now_s - self._busy_since_s >= PRESSED_AFTER_SLOS * self._slo_s:
+            if now_s - self._busy_since_s >= PRESSED_AFTER_SLOS * self.slo_s:
                 self._pressed = True
-        elif self._empty_since_s is not None and now_s - self._empty_since_s >= CALM_AFTER_SLOS * self._slo_s:
+        elif self._empty_since_s is not None and now_s - self._empty_since_s >= CALM_AFTER_SLOS * self.slo_s:
             self._pressed = False
         return self._pressed
 
     def longest_s(self, patience_s: float, now_s: float) -> float:
         """The longest predicted wait for which a newcomer is let into the line."""
-        return min(patience_s, SHORT_WAIT_SLOS * self._slo_s) if self.pressed(now_s) else patience_s
+        return min(patience_s, SHORT_WAIT_SLOS * self.slo_s) if self.pressed(now_s) else patience_s
 
     def late_after_s(self, now_s: float) -> float:
         """The predicted TTFT from which on the pool is late: its SLO, less what the line takes of it."""
-        return self._slo_s * (1.0 - SHORT_WAIT_SLOS) if self.pressed(now_s) else self._slo_s
+        return self.slo_s * (1.0 - SHORT_WAIT_SLOS) if self.pressed(now_s) else self.slo_s

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -152,6 +152,13 @@ class GatewayMetrics(Collector):
         if found is None:
             found = self.targets[name] = TargetMetrics(is_own=is_own)
         return found
+
+    def keep_only(self, own: Collection[str], external: Collection[str]) -> None:
+        """Afterwards pools and providers that are not configured any more have no series, once nothing is under way."""
+        for name, target in list(self.targets.items()):
+            known = own if target.is_own else external
+            if name not in known and not target.in_flight and not target.waiting:
+                del self.targets[name]
 
     def collect(self) -> Iterable[Metric]:
         """Every family, for `prometheus_client`."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Callable
 from typing import cast
 
 import structlog
@@ -47,8 +48,8 @@ class H1Server:
         self.leading_away = self.draining = True
         self._stopping.set()
 
-    async def serve(self, listener: socket.socket, *, grace_s: float) -> None:
-        """Answers until `stop`, then until no request is open or `grace_s` has passed."""
+    async def serve(self, listener: socket.socket, *, grace_s: Callable[[], float]) -> None:
+        """Answers until `stop`, then until no request is open or `grace_s`, which is asked then, has passed."""
         loop = asyncio.get_running_loop()
         self.now_s = loop.time()
         acceptor = self._acceptor = Acceptor(listener, lambda: Connection(self), self.limits.connections)
@@ -59,7 +60,7 @@ class H1Server:
                 self._sweep(loop.time())
                 self._make_room(acceptor)
             acceptor.stop()
-            await self._drain(loop.time() + grace_s)
+            await self._drain(loop.time() + grace_s())
         finally:
             acceptor.stop()
             for connection in list(self.connections):

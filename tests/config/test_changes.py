@@ -85,7 +85,6 @@ def test_pools_come_and_go(old: Settings, tmp_path: Path) -> None:
         ("", "state_dir", Path("/elsewhere")),
         ("", "database_url_env", "OTHER_URL"),
         ("", "standin_port", 9003),
-        ("", "file", Path("other.yaml")),
     ],
 )
 def test_what_is_bound_at_the_start_keeps_its_value(old: Settings, section: str, field: str, value: object) -> None:

@@ -81,7 +81,7 @@ def overloaded(ratio: float, seed: int = 1) -> Figures:
                 gap_s = chance.expovariate(rate_per_s)
                 await asyncio.sleep(gap_s)
                 now_s += gap_s
-        world.gateway._watch.close()
+        world.gateway.parts.watch.close()
         entries.extend(world.ledger.posted)
 
     jumping(main())

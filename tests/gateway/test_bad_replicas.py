@@ -47,7 +47,7 @@ def test_a_hung_engine_is_out_within_ten_seconds_and_nobody_is_lost(stream: bool
         assert {one.status for one in later} == {200}
         assert not reasons(replicas)
         assert replicas.share(now_s() - 10)["b"] > 20
-        replicas.gateway._watch.close()
+        replicas.gateway.parts.watch.close()
 
     with capture_logs() as logs:
         jumping(scene())

@@ -37,7 +37,7 @@ def test_it_has_its_share_again_within_thirty_seconds() -> None:
         await replicas.offer(PER_S, 30)
         await replicas.offer(PER_S, 5)
         assert replicas.share(now_s() - 5)["b"] > 0.6 * FAIR_RATIO * 5 * PER_S
-        replicas.gateway._watch.close()
+        replicas.gateway.parts.watch.close()
 
     jumping(scene())
 
@@ -51,7 +51,7 @@ def test_while_it_is_slow_hardly_anybody_goes_there() -> None:
         since_s = now_s()
         await replicas.offer(PER_S, 60)
         assert 1 <= replicas.share(since_s)["b"] <= 60 * PER_S / 40
-        replicas.gateway._watch.close()
+        replicas.gateway.parts.watch.close()
 
     jumping(scene())
 
@@ -65,6 +65,6 @@ def test_nobody_is_sent_there_who_would_be_late() -> None:
         since_s = now_s()
         await replicas.offer(PER_S, 10)
         assert replicas.share(since_s)["b"] == 0
-        replicas.gateway._watch.close()
+        replicas.gateway.parts.watch.close()
 
     jumping(scene())

@@ -48,7 +48,7 @@ def settled(replicas: Replicas) -> None:
     """Nobody waits and nothing is under way."""
     assert replicas.gateway.metrics.in_flight == 0
     assert sum(replicas.gateway.loads.in_flight().values()) == 0
-    replicas.gateway._watch.close()
+    replicas.gateway.parts.watch.close()
 
 
 def test_who_finds_the_budget_spent_waits_and_the_higher_class_goes_first() -> None:

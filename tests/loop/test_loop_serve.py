@@ -10,10 +10,11 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from http.client import HTTPResponse
 
 import pytest
-from loop_values import POOL, replica, settings
+from loop_values import POOL, replica
 from loop_world import World
 
 from controller.loop import serve
@@ -25,7 +26,9 @@ class Counting(Pace):
     """Notes when its ticks begin and whether it is healthy then; the first ones fail."""
 
     def __init__(self, world: World, *, failures: int = 0, tick_s: float = 0.01) -> None:
-        super().__init__(world.loop, tick_s)
+        super().__init__(world.loop)
+        controller = replace(world.loop.settings.controller, tick_s=tick_s)
+        world.loop.reconfigure(replace(world.loop.settings, controller=controller), frozenset())
         self.times: list[float] = []
         self.health: list[bool] = []
         real = world.loop.tick
@@ -141,7 +144,7 @@ def test_the_process_serves_health_metrics_and_status_until_it_is_told_to_stop(w
 
     async def both() -> None:
         async with asyncio.TaskGroup() as group:
-            group.create_task(serve.run(world.loop, settings(POOL), listener))
+            group.create_task(serve.run(world.loop, listener))
             group.create_task(ask())
 
     with listener:
@@ -164,7 +167,7 @@ def test_before_the_first_tick_it_is_not_healthy(world: World) -> None:
         assert isinstance(message, dict)
         sent.append(message)
 
-    status = serve.Status(Pace(world.loop, 1.0))
+    status = serve.Status(Pace(world.loop))
     asyncio.run(status({"type": "http", "method": "GET", "path": "/healthz"}, None, send))
     assert sent[0]["status"] == 503
     asyncio.run(status({"type": "lifespan"}, None, send))

@@ -123,7 +123,7 @@ async def running(app: App = echo, *, grace_s: float = 1.0, **limits: Any) -> As
     """A served app; afterwards the server has stopped."""
     server = H1Server(Asgi(app), refusal, Limits(**(LIMITS | limits)))
     listener = listen("127.0.0.1", 0)
-    serving = asyncio.create_task(server.serve(listener, grace_s=grace_s))
+    serving = asyncio.create_task(server.serve(listener, grace_s=lambda: grace_s))
     await asyncio.sleep(0)
     world = World(server, listener.getsockname()[1], serving)
     try:
