@@ -98,10 +98,11 @@ class GatewayScraper:
 
     async def scrape(self) -> Mapping[str, GatewayCounters | None]:
         """The counters of each; None when it did not answer well in time."""
-        found = await asyncio.gather(*(self._scraped(url) for url in self._admin_urls))
+        found = await asyncio.gather(*(self.scrape_one(url) for url in self._admin_urls))
         return dict(zip(self._admin_urls, found, strict=True))
 
-    async def _scraped(self, admin_url: str) -> GatewayCounters | None:
+    async def scrape_one(self, admin_url: str) -> GatewayCounters | None:
+        """The counters of this one; None when it did not answer well in time."""
         try:
             response = await self._client.get(f"{admin_url}/metrics")
             return read_gateway(response.text) if response.status_code == 200 else None

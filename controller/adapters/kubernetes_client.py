@@ -5,7 +5,7 @@ Used by everything that knows Kubernetes. Nothing is tried again in here: who ca
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 
 import aiohttp
@@ -30,10 +30,17 @@ class KubernetesClient:
     """One way into one cluster, and the connections that are open to it."""
 
     def __init__(
-        self, access: Access, *, metrics: KubernetesMetrics | None = None, timeout_s: float = CALL_TIMEOUT_S
+        self,
+        access: Access,
+        *,
+        metrics: KubernetesMetrics | None = None,
+        timeout_s: float = CALL_TIMEOUT_S,
+        may_write: Callable[[], None] | None = None,
     ) -> None:
+        """`may_write` is asked before each write, and raises where it may not be."""
         self._access = access
         self._timeout_s = timeout_s
+        self._may_write = may_write
         self._session: aiohttp.ClientSession | None = None
         self.metrics = KubernetesMetrics() if metrics is None else metrics
 
@@ -107,6 +114,8 @@ class KubernetesClient:
         data = None if body is None else orjson.dumps(body)
         timeout = aiohttp.ClientTimeout(total=limit_s, connect=min(limit_s, CONNECT_TIMEOUT_S))
         verb = method.lower()
+        if method != "GET" and self._may_write is not None:
+            self._may_write()
         try:
             with translated(path, limit_s):
                 response = await self._send(

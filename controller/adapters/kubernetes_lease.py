@@ -1,0 +1,191 @@
+"""Who of several controllers runs the fleet: the holder of a Lease, which it renews and gives up when it stops.
+
+Nobody's clock is compared with anybody else's: a standby takes over once it has not seen the Lease change for as long
+as its holder said it would, and a holder stops writing well before that, by a clock that also counts while the
+machine or the process stood still. So one that was paused and wakes up writes nothing: `check` is asked before every
+write.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import structlog
+
+from controller.adapters.kubernetes_client import KubernetesClient
+from controller.adapters.kubernetes_kinds import LEASES, Json
+from controller.core.errors import ClusterConflict, ClusterError, ClusterForbidden, ClusterNotFound, ForbiddenCause
+
+log = structlog.get_logger()
+
+NAME = "spillway-controller"
+DURATION_S = 15.0  # after which others may take it
+HOLD_S = 10.0  # after which its holder writes no more
+RENEW_EVERY_S = 4.0
+RETRY_S = 1.0
+LOOK_EVERY_S = 2.0  # of those that wait
+
+
+class LeaseLost(ClusterForbidden):
+    """This controller does not run the fleet any more, and may write nothing."""
+
+
+def awake_s() -> float:
+    """Seconds that also pass while the machine sleeps."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+class KubernetesLease:
+    """One controller's part in it. `client` is used for nothing else, so that renewals wait for nobody."""
+
+    def __init__(
+        self,
+        client: KubernetesClient,
+        *,
+        identity: str,
+        name: str = NAME,
+        duration_s: float = DURATION_S,
+        clock_s: Callable[[], float] = awake_s,
+        pace: float = 1.0,
+    ) -> None:
+        self._client = client
+        self._name = name
+        self.identity = f"{identity}-{secrets.token_hex(3)}"
+        self._duration_s = duration_s
+        self._clock_s = clock_s
+        self._pace = pace
+        self._lease: Json | None = None
+        self._changed_at_s = 0.0
+        self._renewed_at_s: float | None = None
+
+    @property
+    def epoch(self) -> int:
+        """How often it had changed hands when it was taken; of two writers the one with the higher is the younger."""
+        return 0 if self._lease is None else int(self._lease["spec"].get("leaseTransitions") or 0)
+
+    @property
+    def holder(self) -> str:
+        """Who holds it, as far as is known here."""
+        return "" if self._lease is None else str(self._lease["spec"].get("holderIdentity") or "")
+
+    def holds(self) -> bool:
+        """Whether this controller may write."""
+        limit_s = self._duration_s * HOLD_S / DURATION_S
+        return self._renewed_at_s is not None and self._clock_s() - self._renewed_at_s < limit_s
+
+    def check(self) -> None:
+        """LeaseLost where this controller may not write."""
+        if not self.holds():
+            raise LeaseLost("this controller does not hold the lease", reason="LeaseLost", cause=ForbiddenCause.RIGHTS)
+
+    async def acquire(self) -> None:
+        """Afterwards this controller holds it."""
+        while True:
+            try:
+                if await self._try():
+                    log.info("lease_acquired", lease=self._name, identity=self.identity, epoch=self.epoch)
+                    return
+            except ClusterError as error:
+                log.warning("lease_not_to_be_had", lease=self._name, error=str(error))
+            await asyncio.sleep(LOOK_EVERY_S * self._pace)
+
+    async def keep(self) -> None:
+        """Renews it until it is lost: then LeaseLost."""
+        while True:
+            await asyncio.sleep(RENEW_EVERY_S * self._pace)
+            await self._renew()
+
+    async def release(self) -> None:
+        """Afterwards the next one need not wait; whoever cannot say so lets it run out."""
+        if not self.holds() or self._lease is None:
+            return
+        self._renewed_at_s = None
+        spec = {**self._lease["spec"], "holderIdentity": "", "leaseDurationSeconds": 1, "renewTime": _now()}
+        try:
+            await self._client.replace(self._path(), {**self._lease, "spec": spec})
+        except ClusterError as error:
+            log.warning("lease_not_released", lease=self._name, error=str(error))
+
+    async def _renew(self) -> None:
+        while True:
+            began_s = self._clock_s()
+            self.check()
+            try:
+                if await self._renewed():
+                    self._renewed_at_s = began_s
+                    return
+            except LeaseLost:
+                self._renewed_at_s = None
+                raise
+            except ClusterError as error:
+                log.warning("lease_not_renewed", lease=self._name, error=str(error))
+            await asyncio.sleep(RETRY_S * self._pace)
+
+    async def _renewed(self) -> bool:
+        """Whether it was written; LeaseLost where somebody else has."""
+        try:
+            await self._write(transitions=self.epoch, acquired=str(self._lease_spec().get("acquireTime") or _now()))
+        except ClusterConflict:
+            await self._look()
+            if self.holder != self.identity:
+                words = f"the lease is held by '{self.holder}' now"
+                raise LeaseLost(words, reason="LeaseLost", cause=ForbiddenCause.RIGHTS) from None
+            return False
+        return True
+
+    async def _try(self) -> bool:
+        """Whether it is ours now."""
+        began_s = self._clock_s()
+        try:
+            await self._look()
+        except ClusterNotFound:
+            self._lease = None
+        if self._lease is not None and self.holder and self.holder != self.identity and not self._has_run_out():
+            return False
+        try:
+            await self._write(transitions=0 if self._lease is None else self.epoch + 1, acquired=_now())
+        except ClusterConflict:
+            return False  # another one was faster
+        self._renewed_at_s = began_s
+        return True
+
+    def _has_run_out(self) -> bool:
+        said_s = float(self._lease_spec().get("leaseDurationSeconds") or self._duration_s)
+        return self._clock_s() - self._changed_at_s >= said_s
+
+    async def _look(self) -> None:
+        found = await self._client.get(self._path())
+        if self._lease is None or found["spec"] != self._lease["spec"]:
+            self._changed_at_s = self._clock_s()
+        self._lease = found
+
+    async def _write(self, *, transitions: int, acquired: str) -> None:
+        spec = {
+            "holderIdentity": self.identity,
+            "leaseDurationSeconds": max(1, round(self._duration_s)),
+            "acquireTime": acquired,
+            "renewTime": _now(),
+            "leaseTransitions": transitions,
+        }
+        if self._lease is None:
+            metadata = {"name": self._name}
+            body = {"apiVersion": LEASES.api_version, "kind": LEASES.name, "metadata": metadata, "spec": spec}
+            self._lease = await self._client.create(LEASES.path(self._client.namespace), body)
+        else:
+            self._lease = await self._client.replace(self._path(), {**self._lease, "spec": spec})
+
+    def _lease_spec(self) -> Json:
+        spec: Json = {} if self._lease is None else self._lease["spec"]
+        return spec
+
+    def _path(self) -> str:
+        return LEASES.path(self._client.namespace, self._name)
+
+
+def _now() -> str:
+    """For people who look at the Lease; no decision hangs on it."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
