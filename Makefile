@@ -21,7 +21,7 @@ test-all: dev-env vllm-env clients-env ## the slower suites: real vLLM on CPU, t
 
 test-cluster: dev-env ## on a real Kubernetes: etcd, API, kubelet, containerd on this machine, built once (as root; scripts/install-system.sh cluster)
 	@scripts/cluster-tools.sh
-	@.venv/bin/python -m pytest -q -m cluster tests/cluster
+	@.venv/bin/python -m pytest -q -m cluster tests/docker tests/cluster
 
 faults: dev-env vllm-env ## the fault matrix: what breaks, when it is seen, when it heals, and what must hold
 	@.venv/bin/python -m tests.faults --vllm

@@ -19,6 +19,8 @@ if [ "${1:-}" = cluster ]; then
   needs openssl openssl
   needs containerd containerd
   needs runc runc
+  needs buildah buildah
+  needs debootstrap debootstrap
   needs iptables iptables
   needs conntrack conntrack
   needs socat socat
