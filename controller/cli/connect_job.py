@@ -123,9 +123,9 @@ def files_of(settings: Settings, *, is_named: bool) -> SettingFiles:
 
 def require_place(job: Job) -> None:
     """CliError when --write would have to make a state folder: without a key given, or in one that was named."""
-    from controller.cli.state import KEYS, has_state, no_state
+    from controller.cli.state import has_state, no_state
 
-    if job.key is None and not (job.settings.state_dir / KEYS).exists():
+    if job.key is None and not job.settings.pepper_path.exists():
         or_else = "; with a key of a gateway elsewhere: --key-file FILE and --url URL"
         raise no_state(
             job.settings, "a new key made there would be known to no gateway", or_else=or_else, exit_code=EXIT_KEY

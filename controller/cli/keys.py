@@ -184,6 +184,14 @@ def new_pepper(config: Path | None = CONFIG, state_dir: Path | None = STATE_DIR,
     keys = _open(config, state_dir)
     try:
         number, file = keys.peppers.add()
+    except OSError as error:
+        keys.close()
+        raise CliError(
+            "the folder of the pepper cannot be written",
+            error.strerror or str(error),
+            "where SPILLWAY_PEPPER_FILE names it (a Secret on Kubernetes): add the next one there as `pepper.2`",
+        ) from error
+    try:
         older = sum(1 for record in keys.list() if record.revoked_at_s is None)
     finally:
         keys.close()

@@ -14,13 +14,12 @@ if TYPE_CHECKING:
     from controller.adapters.key_store import KeyTable
     from controller.config.settings import Settings
 
-KEYS = "pepper"  # made by the gateway, and what every key is stored under
-MARKS = (KEYS, "engine.key", "spillway.db", "run")
+MARKS = ("engine.key", "spillway.db", "run")  # besides the pepper, which every key is stored under
 
 
 def has_state(settings: Settings) -> bool:
     """Whether a gateway or a controller has run on the state folder."""
-    return any((settings.state_dir / mark).exists() for mark in MARKS)
+    return any(path.exists() for path in (settings.pepper_path, *(settings.state_dir / mark for mark in MARKS)))
 
 
 def require_state(settings: Settings) -> None:
@@ -29,11 +28,22 @@ def require_state(settings: Settings) -> None:
         raise no_state(settings)
 
 
+def require_given_pepper(settings: Settings) -> None:
+    """CliError when the file that `SPILLWAY_PEPPER_FILE` names is missing: no other gateway would know a new one."""
+    if settings.pepper_file is not None and not settings.pepper_file.exists():
+        raise CliError(
+            f"no pepper in {settings.pepper_file}",
+            "SPILLWAY_PEPPER_FILE names it, so it is shared by all gateways and none of them makes it",
+            "head -c 32 /dev/urandom > pepper, and put it there (on Kubernetes: key `pepper` of the Secret)",
+        )
+
+
 def open_known_keys(settings: Settings, *, begin: str = "spillway up") -> KeyTable:
     """The keys of the gateway that runs on the state folder; CliError when none has. `begin`: how one would."""
     from controller.cli.wiring import open_keys
 
-    if not (settings.state_dir / KEYS).exists():
+    require_given_pepper(settings)
+    if not settings.pepper_path.exists():
         raise no_state(settings, "no gateway has run on it", begin=begin)
     return open_keys(settings)
 
@@ -42,7 +52,8 @@ def begin_keys(settings: Settings) -> tuple[KeyTable, bool]:
     """The keys of the state folder, and whether they begin here: what a gateway needs for them is made if it lacks."""
     from controller.cli.wiring import has_keys, open_keys
 
-    pepper = settings.state_dir / KEYS
+    require_given_pepper(settings)
+    pepper = settings.pepper_path
     begins = not pepper.exists()
     if begins and has_keys(settings):
         raise CliError(

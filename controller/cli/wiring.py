@@ -119,10 +119,12 @@ def _warn_on_stderr() -> None:
 
 
 def open_keys(settings: Settings) -> KeyTable:
-    """The key store of the state folder, made on first use."""
+    """The key store of the state folder, made on first use; a pepper that somebody else makes has to be there."""
     from controller.adapters.key_store import KeyTable
+    from controller.cli.state import require_given_pepper
 
-    return KeyTable(database_place(settings), settings.state_dir / "pepper")
+    require_given_pepper(settings)
+    return KeyTable(database_place(settings), settings.pepper_path)
 
 
 def has_keys(settings: Settings) -> bool:

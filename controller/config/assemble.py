@@ -90,6 +90,7 @@ def settings_of(
     return Settings(
         file=parts.file,
         state_dir=Path(environ.get("SPILLWAY_STATE_DIR") or config.state_dir),
+        pepper_file=Path(environ["SPILLWAY_PEPPER_FILE"]) if environ.get("SPILLWAY_PEPPER_FILE") else None,
         phase=parts.phase,
         today=parts.today,
         gateway=gateway_of(config.gateway),

@@ -124,7 +124,13 @@ class Settings:
     budgets: BudgetSettings
     tenants: Mapping[str, TenantPolicy] = field(default_factory=dict)  # those with limits, and "*"
     node_pools: Mapping[str, NodePool] = field(default_factory=dict)
+    pepper_file: Path | None = None  # of the first pepper, made by somebody else; None: in the state folder
     database_url_env: str | None = None  # the variable that holds its URL; None: SQLite in the state folder
     simulated_cold_start_s: float = 3.0
     standin_port: int = 8090
     warnings: tuple[Problem, ...] = ()  # what is worth saying at start: dead models, unset keys
+
+    @property
+    def pepper_path(self) -> Path:
+        """Where the first pepper is; later ones are beside it."""
+        return self.state_dir / "pepper" if self.pepper_file is None else self.pepper_file

@@ -13,6 +13,7 @@ from controller.cli.overrides import (
     PORT,
     STANDIN_FOR,
     STANDIN_URL,
+    WITH_KEYS,
     standin_for,
     usable_providers,
     with_overrides,
@@ -66,3 +67,9 @@ def test_usable_means_simulated_or_with_a_key() -> None:
     assert usable_providers(_settings(), {"OPENAI_API_KEY": "set"}) == {"openai"}
     simulated = with_overrides(_settings(), {STANDIN_URL: URL})
     assert usable_providers(simulated, {}) == frozenset(simulated.providers)
+
+
+def test_a_controller_is_told_whose_keys_the_gateways_hold() -> None:
+    """Named providers count as usable although no key of theirs is here; unknown names do nothing."""
+    assert usable_providers(_settings(), {WITH_KEYS: "openai,groq,nobody"}) == {"openai", "groq"}
+    assert usable_providers(_settings(), {WITH_KEYS: ""}) == frozenset()
