@@ -1,5 +1,5 @@
 # Every command a newcomer needs. `make help` lists them.
-.PHONY: help up demo test test-all test-cluster faults lint bench bench-gateway bench-policy env dev-env vllm-env clients-env lock clean
+.PHONY: help up demo test test-all test-cluster test-helm charts faults lint bench bench-gateway bench-policy env dev-env vllm-env clients-env lock clean
 
 # Container images set it; every one of the many processes would then compile all of its code from source, for seconds.
 export PYTHONDONTWRITEBYTECODE :=
@@ -14,14 +14,21 @@ demo: env ## watch a pool saturate, spill, grow, un-spill and shrink under real 
 	@.venv/bin/spillway demo
 
 test: dev-env ## unit, property, contract and end-to-end tests (<= 5 minutes on 2 cores)
-	@.venv/bin/python -m pytest -q -n 3 --dist loadfile -m "not slow and not vllm and not faults and not cluster" --cov --cov-report=term --cov-fail-under=100
+	@.venv/bin/python -m pytest -q -n 3 --dist loadfile -m "not slow and not vllm and not faults and not cluster and not helm" --cov --cov-report=term --cov-fail-under=100
 
 test-all: dev-env vllm-env clients-env ## the slower suites: real vLLM on CPU, the demo, long end-to-end runs
 	@.venv/bin/python -m pytest -q -m "slow or vllm or faults or clients"
 
 test-cluster: dev-env ## on a real Kubernetes: etcd, API, kubelet, containerd on this machine, built once (as root; scripts/install-system.sh cluster)
 	@scripts/cluster-tools.sh
-	@.venv/bin/python -m pytest -q -m cluster tests/docker tests/cluster
+	@.venv/bin/python -m pytest -q -m "cluster or helm" tests/docker tests/helm tests/cluster
+
+test-helm: dev-env ## the charts rendered by the real helm: part of test-cluster that needs no cluster (helm is built once)
+	@scripts/cluster-tools.sh helm
+	@.venv/bin/python -m pytest -q -n 2 tests/helm
+
+charts: dev-env ## remake values.schema.json and the tables of values of the charts from the comments in values.yaml
+	@.venv/bin/python scripts/chart_pages.py
 
 faults: dev-env vllm-env ## the fault matrix: what breaks, when it is seen, when it heals, and what must hold
 	@.venv/bin/python -m tests.faults --vllm
