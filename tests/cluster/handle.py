@@ -25,6 +25,11 @@ class ControlPlane:
     components: Mapping[str, Component]
     probe: Probe
 
+    @property
+    def certificates(self) -> Path:
+        """The folder of its authority."""
+        return self.probe.authority.folder
+
     def component(self, name: str) -> Component:
         """The process of that name, to kill, freeze or restart."""
         if name not in self.components:
