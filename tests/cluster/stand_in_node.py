@@ -143,9 +143,9 @@ class StandInNode:
                 if change == "ERROR":
                     return
                 if change == "DELETED":
-                    ward = self.wards.get(str(pod["metadata"]["name"]))
-                    if ward is not None:
-                        await self._drop(ward)
+                    gone = self.wards.get(str(pod["metadata"]["name"]))
+                    if gone is not None:
+                        await self._drop(gone)
                 else:
                     self._take(pod)
 
