@@ -59,9 +59,10 @@ linker_flags() {
 
 # official TOOL ASK VERSION: prints the path of a binary of that version which is on this machine already.
 official() {
-  local folder binary
+  local folder binary folders
   [ "$2" != - ] || return 1
-  for folder in "${KUBEBUILDER_ASSETS:-}" $(echo "$PATH" | tr ':' ' '); do
+  IFS=: read -ra folders <<<"${KUBEBUILDER_ASSETS:-}:$PATH"
+  for folder in "${folders[@]}"; do
     binary="$folder/$1"
     [ -n "$folder" ] && [ -x "$binary" ] || continue
     "$binary" ${2//,/ } 2>/dev/null | grep -qF -- "$3" || continue

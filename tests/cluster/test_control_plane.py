@@ -8,13 +8,11 @@ import sys
 from pathlib import Path
 
 import psutil
-import pytest
 
 from tests.cluster import leftovers
 from tests.cluster.component import MEMBER_VARIABLE
-from tests.cluster.errors import MissingTool
 from tests.cluster.handle import ControlPlane
-from tests.cluster.programs import ROOT, built, installed
+from tests.cluster.programs import ROOT
 from tests.cluster.start_control_plane import start_control_plane
 
 WIDGETS = {
@@ -127,14 +125,3 @@ def test_what_a_crashed_run_left_is_removed_by_the_next(control_plane: ControlPl
     assert _members(folder) == []
     assert not folder.exists()
     assert control_plane.folder in leftovers.clusters()
-
-
-@pytest.mark.parametrize(
-    ("find", "words"),
-    [(built, "scripts/cluster-tools.sh"), (installed, "scripts/install-system.sh cluster")],
-)
-def test_a_missing_tool_is_an_error_that_names_its_remedy(find: object, words: str) -> None:
-    """Nothing is skipped: who lacks a tool reads which command brings it."""
-    assert callable(find)
-    with pytest.raises(MissingTool, match=words):
-        find("no-such-tool")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,6 +69,12 @@ class Cluster(ControlPlane):
             return False
         finally:
             line.close()
+
+    @property
+    def environ(self) -> Mapping[str, str]:
+        """As in the small level, and `ctr` speaks to the node's containerd."""
+        containers = {"CONTAINERD_ADDRESS": str(self.runtime.socket), "CONTAINERD_NAMESPACE": "k8s.io"}
+        return {**super().environ, **containers}
 
     @property
     def machine(self) -> str:

@@ -34,5 +34,6 @@ func main() {
 	}
 	http.HandleFunc("/get", get)
 	http.HandleFunc("/", func(answer http.ResponseWriter, _ *http.Request) { fmt.Fprintln(answer, name) })
+	fmt.Println("listening on 8080")
 	log.Fatal(http.ListenAndServe(":8080", nil))
 }
