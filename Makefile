@@ -17,11 +17,11 @@ test: dev-env ## unit, property, contract and end-to-end tests (<= 5 minutes on 
 	@.venv/bin/python -m pytest -q -n 3 --dist loadfile -m "not slow and not vllm and not faults and not cluster and not helm" --cov --cov-report=term --cov-fail-under=100
 
 test-all: dev-env vllm-env clients-env ## the slower suites: real vLLM on CPU, the demo, long end-to-end runs
-	@.venv/bin/python -m pytest -q -m "slow or vllm or faults or clients"
+	@.venv/bin/python -m pytest -q -m "(slow or vllm or faults or clients) and not cluster"
 
 test-cluster: dev-env ## on a real Kubernetes: etcd, API, kubelet, containerd on this machine, built once (as root; scripts/install-system.sh cluster)
 	@scripts/cluster-tools.sh
-	@.venv/bin/python -m pytest -q -m "cluster or helm" tests/docker tests/helm tests/cluster
+	@.venv/bin/python -m pytest -q -m "cluster or helm"
 
 test-helm: dev-env ## the charts rendered by the real helm: part of test-cluster that needs no cluster (helm is built once)
 	@scripts/cluster-tools.sh helm

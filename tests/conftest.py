@@ -14,6 +14,8 @@ import pytest
 import structlog
 from hypothesis import settings
 
+pytest_plugins = ["tests.cluster.fixtures"]  # `control_plane` and `cluster`, for the tests of any folder
+
 structlog.configure(
     processors=[
         structlog.processors.add_log_level,

@@ -6,7 +6,6 @@ exactly the processes of that cluster (`leftovers.py`), whatever their numbers.
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import time
@@ -50,7 +49,8 @@ class Component:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 cwd=self.folder,
-                env={**os.environ, "PATH": SEARCHED, MEMBER_VARIABLE: str(self.folder)},
+                # Nothing else of ours: neither keys nor a proxy, which would be asked for addresses of the cluster.
+                env={"PATH": SEARCHED, "HOME": str(self.folder), MEMBER_VARIABLE: str(self.folder)},
                 start_new_session=True,
             )
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.cluster import leftovers
+from tests.cluster.blocks import RESERVED
 from tests.cluster.commands import COMMAND_S, run
 from tests.cluster.component import Component
 from tests.cluster.control_plane import Probe
@@ -61,7 +63,12 @@ class ControlPlane:
     def environ(self) -> Mapping[str, str]:
         """With these variables kubectl, helm and client libraries reach this cluster and keep their caches in it."""
         helm = {f"HELM_{kind}_HOME": str(self.folder / "helm" / kind.lower()) for kind in ("CACHE", "CONFIG", "DATA")}
-        return {"KUBECONFIG": str(self.kubeconfig), "KUBECACHEDIR": str(self.folder / "kubectl-cache"), **helm}
+        direct = ",".join(filter(None, (os.environ.get("NO_PROXY"), "127.0.0.1", str(RESERVED))))
+        return {
+            "KUBECONFIG": str(self.kubeconfig), "KUBECACHEDIR": str(self.folder / "kubectl-cache"),
+            "NO_PROXY": direct, "no_proxy": direct,
+            **helm,
+        }
 
     def until_ready(self) -> None:
         """The API answers that it is ready, for example after a component was killed and started again."""

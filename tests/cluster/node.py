@@ -62,7 +62,6 @@ def kubelet(ground: NodeGround) -> Component:
         "enforceNodeAllocatable": [],
         "failSwapOn": False,
         "failCgroupV1": False,
-        "localStorageCapacityIsolation": False,
         # Imported images cannot be pulled again, so none is thrown away; a full disk is not what is tested.
         "imageGCHighThresholdPercent": 100,
         "evictionHard": {"memory.available": "50Mi", "nodefs.available": "1%", "imagefs.available": "1%"},
