@@ -14,23 +14,23 @@ cache="${SPILLWAY_TOOLS_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/spillway-tools}"
 tools() {
   local kubernetes=k8s.io/kubernetes/cmd plugins=github.com/containernetworking/plugins/plugins
   cat <<LIST
-etcd                     etcd         go.etcd.io/etcd/server/v3                  --version         3.6.
-kube-apiserver           kubernetes   $kubernetes/kube-apiserver       --version         v1.34.
-kubectl                  kubernetes   $kubernetes/kubectl              version,--client  v1.34.
-helm                     helm         helm.sh/helm/v3/cmd/helm                   version,--short   v3.
-kubelet                  kubernetes   $kubernetes/kubelet              --version         v1.34.
-kube-controller-manager  kubernetes   $kubernetes/kube-controller-manager --version      v1.34.
-kube-scheduler           kubernetes   $kubernetes/kube-scheduler       --version         v1.34.
-kube-proxy               kubernetes   $kubernetes/kube-proxy           --version         v1.34.
-bridge                   cni          $plugins/main/bridge  -                 -
-loopback                 cni          $plugins/main/loopback -                -
-host-local               cni          $plugins/ipam/host-local -              -
-portmap                  cni          $plugins/meta/portmap -                 -
-coredns                  coredns      .                                          -                 -
-pause                    images       ./pause                                    -                 -
-answer                   images       ./answer                                   -                 -
-kubeconform              kubeconform  github.com/yannh/kubeconform/cmd/kubeconform -v              v0.7.
-kwok                     kwok         sigs.k8s.io/kwok/cmd/kwok                  --version         v0.8.
+etcd                     etcd         go.etcd.io/etcd/server/v3                     --version         3.6.
+kube-apiserver           kubernetes   $kubernetes/kube-apiserver                    --version         v1.34.
+kubectl                  kubernetes   $kubernetes/kubectl                           version,--client  v1.34.
+helm                     helm         helm.sh/helm/v3/cmd/helm                      version,--short   v3.
+kubelet                  kubernetes   $kubernetes/kubelet                           --version         v1.34.
+kube-controller-manager  kubernetes   $kubernetes/kube-controller-manager           --version         v1.34.
+kube-scheduler           kubernetes   $kubernetes/kube-scheduler                    --version         v1.34.
+kube-proxy               kubernetes   $kubernetes/kube-proxy                        --version         v1.34.
+cni/bridge               cni          $plugins/main/bridge                          -                 -
+cni/loopback             cni          $plugins/main/loopback                        -                 -
+cni/host-local           cni          $plugins/ipam/host-local                      -                 -
+cni/portmap              cni          $plugins/meta/portmap                         -                 -
+coredns                  coredns      .                                             -                 -
+pause                    images       ./pause                                       -                 -
+answer                   images       ./answer                                      -                 -
+kubeconform              kubeconform  github.com/yannh/kubeconform/cmd/kubeconform  -v                v0.7.
+kwok                     kwok         sigs.k8s.io/kwok/cmd/kwok                     --version         v0.8.
 LIST
 }
 
@@ -99,13 +99,13 @@ build() {
 main() {
   local wanted=" $* " links tool folder package ask version target
   links="$cache/set-$(sum_of scripts/cluster-tools.sh "$sources")"
-  mkdir -p "$links"
+  mkdir -p "$links/cni"
   ln -sfn "$links" .cluster-tools
   while read -r tool folder package ask version; do
     [ "$wanted" = "  " ] || [[ "$wanted" == *" $tool "* ]] || continue
     [ -x "$links/$tool" ] && continue
     if ! target="$(official "$tool" "$ask" "$version")"; then
-      target="$cache/$folder-$(sum_of "$sources/$folder")/$tool"
+      target="$cache/$folder-$(sum_of "$sources/$folder")/$(basename "$tool")"
       [ -x "$target" ] || build "$tool" "$folder" "$package" "$target"
     fi
     ln -sfn "$target" "$links/$tool"

@@ -65,8 +65,10 @@ class ControlPlane:
         helm = {f"HELM_{kind}_HOME": str(self.folder / "helm" / kind.lower()) for kind in ("CACHE", "CONFIG", "DATA")}
         direct = ",".join(filter(None, (os.environ.get("NO_PROXY"), "127.0.0.1", str(RESERVED))))
         return {
-            "KUBECONFIG": str(self.kubeconfig), "KUBECACHEDIR": str(self.folder / "kubectl-cache"),
-            "NO_PROXY": direct, "no_proxy": direct,
+            "KUBECONFIG": str(self.kubeconfig),
+            "KUBECACHEDIR": str(self.folder / "kubectl-cache"),
+            "NO_PROXY": direct,
+            "no_proxy": direct,
             **helm,
         }
 

@@ -17,7 +17,6 @@ DOMAIN = "cluster.local"
 NAMES_READY_PORT = 8181
 _NAMES = """
 {domain}:53 in-addr.arpa:53 {{
-  bind {node}
   errors
   ready {node}:{port}
   cache 5

@@ -75,11 +75,11 @@ def runtime(folder: Path, capsule: Capsule) -> Runtime:
     (folder / "network").mkdir()
     (folder / "network" / "10-bridge.conflist").write_text(json.dumps(_network(folder, capsule), indent=2))
     socket, config = folder / "containerd.sock", folder / "containerd.toml"
-    config.write_text(_CONFIG.format(folder=folder, socket=socket, pause=PAUSE_IMAGE, plugins=BUILT.resolve()))
+    config.write_text(_CONFIG.format(folder=folder, socket=socket, pause=PAUSE_IMAGE, plugins=BUILT.resolve() / "cni"))
     for program in ("runc", "containerd-shim-runc-v2"):
         installed(program)
     for plugin in ("bridge", "host-local", "loopback", "portmap"):
-        built(plugin)
+        built(f"cni/{plugin}")
     component = Component(
         name="containerd",
         folder=folder,

@@ -91,7 +91,7 @@ def test_a_full_node_holds_the_third_pod(cluster: Cluster, namespace: str) -> No
 
 
 def test_a_service_answers_here_and_by_its_name_there(cluster: Cluster, namespace: str) -> None:
-    """From this machine under its ClusterIP, from a pod under its name, and a pod reaches what listens here."""
+    """From this machine under its ClusterIP, and from a pod under its name, its own Service too."""
     cluster.apply(
         *(_pod(name, namespace, image=ANSWER_IMAGE) for name in ("back", "front")),
         *(_service(name, namespace) for name in ("back", "front")),
@@ -102,7 +102,7 @@ def test_a_service_answers_here_and_by_its_name_there(cluster: Cluster, namespac
     back = f"http://{addresses['back']}"
     until(lambda: _answers(back), within_s=READY_S, what="the Service answers")
     assert _get(back) == "back"
-    for name in ("back", f"back.{namespace}.svc.cluster.local", "front"):
+    for name in ("back", f"back.{namespace}.svc.cluster.local", f"front.{namespace}"):
         url = f"http://{addresses['front']}/get?url=http://{name}"
         until(partial(_answers, url), within_s=READY_S, what=f"{name} answers in a pod")
         assert _get(url) == name.split(".")[0]
