@@ -55,6 +55,7 @@ def _pool(raw: Mapping[str, Any]) -> PoolView:
         "pin": None if pin is None else _pin(pin),
         "terms": None if terms is None else _terms(terms),
         "cold_starts_s": tuple(raw.get("cold_starts_s", ())),
+        "constraints": tuple(raw.get("constraints", ())),
     }
     return PoolView(**{**_known(PoolView, raw), **found})
 

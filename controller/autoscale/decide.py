@@ -39,13 +39,14 @@ class ScaleState:
 class ScaleDecision:
     """`replicas`: ready and warming ones together, without those that drain. `constraints`: what bent the wish.
 
-    `terms`: the figures behind it, where what pays decides.
+    `wanted`: how many there would be without them. `terms`: the figures behind it, where what pays decides.
     """
 
     replicas: int
     reason: str
     constraints: tuple[str, ...] = ()
     terms: ScaleTerms | None = None
+    wanted: int | None = None
 
 
 def decide(
@@ -85,7 +86,7 @@ def decide(
     held = min(replicas_now, len(needed_at_s))
     if held > need:
         ago_s = now_s - needed_at_s[held - 1]
-        return _bounded(held, f"{held} were needed {ago_s:.0f} s ago", state, policy, ("cooldown",))
+        return _bounded(held, f"{held} were needed {ago_s:.0f} s ago", state, policy, ("cooldown",), wanted=need)
     return _bounded(need, reason, state, policy)
 
 
@@ -110,7 +111,7 @@ def _by_market(
     elif need < replicas_now and now_s - market.since_s < policy.scale_down_cooldown_s:
         reason = f"a controller takes nothing away in its first {policy.scale_down_cooldown_s:.0f} s"
         need, constraints = replicas_now, ("cooldown",)
-    decision, state = _bounded(need, reason, state, policy, constraints)
+    decision, state = _bounded(need, reason, state, policy, constraints, wanted=found.replicas)
     return replace(decision, terms=found.terms), state
 
 
@@ -150,13 +151,21 @@ def _remembered(needed_at_s: tuple[float, ...], need: int, policy: ScalePolicy, 
 
 
 def _bounded(
-    wish: int, reason: str, state: ScaleState, policy: ScalePolicy, constraints: tuple[str, ...] = ()
+    wish: int,
+    reason: str,
+    state: ScaleState,
+    policy: ScalePolicy,
+    constraints: tuple[str, ...] = (),
+    *,
+    wanted: int | None = None,
 ) -> tuple[ScaleDecision, ScaleState]:
-    """The wish within the operator's bounds."""
+    """The wish within the operator's bounds. `wanted`: what it would be without a constraint it has met already."""
     replicas = max(policy.min_replicas, min(policy.max_replicas, wish))
     if replicas < wish:
         constraints = (*constraints, f"max_replicas {policy.max_replicas}")
     elif replicas > wish:
         constraints = (*constraints, f"min_replicas {policy.min_replicas}")
-    decision = ScaleDecision(replicas=replicas, reason=reason, constraints=constraints)
+    decision = ScaleDecision(
+        replicas=replicas, reason=reason, constraints=constraints, wanted=wish if wanted is None else wanted
+    )
     return decision, replace(state, replicas=replicas)

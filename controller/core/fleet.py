@@ -78,7 +78,7 @@ class ScaleTerms:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolView:
-    """One pool as the routers see it."""
+    """One pool as the routers see it. `wanted_*`: before `constraints`; `desired_replicas`: after them."""
 
     name: str
     replicas: tuple[Replica, ...] = ()
@@ -88,7 +88,10 @@ class PoolView:
     mode_reason: str = ""
     saturation_ratio: float | None = None
     desired_replicas: int | None = None
-    decision_reason: str = ""
+    decision_reason: str = ""  # with the constraints, and the news of prices
+    wanted_replicas: int | None = None
+    wanted_reason: str = ""
+    constraints: tuple[str, ...] = ()
     terms: ScaleTerms | None = None
     pin: Pin | None = None
     cold_starts_s: tuple[float, ...] = ()  # the last ones, oldest first

@@ -38,6 +38,16 @@ def test_bounds_are_said() -> None:
     assert step(1.0, ScaleState(), 0.0)[0].constraints == ()
 
 
+def test_what_was_wanted_is_said_beside_what_became_of_it() -> None:
+    """Before the bounds, before the cooldown, and of a pin."""
+    over, state = step(9.0, ScaleState(), 0.0)
+    assert (over.wanted, over.replicas) == (12, 4)
+    cooling, _ = step(0.1, state, 1.0, replicas_now=4)
+    assert (cooling.wanted, cooling.replicas) == (1, 4)
+    pinned, _ = step(0.1, state, 1.0, replicas_now=4, pin=9)
+    assert (pinned.wanted, pinned.replicas) == (9, 4)
+
+
 @pytest.mark.parametrize(
     ("who", "words"),
     [("replicas_unknown", "no word from 1 of 3 replicas"), ("gateways_unknown", "no word from gateways: 1")],

@@ -45,6 +45,17 @@ def test_saturate_spill_grow_warm_return(world: World) -> None:
     assert world.platform.done("drain") == []
 
 
+def test_a_view_says_what_was_wanted_and_what_limits_it(world: World) -> None:
+    """More than the most: the wish, the number, and the limit stand apart, with a reason of the wish alone."""
+    last = world.run(30, llama_8b=9.0)[-1]
+    assert last.desired_replicas == POOL.scale.max_replicas
+    assert last.wanted_replicas is not None
+    assert last.wanted_replicas > POOL.scale.max_replicas
+    assert f"max_replicas {POOL.scale.max_replicas}" in last.constraints
+    assert last.decision_reason.startswith(last.wanted_reason)
+    assert "max_replicas" not in last.wanted_reason
+
+
 def test_shrink_by_drain_once_the_cooldown_is_over(world: World) -> None:
     """Calm again, replicas go one level at a time: drained first, removed when nothing is open on them."""
     world.run(90, llama_8b=2.5)

@@ -1,0 +1,49 @@
+"""When a status is worth a call to the API: at once for what is acted on, later for words and figures."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from controller.modelpool.objects import Json, entries, part
+
+WORDS_EVERY_S = 15.0
+FIGURES_EVERY_S = 300.0  # words that differ by their figures alone: an idle pool is not written each tick
+_AT_ONCE = ("observedGeneration", "selector", "replicas", "coldStartSeconds", "saturationPercent", "pin")
+_FIGURES = re.compile(r"[0-9][0-9.,:]*")
+
+
+def needs_write(previous: Json | None, following: Json, *, written_at_s: float, now_s: float) -> bool:
+    """Whether `following` is to be written over `previous`, which this process wrote at `written_at_s`."""
+    if previous is None or _urgent(previous) != _urgent(following):
+        return True
+    waited_s = abs(now_s - written_at_s)
+    if waited_s < WORDS_EVERY_S or dict(previous) == dict(following):
+        return False
+    return waited_s >= FIGURES_EVERY_S or _without_figures(previous) != _without_figures(following)
+
+
+def _urgent(status: Json) -> list[object]:
+    """What is written at once."""
+    routing, decision = part(status, "routing"), part(status, "lastDecision")
+    conditions = [
+        tuple(one.get(name) for name in ("type", "status", "reason", "observedGeneration"))
+        for one in entries(status, "conditions")
+        if isinstance(one, Mapping)
+    ]
+    return [
+        *(status.get(name) for name in _AT_ONCE),
+        routing.get("mode"),
+        routing.get("spillPercent"),
+        decision.get("final"),
+        conditions,
+    ]
+
+
+def _without_figures(value: object) -> object:
+    """The value with each figure in its texts as one sign."""
+    if isinstance(value, str):
+        return _FIGURES.sub("#", value)
+    if isinstance(value, Mapping):
+        return {name: _without_figures(one) for name, one in value.items()}
+    return [_without_figures(one) for one in value] if isinstance(value, list | tuple) else value
