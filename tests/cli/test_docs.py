@@ -14,8 +14,14 @@ from typer.testing import CliRunner
 from controller.cli.main import COMMANDS, build_app
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted(ROOT.glob("controller/*/README.md")), *sorted(ROOT.glob("tests/**/README.md"))]
+PAGES = [
+    ROOT / "README.md",
+    *sorted(ROOT.glob("controller/*/README.md")),
+    *sorted(ROOT.glob("tests/**/README.md")),
+]
+CLUSTER_PAGES = sorted(ROOT.glob("helm/**/README.md"))  # where `spillway` is a namespace and a release, too
 COMMAND = re.compile(r"(?:\.venv/bin/)?spillway ((?:[a-z][a-z-]*)(?: [a-z][a-z-]*)?)([^`\n#]*)")
+IN_A_POD = re.compile(r"(?:-- |^)spillway ((?:[a-z][a-z-]*)(?: [a-z][a-z-]*)?)([^`\n#]*)", re.MULTILINE)
 TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 GROUPS = {"route": ("explain",), "pool": ("list", "pin", "unpin", "drain"),
           "keys": ("create", "list", "new-pepper", "revoke"),
@@ -25,11 +31,15 @@ GROUPS = {"route": ("explain",), "pool": ("list", "pin", "unpin", "drain"),
 
 def _code(page: Path) -> str:
     text = page.read_text(encoding="utf-8")
-    return "\n".join([*re.findall(r"```(?:sh)?\n(.*?)```", text, re.DOTALL), *re.findall(r"`([^`\n]+)`", text)])
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    shell = [body for language, body in blocks if language in {"", "sh"}]
+    return "\n".join([*shell, *re.findall(r"`([^`\n]+)`", text)])
 
 
 def _commands() -> list[tuple[str, str, str]]:
-    return [(page.parent.name, *found) for page in PAGES for found in COMMAND.findall(_code(page))]
+    found = [(page, *words) for page in PAGES for words in COMMAND.findall(_code(page))]
+    on_clusters = [(page, *words) for page in CLUSTER_PAGES for words in IN_A_POD.findall(_code(page))]
+    return [(page.parent.name, words, rest) for page, words, rest in (*found, *on_clusters)]
 
 
 @pytest.mark.parametrize(("page", "words", "rest"), _commands(), ids=lambda value: str(value).strip()[:40])
@@ -48,7 +58,7 @@ def test_every_command_of_the_pages_exists(page: str, words: str, rest: str) -> 
         assert option in shown.output, f"{option} of spillway {words} in {page}"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.parent.name)
+@pytest.mark.parametrize("page", [*PAGES, *CLUSTER_PAGES], ids=lambda page: page.parent.name)
 def test_every_make_target_of_the_pages_exists(page: Path) -> None:
     """`make X` is in the Makefile."""
     named = set(re.findall(r"\bmake ([a-z][a-z-]*)", _code(page)))

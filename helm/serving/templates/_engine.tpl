@@ -215,8 +215,10 @@ metadata:
 {{- with $v.podLabels }}
     {{- toYaml . | nindent 4 }}
 {{- end }}
-{{- with $v.podAnnotations }}
   annotations:
+    kubectl.kubernetes.io/default-container: engine
+    spillway.dev/model: {{ $v.model.path | default (printf "%s@%s" ($v.model.hub.repository | default $v.model.key) ($v.model.hub.revision | default "none")) | quote }}
+{{- with $v.podAnnotations }}
     {{- toYaml . | nindent 4 }}
 {{- end }}
 spec:

@@ -1,0 +1,68 @@
+"""helm/README.md is true: its commands, run in its order against a real API, do what it says."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.handle import ControlPlane
+from tests.cluster.operations_page import ANY_BLOCK, PAGE, blocks, place, run_block
+from tests.cluster.start_control_plane import start_control_plane
+
+EXPECTED = {  # words that a block prints
+    "look": ("llama-8b", "Scale Target Ref"),
+    "pin": ('"routing":"External"', '"who":"oncall"'),
+    "upgrade": ("superseded", "deployed"),
+    "model": ("meta-llama/Llama-3.1-8B-Instruct@0e9e39f249a16976918f6564b8830bc894c89659",),
+    "provider key": ("secret/providers configured",),
+    "pepper": ("secret/spillway patched",),
+    "uninstall": ("modelpools.spillway.dev", "secret/providers"),
+    "resource": ('"modelpools.spillway.dev" deleted',),
+}
+
+
+@pytest.fixture(scope="module")
+def api() -> Iterator[ControlPlane]:
+    """An API of its own: the page deletes the ModelPool resource."""
+    started = start_control_plane()
+    try:
+        yield started
+    finally:
+        started.remove()
+
+
+def test_every_block_of_the_page_is_run_by_this_test() -> None:
+    """None is without a name, and no name is used twice."""
+    names = [block.name for block in blocks()]
+    assert len(names) == len(ANY_BLOCK.findall(PAGE.read_text(encoding="utf-8")))
+    assert len(names) == len(set(names))
+    assert set(EXPECTED) <= set(names)
+
+
+@pytest.mark.cluster
+@pytest.mark.timeout(300)
+def test_the_commands_on_objects_do_what_the_page_says(api: ControlPlane, tmp_path: Path) -> None:
+    """From the secrets to the end, all but those that wait for pods; afterwards nothing of it is left."""
+    place(tmp_path)
+    for block in blocks():
+        if block.needs_pods:
+            continue
+        said = run_block(block, tmp_path, api)
+        for words in EXPECTED.get(block.name, ()):
+            assert words in said, f"{block.name}: {said}"
+        if block.name == "upgrade":
+            _drains_for(api, 60)
+        if block.name == "rollback":
+            _drains_for(api, 120)
+        if block.name == "engine key done":
+            pool = json.loads(api.kubectl("get", "spool/llama-8b", "-n", "spillway", "-o", "json"))
+            assert pool["spec"].get("pin", {}).get("routing", "Auto") == "Auto"
+    assert api.kubectl("get", "crd", "-o", "name").split() == []
+
+
+def _drains_for(api: ControlPlane, seconds: int) -> None:
+    said = api.kubectl("get", "configmap/spillway-config", "-n", "spillway", "-o", "jsonpath={.data}")
+    assert f"drain_s: {seconds}" in said
