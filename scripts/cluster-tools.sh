@@ -59,13 +59,13 @@ linker_flags() {
 
 # official TOOL ASK VERSION: prints the path of a binary of that version which is on this machine already.
 official() {
-  local folder binary folders
+  local folder binary folders said
   [ "$2" != - ] || return 1
   IFS=: read -ra folders <<<"${KUBEBUILDER_ASSETS:-}:$PATH"
   for folder in "${folders[@]}"; do
     binary="$folder/$1"
     [ -n "$folder" ] && [ -x "$binary" ] || continue
-    "$binary" ${2//,/ } 2>/dev/null | grep -qF -- "$3" || continue
+    said="$("$binary" ${2//,/ } 2>/dev/null)" && [[ "$said" == *"$3"* ]] || continue
     echo "$binary"
     return
   done
@@ -74,7 +74,7 @@ official() {
 
 check_go() {
   local minor
-  minor="$(go env GOVERSION 2>/dev/null | sed -nE 's/^go1\.([0-9]+).*/\1/p')"
+  minor="$(go env GOVERSION 2>/dev/null | sed -nE 's/^go1\.([0-9]+).*/\1/p' || true)"
   [ "${minor:-0}" -ge 26 ] && return
   echo "error: $1 must be built, and that needs Go 1.26 or later on PATH ($(go version 2>/dev/null || echo none found));" \
     "install Go, or put the official binaries of Kubernetes 1.34, etcd 3.6 and helm 3 on PATH" >&2

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 import urllib.request
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 
 import pytest
 
 from tests.cluster import leftovers
+from tests.cluster.capsule import CABLE
 from tests.cluster.component import until
-from tests.cluster.node_runtime import ANSWER_IMAGE, PAUSE_IMAGE
+from tests.cluster.node_runtime import ANSWER_IMAGE
+from tests.cluster.programs import ROOT, SEARCHED
+from tests.cluster.sample_pods import pod, service, until_pods_ready
 from tests.cluster.start_cluster import start_cluster
 from tests.cluster.whole import GPU, Cluster
 
 READY_S = 60.0
+TEST_S = 300
 
 
 @pytest.fixture
@@ -26,35 +32,6 @@ def namespace(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[str]
     cluster.kubectl("create", "namespace", name)
     yield name
     cluster.kubectl("delete", "namespace", name, "--timeout=60s")
-
-
-def _pod(name: str, namespace: str, *, image: str = PAUSE_IMAGE, gpus: int = 0) -> dict[str, object]:
-    container = {
-        "name": "main",
-        "image": image,
-        "imagePullPolicy": "Never",
-        "resources": {"limits": {GPU: str(gpus)} if gpus else {}},
-    }
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": name, "namespace": namespace, "labels": {"app": name}},
-        "spec": {"containers": [container], "terminationGracePeriodSeconds": 1},
-    }
-
-
-def _service(name: str, namespace: str) -> dict[str, object]:
-    return {
-        "apiVersion": "v1",
-        "kind": "Service",
-        "metadata": {"name": name, "namespace": namespace},
-        "spec": {"selector": {"app": name}, "ports": [{"port": 80, "targetPort": 8080}]},
-    }
-
-
-def _until_ready(cluster: Cluster, namespace: str, *names: str) -> None:
-    pods = [f"pod/{name}" for name in names]
-    cluster.kubectl("wait", "-n", namespace, "--for=condition=Ready", "--timeout=50s", *pods)
 
 
 def _get(url: str) -> str:
@@ -72,31 +49,31 @@ def _answers(url: str) -> bool:
 
 def test_a_pod_becomes_ready(cluster: Cluster, namespace: str) -> None:
     """kubelet, containerd, runc and the network of pods do their work."""
-    cluster.apply(_pod("first", namespace))
-    _until_ready(cluster, namespace, "first")
+    cluster.apply(pod("first", namespace))
+    until_pods_ready(cluster, namespace, "first")
 
 
 def test_a_full_node_holds_the_third_pod(cluster: Cluster, namespace: str) -> None:
     """8 GPUs run two pods of 4; the third is Pending for lack of GPUs, and runs when one of the others goes."""
     cluster.set_gpus(8)
-    cluster.apply(*(_pod(name, namespace, gpus=4) for name in ("one", "two")))
-    _until_ready(cluster, namespace, "one", "two")
-    cluster.apply(_pod("three", namespace, gpus=4))
+    cluster.apply(*(pod(name, namespace, gpus=4) for name in ("one", "two")))
+    until_pods_ready(cluster, namespace, "one", "two")
+    cluster.apply(pod("three", namespace, gpus=4))
     cluster.kubectl("wait", "-n", namespace, "--for=condition=PodScheduled=False", "--timeout=30s", "pod/three")
     said = json.loads(cluster.kubectl("get", "pod", "three", "-n", namespace, "-o", "json"))["status"]
     assert said["phase"] == "Pending"
     assert f"Insufficient {GPU}" in said["conditions"][0]["message"]
     cluster.kubectl("delete", "pod", "one", "-n", namespace)
-    _until_ready(cluster, namespace, "three")
+    until_pods_ready(cluster, namespace, "three")
 
 
 def test_a_service_answers_here_and_by_its_name_there(cluster: Cluster, namespace: str) -> None:
     """From this machine under its ClusterIP, and from a pod under its name, its own Service too."""
     cluster.apply(
-        *(_pod(name, namespace, image=ANSWER_IMAGE) for name in ("back", "front")),
-        *(_service(name, namespace) for name in ("back", "front")),
+        *(pod(name, namespace, image=ANSWER_IMAGE) for name in ("back", "front")),
+        *(service(name, namespace) for name in ("back", "front")),
     )
-    _until_ready(cluster, namespace, "back", "front")
+    until_pods_ready(cluster, namespace, "back", "front")
     services = json.loads(cluster.kubectl("get", "services", "-n", namespace, "-o", "json"))["items"]
     addresses = {one["metadata"]["name"]: one["spec"]["clusterIP"] for one in services}
     back = f"http://{addresses['back']}"
@@ -110,61 +87,99 @@ def test_a_service_answers_here_and_by_its_name_there(cluster: Cluster, namespac
 
 def test_logs_come_through_the_api(cluster: Cluster, namespace: str) -> None:
     """`kubectl logs` goes through the API to the kubelet, as on any cluster."""
-    cluster.apply(_pod("told", namespace, image=ANSWER_IMAGE))
-    _until_ready(cluster, namespace, "told")
+    cluster.apply(pod("told", namespace, image=ANSWER_IMAGE))
+    until_pods_ready(cluster, namespace, "told")
     assert cluster.kubectl("logs", "told", "-n", namespace) == "listening on 8080\n"
 
 
 def test_a_killed_component_comes_back(cluster: Cluster, namespace: str) -> None:
     """The API and the kubelet are killed and started again; pods went on, and new ones start."""
-    cluster.apply(_pod("before", namespace))
-    _until_ready(cluster, namespace, "before")
+    cluster.apply(pod("before", namespace))
+    until_pods_ready(cluster, namespace, "before")
     for name in ("kube-apiserver", "kubelet"):
         cluster.component(name).kill()
         cluster.component(name).start()
     cluster.until_ready()
-    cluster.apply(_pod("after", namespace))
-    _until_ready(cluster, namespace, "after")
+    cluster.apply(pod("after", namespace))
+    until_pods_ready(cluster, namespace, "after")
     said = json.loads(cluster.kubectl("get", "pod", "before", "-n", namespace, "-o", "json"))["status"]
     assert said["containerStatuses"][0]["restartCount"] == 0
 
 
-def _traces(folder_name: str) -> list[str]:
-    """What this machine shows of a cluster: mounts, control groups, and network ends and iptables chains of any."""
+def test_a_frozen_api_stands_still_and_goes_on(cluster: Cluster, namespace: str) -> None:
+    """While it is frozen nothing answers and pods go on serving; afterwards everything is as before."""
+    cluster.apply(pod("steady", namespace, image=ANSWER_IMAGE))
+    until_pods_ready(cluster, namespace, "steady")
+    address = cluster.kubectl("get", "pod", "steady", "-n", namespace, "-o", "jsonpath={.status.podIP}")
+    cluster.component("kube-apiserver").freeze()
+    try:
+        assert not cluster.probe.says_ready()
+        assert _get(f"http://{address}:8080") == "steady"
+    finally:
+        cluster.component("kube-apiserver").thaw()
+    cluster.until_ready()
+    until_pods_ready(cluster, namespace, "steady")
+
+
+def _traces(folder: Path) -> list[str]:
+    """What this machine shows of a cluster: processes, mounts, control groups."""
     commands = (["mount"], ["find", "/sys/fs/cgroup", "-type", "d"], ["ps", "-eo", "args"])
     lines = [line for command in commands for line in subprocess.check_output(command, text=True).splitlines()]
-    return [line for line in lines if folder_name in line]
+    return [line for line in lines if folder.name in line]
+
+
+def _cables() -> set[str]:
+    """The clusters' ends on this machine."""
+    links = json.loads(subprocess.check_output(["ip", "-json", "link"], text=True))
+    return {link["ifname"] for link in links if link["ifname"].startswith(CABLE)}
 
 
 def _network() -> list[str]:
-    commands = (
-        ["ip", "-o", "link"],
-        ["ip", "route"],
-        ["iptables-save", "-t", "nat"],
-        ["iptables-save", "-t", "filter"],
-    )
-    text = [subprocess.check_output(command, text=True) for command in commands]
-    return [
-        line for part in text for line in part.splitlines() if any(word in line for word in ("KUBE", "cni", "veth"))
-    ]
+    """What a cluster without namespaces of its own would leave on this machine."""
+    commands = (["ip", "-o", "link"], ["ip", "route"], ["iptables-save"])
+    environ = {"PATH": SEARCHED}
+    text = [subprocess.check_output(command, text=True, env=environ) for command in commands]
+    lines = [line for part in text for line in part.splitlines()]
+    return [line for line in lines if any(word in line for word in ("KUBE", "cni", "veth"))]
 
 
 def test_two_stand_side_by_side_and_go_without_a_trace(cluster: Cluster) -> None:
     """A second one runs its own pods beside the first; afterwards this machine is as before, and the first goes on."""
+    before = set(_network())
     second = start_cluster()
-    name = second.folder.name
+    cable = f"{CABLE}{second.capsule.block.number}"
     try:
-        second.apply(_pod("alone", "default"))
-        _until_ready(second, "default", "alone")
+        second.apply(pod("alone", "default"))
+        until_pods_ready(second, "default", "alone")
         assert "alone" not in cluster.kubectl("get", "pods", "-A", "-o", "name")
         assert second.capsule.block != cluster.capsule.block
-        assert _traces(name) != []
-        cable = f"spillway{second.capsule.block.number}"
-        assert cable in subprocess.check_output(["ip", "link"], text=True)
+        assert cable in _cables()
+        assert _traces(second.folder) != []
+        assert set(_network()) <= before
     finally:
         second.remove()
-    assert _traces(name) == []
-    assert cable not in subprocess.check_output(["ip", "link"], text=True)
-    assert _network() == []
-    assert second.folder not in leftovers.clusters()
+    assert _traces(second.folder) == []
+    assert cable not in _cables()
+    assert not second.folder.exists()
     cluster.until_ready()
+
+
+@pytest.mark.cluster
+@pytest.mark.timeout(TEST_S)
+def test_a_crashed_run_with_pods_is_removed_by_the_next() -> None:
+    """The owner is killed without a word while a pod runs; the next look leaves nothing of it."""
+    owner = (
+        "import os; from tests.cluster.start_cluster import start_cluster as start; "
+        "from tests.cluster.sample_pods import pod, until_pods_ready; cluster = start(); "
+        "cluster.apply(pod('left', 'default')); until_pods_ready(cluster, 'default', 'left'); "
+        "print(cluster.folder, cluster.capsule.block.number, flush=True); os.kill(os.getpid(), 9)"
+    )
+    crashed = subprocess.run(
+        [sys.executable, "-c", owner], cwd=ROOT, capture_output=True, text=True, timeout=200, check=False
+    )
+    assert crashed.stdout, crashed.stderr
+    folder, number = crashed.stdout.split()
+    leftovers.remove_orphans()
+    assert _traces(Path(folder)) == []
+    assert f"{CABLE}{number}" not in _cables()
+    assert not Path(folder).exists()
