@@ -61,6 +61,10 @@ class KubernetesGateways:
         found = await asyncio.gather(*(self._scraper.scrape_one(url) for url in urls.values()))
         return dict(zip(urls, found, strict=True))
 
+    def reconfigure(self, timeout_s: float) -> None:
+        """From the next scrape on they have so long to answer."""
+        self._scraper.reconfigure((), timeout_s)
+
     async def close(self) -> None:
         """Afterwards no connection is open."""
         await self._scraper.close()

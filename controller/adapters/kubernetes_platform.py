@@ -9,7 +9,7 @@ nothing decided.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -41,10 +41,12 @@ from controller.adapters.kubernetes_removal import (
     uncounted,
 )
 from controller.adapters.kubernetes_scaling import Scaling
+from controller.adapters.kubernetes_troubles import troubles_of
 from controller.adapters.kubernetes_watch import STALE_S, KubernetesWatch
-from controller.core.errors import ClusterConflict, ClusterError, ClusterNotFound, ClusterUnavailable
+from controller.core.errors import ClusterConflict, ClusterError, ClusterInvalid, ClusterNotFound, ClusterUnavailable
 from controller.core.fleet import Replica
 from controller.core.pools import Pool
+from controller.modelpool.facts import Trouble
 
 log = structlog.get_logger()
 
@@ -73,8 +75,11 @@ class KubernetesPlatform:
         deployments: KubernetesWatch,
         pods: KubernetesWatch,
         now_s: Callable[[], float],
+        before_scaling: Callable[[], Awaitable[object]] | None = None,
     ) -> None:
+        """`before_scaling`: awaited before each change of a number of replicas, so that a successor knows of it."""
         self._client = client
+        self._before_scaling = before_scaling
         self._deployments, self._pods = deployments, pods
         self._now_s = now_s
         self._targets: Mapping[str, Target] = {}
@@ -101,6 +106,10 @@ class KubernetesPlatform:
 
     async def list_replicas(self, pool: Pool) -> tuple[Replica, ...]:
         """Every pod of the pool, and every place that waits for one; ClusterUnavailable while that is not known."""
+        return self.replicas_of(pool)
+
+    def replicas_of(self, pool: Pool) -> tuple[Replica, ...]:
+        """The same, at once: all of it is known here."""
         if not self.fresh():
             age_s = max(self._deployments.age_s(), self._pods.age_s())
             raise ClusterUnavailable(f"what is known of the cluster is {age_s:.0f} s old", reason="Stale")
@@ -110,7 +119,7 @@ class KubernetesPlatform:
         pods = pods_of(deployment, self._pods.objects.values())
         members = [member_of(pod) for pod in pods]
         count, gone = self._count(deployment, members)
-        beyond = uncounted(members, count, gone) if self._is_rolling(deployment) else frozenset()
+        beyond = uncounted(members, count, gone)
         now_s, cold_start_s = self._now_s(), pool.scale.cold_start_s
         lives = self._lives.setdefault(pool.name, Lives())
         lives.keep({one.uid for one in members})
@@ -137,7 +146,8 @@ class KubernetesPlatform:
         with self.backoffs.writing(pool.name):
             if deployment is None:
                 raise ClusterNotFound(missing_words(target.deployment), reason="TargetNotFound")
-            count = await self._scaling.change(target.deployment, +1)
+            await self._see_off(deployment)
+            count = await self._change(target.deployment, +1)
         log.info("replica_asked_for", pool=pool.name, deployment=target.deployment, replicas=count)
         members = [member_of(pod) for pod in pods_of(deployment, self._pods.objects.values())]
         places = self._places_of(target.deployment)
@@ -158,8 +168,12 @@ class KubernetesPlatform:
         with self.backoffs.writing(pool):
             try:
                 marked = await self._client.patch(PODS.path(self._client.namespace, replica_id), body)
-            except (ClusterNotFound, ClusterConflict):
-                return  # that very pod is gone
+            except ClusterNotFound:
+                return
+            except ClusterInvalid as error:
+                if "metadata.uid" in str(error):
+                    return  # that very pod is gone, and another one has its name
+                raise
         self._pods.learn(marked)
 
     async def remove(self, replica_id: str) -> None:
@@ -172,7 +186,7 @@ class KubernetesPlatform:
         pod, places = self._pods.objects.get(replica_id), self._places_of(target.deployment)
         with self.backoffs.writing(pool):
             if deployment is not None and places.has(replica_id):
-                await self._scaling.change(target.deployment, -1)
+                await self._change(target.deployment, -1)
                 places.drop(replica_id)
             elif pod is not None and not is_active(pod):
                 await self._clear_away(pod)
@@ -180,13 +194,19 @@ class KubernetesPlatform:
                 await self._take_out(pool, deployment, pod)
 
     async def close(self) -> None:
-        """Let go of everything; pods go on running."""
-        await self._client.close()
+        """Pods go on running. The client is not this one's to close: others have something to write still."""
 
-    def selector_of(self, pool: str) -> str | None:
-        """The label selector of its pods in words; None where its Deployment is not there."""
+    def selector_of(self, pool: str) -> str:
+        """The label selector of its pods in words; "" where its Deployment is not there."""
+        deployment = self._where(pool)[1] if pool in self._targets else None
+        return "" if deployment is None else selector_words(deployment["spec"]["selector"])
+
+    def troubles_of(self, pool: str) -> tuple[Trouble, ...]:
+        """What is in the way of this pool, for its conditions."""
+        if pool not in self._targets:
+            return ()
         _, deployment = self._where(pool)
-        return None if deployment is None else selector_words(deployment["spec"]["selector"])
+        return troubles_of(self.trouble_of(pool), "" if deployment is None else failure_words(deployment))
 
     def trouble_of(self, pool: str) -> ClusterError | None:
         """What keeps this pool from being scaled as decided; None where nothing does."""
@@ -197,11 +217,6 @@ class KubernetesPlatform:
         if fought:
             return ClusterConflict(fought, reason="FoughtOver")
         return self.backoffs.last(pool)
-
-    def failure_of(self, pool: str) -> str:
-        """Why pods of its Deployment cannot be made, in the words of the cluster; "" where they can."""
-        _, deployment = self._where(pool)
-        return "" if deployment is None else failure_words(deployment)
 
     def _where(self, pool: str) -> tuple[Target, Json | None]:
         target = self._targets.get(pool)
@@ -217,15 +232,8 @@ class KubernetesPlatform:
         name = str(deployment["metadata"]["name"])
         count = self._scaling.replicas(name)
         known = self._shrunk.get(name, frozenset())
-        self._shrunk[name] = shrunk_for(members, count, known, settled=not self._is_rolling(deployment))
+        self._shrunk[name] = shrunk_for(members, count, known)
         return count, self._shrunk[name]
-
-    def _is_rolling(self, deployment: Json) -> bool:
-        """Whether pods of an older template are being replaced, or the Deployment has not been looked at yet."""
-        status, metadata = deployment["status"], deployment["metadata"]
-        if int(status.get("observedGeneration") or 0) < int(metadata.get("generation") or 0):
-            return False  # what is new may be the number alone
-        return int(status.get("updatedReplicas") or 0) < int(status.get("replicas") or 0)
 
     async def _clear_away(self, pod: Json) -> None:
         """What is over is deleted, for nobody else does; what is on its way out is left alone."""
@@ -244,9 +252,22 @@ class KubernetesPlatform:
         if step is not Step.SHRINK:
             await self._delete(pod)
         if step is not Step.DELETE:
-            count = await self._scaling.change(name, -1)
+            count = await self._change(name, -1)
             self._shrunk[name] = gone | {uid}
         log.info("replica_removed", pool=pool, replica=pod["metadata"]["name"], how=step.value, replicas=count)
+
+    async def _change(self, deployment: str, by: int) -> int:
+        if self._before_scaling is not None:
+            await self._before_scaling()
+        return await self._scaling.change(deployment, by)
+
+    async def _see_off(self, deployment: Json) -> None:
+        """Pods that were shrunk for are deleted: one more that is asked for now must not keep them."""
+        pods = pods_of(deployment, self._pods.objects.values())
+        _, gone = self._count(deployment, [member_of(one) for one in pods])
+        for pod in pods:
+            if pod["metadata"]["uid"] in gone:
+                await self._delete(pod)
 
     async def _delete(self, pod: Json) -> None:
         metadata = pod["metadata"]

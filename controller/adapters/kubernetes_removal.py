@@ -3,7 +3,8 @@
 A ReplicaSet that must shrink takes pods without a node first, then pending ones, those that are not ready, those of
 the lowest deletion cost, the youngest. So, where all others are ready, a pod of the lowest cost is the one that goes
 once the Deployment is shrunk by one. Where others are not, they would go instead, with all the loading they have
-done: then the pod is deleted first, and the ReplicaSet's replacement for it goes when the Deployment is shrunk.
+done: then the pod is deleted first, and the ReplicaSet's replacement for it goes when the Deployment is shrunk. So it
+is where some that are asked for have no pod yet: a smaller number would take one of these away, and no more.
 
 `spec.replicas` is the truth about how many there shall be; a pod for which it was shrunk counts no more, also while
 it is still there. Who was shrunk for is remembered; who was not there to remember tells by the surplus: so many pods
@@ -19,6 +20,8 @@ from enum import Enum
 from controller.adapters.kubernetes_kinds import Json
 from controller.adapters.kubernetes_pods import DELETION_COST, is_active, is_marked, is_ready, unix_s
 
+TEMPLATE = "pod-template-hash"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Member:
@@ -26,6 +29,7 @@ class Member:
 
     name: str
     uid: str
+    template: str = ""
     active: bool = True
     marked: bool = False
     has_node: bool = True
@@ -51,6 +55,7 @@ def member_of(pod: Json) -> Member:
     return Member(
         name=str(metadata["name"]),
         uid=str(metadata["uid"]),
+        template=str((metadata.get("labels") or {}).get(TEMPLATE) or ""),
         active=is_active(pod),
         marked=is_marked(pod),
         has_node=bool((pod.get("spec") or {}).get("nodeName")),
@@ -66,13 +71,14 @@ def goes_before(one: Member) -> tuple[bool, bool, bool, int, float, str]:
     return (one.has_node, one.running, one.ready, one.cost, -one.made_s, one.name)
 
 
-def shrunk_for(members: Iterable[Member], replicas: int, known: frozenset[str], *, settled: bool) -> frozenset[str]:
+def shrunk_for(members: Iterable[Member], replicas: int, known: frozenset[str]) -> frozenset[str]:
     """The pods that are there and count no more, by uid: those `known`, and marked ones that a surplus says will go.
 
-    `settled`: no rollout is under way; during one there are more pods than replicas for another reason.
+    Pods of two templates are a rollout: then there are more of them for another reason.
     """
     active = sorted((one for one in members if one.active), key=goes_before)
-    surplus = max(0, len(active) - replicas) if settled else 0
+    is_rollout = len({one.template for one in active}) > 1
+    surplus = 0 if is_rollout else max(0, len(active) - replicas)
     known = known & {one.uid for one in active}
     told = [one.uid for one in active[:surplus] if one.marked and one.uid not in known]
     return known | frozenset(told[: max(0, surplus - len(known))])
@@ -91,7 +97,8 @@ def next_step(uid: str, members: Sequence[Member], replicas: int, gone: frozense
         return Step.NOTHING  # all of them are on their way
     pending = gone & set(names)
     left = [one for one in names if one not in pending]
-    return Step.SHRINK if left[0] == uid and set(names[: len(pending)]) == pending else Step.DELETE_THEN_SHRINK
+    goes_next = left[0] == uid and set(names[: len(pending)]) == pending and replicas <= len(left)
+    return Step.SHRINK if goes_next else Step.DELETE_THEN_SHRINK
 
 
 def placeholders(members: Iterable[Member], replicas: int, gone: frozenset[str]) -> int:

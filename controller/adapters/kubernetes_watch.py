@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from math import inf
 
 import orjson
@@ -73,9 +73,13 @@ class KubernetesWatch:
         return self._store.objects
 
     @property
-    def synced(self) -> bool:
+    def is_synced(self) -> bool:
         """Whether all were listed once."""
         return self._synced.is_set()
+
+    async def synced(self) -> None:
+        """Afterwards all have been listed once."""
+        await self._synced.wait()
 
     def age_s(self) -> float:
         """Since the API has last vouched for what is known: by a list, an event, or an end of a window; inf: never."""
@@ -151,7 +155,7 @@ class KubernetesWatch:
             self._store.replace(items, version)
         self._old_lists = 0
         self._vouch()
-        first = not self.synced
+        first = not self.is_synced
         self._synced.set()
         if first or self._store.objects != before:
             self._tell()
@@ -190,6 +194,17 @@ class KubernetesWatch:
     def _tell(self) -> None:
         for listener in self._listeners:
             listener()
+
+
+def stale_words(watches: Iterable[KubernetesWatch]) -> str:
+    """Of which kinds too little is known to act on; "" where none is."""
+    ages = {one.kind.plural: one.age_s() for one in watches}
+    words = [
+        f"{kind} have not been listed yet" if age_s == inf else f"what is known of {kind} is {age_s:.0f} s old"
+        for kind, age_s in ages.items()
+        if age_s >= STALE_S
+    ]
+    return ", ".join(words)
 
 
 async def _lines(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

@@ -11,6 +11,7 @@ from prometheus_client.registry import Collector
 CALLS = "spillway_kubernetes_calls_total"
 LISTS = "spillway_kubernetes_lists_total"
 WATCH_AGE = "spillway_kubernetes_watch_age_seconds"
+LEADER = "spillway_controller_leader"
 
 
 class KubernetesMetrics(Collector):
@@ -51,3 +52,17 @@ class KubernetesMetrics(Collector):
             if (age := age_s()) < inf:
                 ages.add_metric([resource], age)
         yield ages
+
+
+class LeaderMetrics(Collector):
+    """Whether this controller runs the fleet; while it does, what it does as well."""
+
+    def __init__(self, holds: Callable[[], bool]) -> None:
+        self._holds = holds
+        self.leading: Collector | None = None
+
+    def collect(self) -> Iterable[Metric]:
+        """Every family, for `prometheus_client`."""
+        yield GaugeMetricFamily(LEADER, "1 while this controller runs the fleet", value=float(self._holds()))
+        if self.leading is not None:
+            yield from self.leading.collect()

@@ -108,7 +108,7 @@ class FakeApiServer:
 
     def writes(self) -> list[tuple[str, str]]:
         """The calls that change something."""
-        return [call for call in self.calls if call[0] != "GET"]
+        return [call for call in self.calls if call[0] not in {"GET", "WATCH"}]
 
     async def _store(self, key: Key, item: Json) -> Json:
         self._version += 1
@@ -140,7 +140,7 @@ class FakeApiServer:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """One call."""
         verb = "WATCH" if request.query.get("watch") in {"1", "true"} else request.method
-        self.calls.append((verb if verb != "WATCH" else "GET", request.path))
+        self.calls.append((verb, request.path))
         try:
             for fault in self.faults:
                 if (found := fault(request)) is not None:
@@ -183,18 +183,23 @@ class FakeApiServer:
         if request.method == "PATCH":
             given = merged(scale_of(now) if part == "scale" else now, given)
         self._check_version(key, given)
-        return await self._write(key, part, given)
+        return await self._write(key, part, given, request.headers.get("User-Agent", "").split("/")[0])
 
     def _check_version(self, key: Key, given: Json) -> None:
+        uid = self.objects[key]["metadata"]["uid"]
+        if given["metadata"].get("uid") not in {None, "", uid}:
+            raise Refused(422, "Invalid", f'"{key[2]}" is invalid: metadata.uid: Invalid value: field is immutable')
         version = given["metadata"].get("resourceVersion")
         if version not in {None, "", self.objects[key]["metadata"]["resourceVersion"]}:
             words = "the object has been modified; please apply your changes to the latest version and try again"
             raise Refused(409, "Conflict", f'Operation cannot be fulfilled on "{key[2]}": {words}')
 
-    async def _write(self, key: Key, part: str, given: Json) -> Json:
+    async def _write(self, key: Key, part: str, given: Json, who: str) -> Json:
         now = copy.deepcopy(self.objects[key])
         if part == "scale":
             now["spec"]["replicas"] = given["spec"]["replicas"]
+            fields = {"manager": who, "subresource": "scale", "fieldsV1": {"f:spec": {"f:replicas": {}}}}
+            now["metadata"]["managedFields"] = [fields]
             return scale_of(await self._store(key, now))
         kept = "status" if part != "status" and KINDS[key[0]] in WITH_STATUS else None
         if part == "status":

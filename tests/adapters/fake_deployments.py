@@ -91,7 +91,7 @@ class FakeDeployments:
                 since = datetime.fromtimestamp(made_s + 30.0, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
                 status = {
                     "phase": "Running",
-                    "podIP": f"10.0.0.{number}",
+                    "podIP": f"127.0.1.{number}",
                     "conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": since}],
                     "containerStatuses": [{"started": True, "restartCount": 0}],
                 }

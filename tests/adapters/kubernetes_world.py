@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 
 from controller.adapters.kubernetes_client import KubernetesClient
 from controller.adapters.kubernetes_kinds import DEPLOYMENTS, PODS
@@ -90,12 +91,11 @@ class PlatformWorld:
         """Afterwards the watches know all that is."""
         for one in self.watches:
             resource = f"{one.kind.group}/{one.kind.plural}"
-            await until(
-                lambda one=one, resource=resource: (
-                    {item["metadata"]["name"]: item["metadata"]["resourceVersion"] for item in self.api.named(resource)}
-                    == {name: item["metadata"]["resourceVersion"] for name, item in one.objects.items()}
-                )
-            )
+            await until(partial(self._is_seen, one, resource))
+
+    def _is_seen(self, watch: KubernetesWatch, resource: str) -> bool:
+        there = {item["metadata"]["name"]: item["metadata"]["resourceVersion"] for item in self.api.named(resource)}
+        return there == {name: item["metadata"]["resourceVersion"] for name, item in watch.objects.items()}
 
     async def settle(self, *, ready: bool = True) -> None:
         """Afterwards the controllers of the cluster have done what they do, and ours has seen it."""

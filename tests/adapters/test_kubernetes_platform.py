@@ -8,6 +8,7 @@ import pytest
 
 from controller.adapters.kubernetes_backoff import ClusterResting
 from controller.core.errors import ClusterConflict, ClusterForbidden, ClusterNotFound, ClusterUnavailable
+from controller.modelpool.facts import Obstacle
 from tests.adapters.fake_api_objects import status_error
 from tests.adapters.fake_deployments import DEPLOYMENTS, PODS, deployment
 from tests.adapters.kubernetes_world import NOW_S, POOL, PlatformWorld, platform_world, pool_of
@@ -110,6 +111,7 @@ async def test_other_peoples_pods_are_none_of_ours() -> None:
         ):
             metadata = {"name": name, "labels": labels, "ownerReferences": owners}
             await world.api.put(PODS, {"metadata": metadata, "spec": {}, "status": {}})
+        await world.platform.start(POOL)
         await world.seen()
         assert sorted(await world.listed()) == ["bare", "d-abc-1"]
 
@@ -196,7 +198,8 @@ async def test_places_without_a_pod_are_taken_back() -> None:
         await world.settle()
         name = "d#1"
         assert (await world.listed())[name].reason.startswith('no pod: pods "x" is forbidden: exceeded quota')
-        assert "exceeded quota" in world.platform.failure_of("p")
+        (trouble,) = world.platform.troubles_of("p")
+        assert trouble.obstacle is Obstacle.QUOTA_EXCEEDED
         await world.platform.mark_draining(name)
         assert (await world.states())[name] == "draining"
         assert (await world.listed())[name].ready_at_s is None
@@ -347,7 +350,7 @@ async def test_a_deployment_that_is_not_there() -> None:
     async with platform_world(1) as world:
         await world.begin(p="gone")
         assert await world.listed() == {}
-        assert world.platform.selector_of("p") is None
+        assert world.platform.selector_of("p") == ""
         with pytest.raises(ClusterNotFound, match="no Deployment 'gone' in this namespace: make it, or mend"):
             await world.platform.start(POOL)
         assert "mend `spec.scaleTargetRef.name`" in str(world.platform.trouble_of("p"))

@@ -46,6 +46,7 @@ NONE: frozenset[str] = frozenset()
         pytest.param([marked("p"), member("a")], 2, {"p"}, Step.DELETE, id="shrunk-and-grown-again"),
         pytest.param([marked("p"), member("a", ready=False)], 1, {"p"}, Step.DELETE, id="another-would-go-instead"),
         pytest.param([marked("p", active=False), member("a")], 2, NONE, Step.NOTHING, id="on-its-way-out"),
+        pytest.param([marked("p")], 2, NONE, Step.DELETE_THEN_SHRINK, id="another-has-no-pod-yet"),
         pytest.param([marked("p")], 0, NONE, Step.NOTHING, id="all-are-on-their-way"),
         pytest.param([member("a")], 1, NONE, Step.NOTHING, id="not-there"),
         pytest.param(
@@ -94,10 +95,11 @@ def test_members_are_read_from_pods() -> None:
 def test_a_successor_tells_by_the_surplus_who_was_shrunk_for() -> None:
     """Nobody remembers, and there is one pod more than there shall be: the marked one that would go."""
     members = [marked("p"), marked("q", made_s=-1.0), member("a")]
-    assert shrunk_for(members, 2, NONE, settled=True) == {"p"}
-    assert shrunk_for(members, 3, NONE, settled=True) == NONE
-    assert shrunk_for(members, 2, frozenset("q"), settled=True) == {"q"}
-    assert shrunk_for(members, 2, NONE, settled=False) == NONE
+    assert shrunk_for(members, 2, NONE) == {"p"}
+    assert shrunk_for(members, 3, NONE) == NONE
+    assert shrunk_for(members, 2, frozenset("q")) == {"q"}
+    rollout = [*members, member("b", template="new")]
+    assert shrunk_for(rollout, 3, NONE) == NONE
 
 
 def test_pods_of_a_rollout_are_not_counted() -> None:
@@ -121,7 +123,7 @@ class World:
         return list(self.pods.values())
 
     def gone(self) -> frozenset[str]:
-        self.known = shrunk_for(self.members(), self.replicas, self.known, settled=True)
+        self.known = shrunk_for(self.members(), self.replicas, self.known)
         return self.known
 
     def settle(self) -> None:
@@ -167,6 +169,8 @@ def test_each_pod_shrinks_its_deployment_at_most_once(actions: list[tuple[str, i
         if action == "settle":
             world.settle()
         elif action == "start":
+            for one in world.gone():
+                del world.pods[one]
             world.replicas, asked = world.replicas + 1, asked + 1
         elif action == "ready" and name:
             world.pods[name] = replace(world.pods[name], ready=True, has_node=True, running=True)
