@@ -7,14 +7,13 @@ from dataclasses import replace
 
 from controller.cli.errors import EXIT_USAGE, CliError
 from controller.config.settings import Settings
-from controller.config.usage import has_key
+from controller.config.usage import has_key, keys_elsewhere
 from controller.core.models import Provider
 
 STANDIN_URL = "SPILLWAY_STANDIN_URL"  # the stand-in provider: answers for every provider without a key
 PORT = "SPILLWAY_PORT"  # the gateway's; the others follow at fixed distances, as the defaults do
 COLD_START = "SPILLWAY_COLD_START_S"  # of simulated engines
 STANDIN_FOR = "SPILLWAY_STANDIN_FOR"  # the providers it answers for, with commas: those whose key `up` did not have
-WITH_KEYS = "SPILLWAY_PROVIDERS_WITH_KEYS"  # providers whose keys only the gateways hold, with commas
 NAMES = (STANDIN_URL, STANDIN_FOR, PORT, COLD_START)
 ADMIN_PORT_DISTANCE = 1
 CONTROLLER_PORT_DISTANCE = 2
@@ -56,7 +55,7 @@ def lacks_key(provider: Provider, environ: Mapping[str, str]) -> bool:
 
 def usable_providers(settings: Settings, environ: Mapping[str, str]) -> frozenset[str]:
     """The providers that can be called: simulated, or with a key, be it one that only the gateways hold."""
-    elsewhere = environ.get(WITH_KEYS, "").split(",")
+    elsewhere = keys_elsewhere(environ)
     return frozenset(
         name
         for name, provider in settings.providers.items()

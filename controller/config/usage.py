@@ -13,6 +13,7 @@ from controller.core.errors import Problem
 from controller.core.models import Model, Provider
 from controller.core.pools import Pool
 
+WITH_KEYS = "SPILLWAY_PROVIDERS_WITH_KEYS"  # providers whose keys only the gateways hold, with commas
 Routed = Sequence[tuple[Place, str]]  # where a catalogue key is named, and the key
 
 
@@ -36,6 +37,11 @@ def has_key(provider: Provider, environ: Mapping[str, str]) -> bool:
     return any(environ.get(name) for name in variables) or any(Path(path).is_file() for path in provider.api_key_files)
 
 
+def keys_elsewhere(environ: Mapping[str, str]) -> frozenset[str]:
+    """The providers whose keys only the gateways hold, as a process that holds none is told."""
+    return frozenset(filter(None, environ.get(WITH_KEYS, "").split(",")))
+
+
 def key_warnings(
     routed: Routed,
     models: Mapping[str, Model],
@@ -50,12 +56,13 @@ def key_warnings(
     A note where the file names neither the provider nor a model of it: the built-in configuration is for those who have
     some of the keys or none.
     """
+    elsewhere = keys_elsewhere(environ)
     serving = [(place, key, resolve(models, key, today)[0].provider) for place, key in routed if key in models]
     used = {provider: key for _, key, provider in reversed(serving)}
     wanted = {provider for place, _, provider in serving if document.covers(place)}
     for name, key in sorted(used.items()):
         provider = providers.get(name)
-        if provider is not None and not has_key(provider, environ):
+        if provider is not None and name not in elsewhere and not has_key(provider, environ):
             message = f"is not set, so provider {name} cannot be called (needed for {key})"
             is_named = name in wanted or document.has(("providers", name))
             severity = "warning" if is_named else "note"

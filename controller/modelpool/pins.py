@@ -18,6 +18,7 @@ from controller.modelpool.schema import PinnedRouting, PinnedScaling, PinPart
 
 DEFAULT_PIN_S = 4 * 3600.0
 NO_REASON = "no reason given"
+_PINS = {"routing": PinnedRouting.AUTO, "replicas": 0, "scaling": PinnedScaling.AUTO}  # as they pin nothing
 _LATER_S = 60.0  # clocks of API and controller may differ by so much
 
 
@@ -46,7 +47,7 @@ def pin_word(source: Json, now_s: float) -> PinWord | None:
     pin = Pin(
         routing=routing,
         replicas=replicas,
-        who=said.who or _writer(source) or "unknown",
+        who=said.who or _writer(source, said) or "unknown",
         reason=said.reason or NO_REASON,
         until_s=since_s + DEFAULT_PIN_S if until_s is None else until_s,
     )
@@ -84,25 +85,26 @@ def _first_seen_s(source: Json, said: PinPart, now_s: float) -> float:
     same = text(known, "routing") == (routing or PinnedRouting.AUTO) and known.get("replicas") == replicas
     if same and since_s is not None:
         return since_s
-    written_s = _written_s(source)
+    written_s = _written_s(source, said)
     return now_s if written_s is None or not now_s - DEFAULT_PIN_S < written_s < now_s + _LATER_S else written_s
 
 
-def _owner(source: Json) -> Json:
-    """Who of those that manage fields wrote a part of the pin last; empty where nobody says so."""
+def _owner(source: Json, said: PinPart) -> Json:
+    """Who of those that manage fields wrote what is pinned, the last of them; empty where nobody says so."""
+    pinned = {f"f:{name}" for name, value in _PINS.items() if getattr(said, name) != value}
     owners: list[Json] = [
         one
         for one in entries(part(source, "metadata"), "managedFields")
-        if isinstance(one, Mapping) and part(one, "fieldsV1", "f:spec", "f:pin")
+        if isinstance(one, Mapping) and pinned & set(part(one, "fieldsV1", "f:spec", "f:pin"))
     ]
     return max(owners, key=lambda one: instant(text(one, "time")) or 0.0, default={})
 
 
-def _writer(source: Json) -> str:
-    owner = _owner(source)
+def _writer(source: Json, said: PinPart) -> str:
+    owner = _owner(source, said)
     name, below = text(owner, "manager"), text(owner, "subresource")
     return f"{name} ({below})" if name and below else name
 
 
-def _written_s(source: Json) -> float | None:
-    return instant(text(_owner(source), "time"))
+def _written_s(source: Json, said: PinPart) -> float | None:
+    return instant(text(_owner(source, said), "time"))

@@ -13,13 +13,13 @@ from controller.cli.overrides import (
     PORT,
     STANDIN_FOR,
     STANDIN_URL,
-    WITH_KEYS,
     standin_for,
     usable_providers,
     with_overrides,
 )
 from controller.config.load import load_settings
 from controller.config.settings import Settings
+from controller.config.usage import WITH_KEYS
 
 URL = "http://127.0.0.1:8090"
 

@@ -9,8 +9,14 @@ from typing import Any
 
 import pytest
 
+from controller.core.fleet import RoutingMode
+from controller.modelpool.facts import Obstacle, Trouble
+from controller.modelpool.pins import pin_word as pin_word_of
+from controller.modelpool.spelling import document_of
+from controller.modelpool.translate import translated
 from tests.cluster.handle import ControlPlane
 from tests.modelpool.pool_cases import Case, cases, crd, model_pool, schema
+from tests.modelpool.pool_values import error, pin_word, status_of, view
 
 NAMESPACE = "model-pools"
 
@@ -116,6 +122,55 @@ def test_patches_pin_and_unpin(api: ControlPlane, pool: str) -> None:
     assert _spec(api, pool)["pin"] == {**pin, "replicas": 0, "scaling": "Auto"}
     _in(api, "patch", "spool", pool, "--type", "merge", "-p", '{"spec":{"pin":null}}')
     assert _spec(api, pool)["pin"] == {"replicas": 0, "routing": "Auto", "scaling": "Auto"}
+
+
+def test_a_wrong_model_may_be_corrected_until_the_pool_is_in_use(api: ControlPlane, pool: str) -> None:
+    """Then callers rely on what answers under its name."""
+    other = ("patch", "spool", pool, "--type=merge", "-p", '{"spec":{"model":"llama-70b-self"}}')
+    _publish(api, pool, status_of(problems=(error(),)))
+    _in(api, *other)
+    _publish(api, pool, status_of(view()))
+    back = ("patch", "spool", pool, "-n", NAMESPACE, "--type=merge", "-p", '{"spec":{"model":"llama-8b-self"}}')
+    said = "spec.model: Forbidden: `spec.model` must not change once the pool has been in use"
+    assert said in api.refusal(*back)
+
+
+def test_waiting_for_ready_works_also_while_it_spills(api: ControlPlane, pool: str) -> None:
+    """From the first start on; a pool without a replica is not ready, one without any on purpose is."""
+    wait = ("wait", "--for=condition=Ready", "--timeout=1s", f"spool/{pool}")
+    assert "timed out" in api.refusal(*wait, "-n", NAMESPACE)
+    starts = status_of(view(0, 1))
+    _publish(api, pool, starts)
+    assert "timed out" in api.refusal(*wait, "-n", NAMESPACE)
+    spills = status_of(view(mode=RoutingMode.SPILLING, spill_ratio=0.4), starts, pin=pin_word())
+    _publish(api, pool, spills)
+    assert "condition met" in _in(api, *wait)
+    _publish(api, pool, status_of(view(0, desired_replicas=0), spills))
+    assert "condition met" in _in(api, *wait)
+    assert "condition met" in _in(api, "wait", "--for=condition=Spilling=false", "--timeout=1s", f"spool/{pool}")
+
+
+def test_a_status_is_taken_as_it_is_and_says_all_of_it(api: ControlPlane, pool: str) -> None:
+    """Nothing that is published is refused or pruned, and describe shows what somebody does next."""
+    seen = view(3, 1, 1, wanted_replicas=9, constraints=("max_replicas 4",), cold_starts_s=(31.4, 29.0))
+    status = status_of(seen, troubles=(Trouble(obstacle=Obstacle.QUOTA_EXCEEDED, message="no"),), pin=pin_word())
+    _publish(api, pool, status)
+    assert json.loads(_in(api, "get", "spool", pool, "-o", "json"))["status"] == status
+    said = " ".join(_in(api, "describe", "spool", pool).split())
+    for words in ("Raise the ResourceQuota of this namespace", "replicas.max 4", "kubectl patch spool NAME", "oncall"):
+        assert words in said
+
+
+def test_what_the_api_holds_is_what_the_translation_reads(api: ControlPlane, pool: str) -> None:
+    """A stored object with all its defaults, with who has pinned it, and when."""
+    _in(api, "scale", f"spool/{pool}", "--replicas=2")
+    found = json.loads(_in(api, "get", "spool", pool, "-o", "json", "--show-managed-fields"))
+    read, problems = translated(pool, found, document_of(pool))
+    least, _ = translated(pool, model_pool(pool), document_of(pool))
+    assert (read, problems) == (least, ())
+    word = pin_word_of(found, 0.0)
+    assert word is not None
+    assert (word.pin.replicas, word.pin.who) == (2, "kubectl (scale)")
 
 
 def test_every_field_is_explained(api: ControlPlane) -> None:

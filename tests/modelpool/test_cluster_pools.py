@@ -138,6 +138,13 @@ def test_warnings_of_a_chain_are_its_pools_alone(tmp_path: Path) -> None:
     assert [one for one in pools.settings.warnings if "gpt-oss-20b-groq" in str(one)] == []
 
 
+def test_keys_that_only_gateways_hold_are_not_missed(tmp_path: Path) -> None:
+    """A controller holds none of its own, and is told which providers have one."""
+    spills = stored("a", {"spill": {"to": ["gpt-oss-20b-groq", "gpt-6-luna"]}})
+    pools = cluster_pools(_base(tmp_path, environ={"SPILLWAY_PROVIDERS_WITH_KEYS": "anthropic,groq"}), [spills])
+    assert [one.key for one in pools.problems["a"]] == ["OPENAI_API_KEY"]
+
+
 def test_a_file_with_pools_is_refused(tmp_path: Path) -> None:
     """With the words to move them."""
     with pytest.raises(ConfigError, match="each pool is a ModelPool object") as refused:

@@ -17,9 +17,13 @@ SCALED_AT_S = NOW_S - 30
 
 
 def _managed(
-    at_s: float, manager: str = "kubectl", subresource: str | None = None, field: str = "f:pin"
+    at_s: float,
+    manager: str = "kubectl",
+    subresource: str | None = None,
+    field: str = "f:pin",
+    pinned: str = "f:replicas",
 ) -> dict[str, Any]:
-    entry = {"manager": manager, "time": instant_text(at_s), "fieldsV1": {"f:spec": {field: {"f:replicas": {}}}}}
+    entry = {"manager": manager, "time": instant_text(at_s), "fieldsV1": {"f:spec": {field: {pinned: {}}}}}
     return entry if subresource is None else {**entry, "subresource": subresource}
 
 
@@ -87,8 +91,15 @@ def test_another_pin_begins_anew() -> None:
 
 @pytest.mark.parametrize(
     "managed",
-    [(), (_managed(NOW_S - 5 * 3600),), (_managed(NOW_S + 3600),), (_managed(SCALED_AT_S, field="f:model"),), ("odd",)],
-    ids=["unknown", "long-ago", "ahead", "of-another-field", "not-an-entry"],
+    [
+        (),
+        (_managed(NOW_S - 5 * 3600),),
+        (_managed(NOW_S + 3600),),
+        (_managed(SCALED_AT_S, field="f:model"),),
+        (_managed(SCALED_AT_S, pinned="f:routing"),),
+        ("odd",),
+    ],
+    ids=["unknown", "long-ago", "ahead", "of-another-field", "of-another-part-of-the-pin", "not-an-entry"],
 )
 def test_without_a_time_to_go_by_it_begins_now(managed: tuple[object, ...]) -> None:
     """A pin that is seen for the first time is in force, whatever clocks say."""
