@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from controller.cli.cluster_options import also_on_cluster
+
 if TYPE_CHECKING:
     from controller.config.settings import Settings
     from controller.core.fleet import PoolView, ScaleTerms
@@ -29,6 +31,7 @@ def _explain() -> None:
     """Explain decisions."""
 
 
+@also_on_cluster("cluster_explain:explain_pool")
 def explain_pool(
     name: str = typer.Argument(..., help="the pool"),
     config: Path | None = typer.Option(None, "--config", "-c", help="spillway.yaml to use"),

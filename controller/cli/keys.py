@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from controller.cli.cluster_options import also_on_cluster
 from controller.cli.errors import EXIT_KEY, EXIT_UNCHANGED, EXIT_USAGE, CliError
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ def _shown(record: KeyRecord) -> dict[str, object]:
     }
 
 
+@also_on_cluster("cluster_gateway:create_key", by_database=True)
 def create(
     name: str = typer.Argument("default", help="who or what will use it"),
     tenant: str = typer.Option("default", help="whose budget it draws on"),
@@ -101,6 +103,7 @@ def create(
     say("next", f"export OPENAI_API_KEY=<the key>    Undo: spillway keys revoke {record.public_id}")
 
 
+@also_on_cluster("cluster_gateway:list_keys", by_database=True)
 def list_keys(config: Path | None = CONFIG, state_dir: Path | None = STATE_DIR, as_json: bool = AS_JSON) -> None:
     """List every key ever made, revoked ones too; never their text."""
     from controller.cli.output import emit_json, say, table
@@ -140,6 +143,7 @@ def _state(record: KeyRecord) -> str:
     return "good" if record.revoked_at_s is None else "revoked"
 
 
+@also_on_cluster("cluster_gateway:revoke_key", by_database=True)
 def revoke(
     key_id: str = typer.Argument(..., help="the ID that `spillway keys list` shows"),
     *,
@@ -173,6 +177,7 @@ def revoke(
         raise typer.Exit(EXIT_UNCHANGED)
 
 
+@also_on_cluster("cluster_gateway:new_pepper", by_database=True)
 def new_pepper(config: Path | None = CONFIG, state_dir: Path | None = STATE_DIR, as_json: bool = AS_JSON) -> None:
     """Make the pepper that new keys are stored under from now on; the keys that there are stay good.
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from controller.cli.cluster_options import also_on_cluster
 from controller.cli.errors import EXIT_USAGE, CliError
 from controller.cli.pool_words import SPAN_S
 
@@ -117,6 +118,7 @@ def _shown(total: LedgerTotal, by: tuple[By, ...]) -> dict[str, object]:
     }
 
 
+@also_on_cluster("cluster_gateway:report", by_database=True)
 def report(
     by: str = typer.Option("target", help="any of tenant,key,model,target,pool,task,day,month, with commas between"),
     *,

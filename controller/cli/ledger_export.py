@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from controller.cli.cluster_options import also_on_cluster
 from controller.cli.errors import EXIT_USAGE, CliError
 from controller.cli.ledger import AS_JSON, CONFIG, SINCE, STATE_DIR, UNTIL
 
@@ -27,6 +28,7 @@ class Format(Enum):
     PARQUET = "parquet"
 
 
+@also_on_cluster("cluster_export:export", by_database=True)
 def export(
     *,
     since: str = SINCE,

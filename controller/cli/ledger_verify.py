@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from controller.cli.cluster_options import also_on_cluster
 from controller.cli.errors import EXIT_FAILED, EXIT_USAGE, CliError
 from controller.cli.ledger import AS_JSON, CONFIG, STATE_DIR
 from controller.routing.budget import DAY_S
@@ -37,6 +38,7 @@ class Check:
     why: str
 
 
+@also_on_cluster("cluster_gateway:verify", by_database=True)
 def verify(
     files: list[Path] = typer.Argument(..., help="usage or cost exports of OpenAI or Anthropic, JSON or CSV"),
     *,

@@ -8,6 +8,7 @@ from importlib import import_module
 
 import typer
 
+from controller.cli.cluster_options import KUBERNETES, PLATFORM, PLUGIN, PROGRAM, with_flags_behind
 from controller.cli.errors import EXIT_USAGE, CliError, exit_code_of, print_error
 from controller.core.errors import SpillwayError
 
@@ -25,7 +26,7 @@ HELP_TOPICS = {
         "1    failed",
         "2    wrong usage or invalid configuration",
         "3    nothing changed, where that was asked to be told",
-        "4    API key missing or refused",
+        "4    API key missing or refused; on a cluster: not known there, or no right to it",
         "130  stopped with Ctrl-C",
         "143  stopped with SIGTERM",
     ),
@@ -41,8 +42,20 @@ HELP_TOPICS = {
         "SPILLWAY_PROVIDERS_WITH_KEYS",
         "                       for the controller: providers whose keys only the gateways hold, with commas",
         "SPILLWAY_API_KEY       the key that `spillway connect` uses when it is not to make one",
+        "SPILLWAY_PLATFORM      kubernetes: commands are about a cluster, also without --context or --namespace",
+        "KUBECONFIG             how to reach it (default ~/.kube/config)",
         "NO_COLOR, FORCE_COLOR, TERM, COLUMNS",
         "                       as everywhere",
+    ),
+    "cluster": (
+        "--context NAME, --namespace NAME (-n) or --kubeconfig FILE: the command is about a cluster, not this machine;",
+        "each is kubeconfig's own where it is left out, and may stand before or behind the command.",
+        "SPILLWAY_PLATFORM=kubernetes, or `kubectl spillway` in place of `spillway`: so without any of them.",
+        "status, explain, route, pool list: ModelPools, pods and Deployments (get, list), pages of pods (pods/proxy)",
+        "pool pin, pool unpin              spec.pin of the ModelPool (patch), as `kubectl patch` writes it",
+        "pool drain                        an annotation of the pod (patch)",
+        "keys, ledger, request             run in a pod of the gateway (pods/exec)",
+        "config validate, config show      the ConfigMap of the chart, and the ModelPools",
     ),
     "formatting": (
         "Data goes to stdout, words to stderr.",
@@ -67,7 +80,7 @@ def build_app() -> typer.Typer:
     app.callback()(_root)
     for name in COMMANDS:
         import_module(f"controller.cli.{name}").register(app)
-    app.command("help", help="Explain exit-codes, environment or formatting.")(_help)
+    app.command("help", help="Explain exit-codes, environment, cluster or formatting.")(_help)
     return app
 
 
@@ -75,7 +88,7 @@ def _root() -> None:
     """Self-host what you can, spill what you can't."""
 
 
-def _help(topic: str = typer.Argument("exit-codes", help="exit-codes | environment | formatting")) -> None:
+def _help(topic: str = typer.Argument("exit-codes", help="exit-codes | environment | cluster | formatting")) -> None:
     lines = HELP_TOPICS.get(topic)
     if lines is None:
         raise CliError(f"no help on '{topic}'", "topics are " + ", ".join(HELP_TOPICS), exit_code=EXIT_USAGE)
@@ -85,12 +98,23 @@ def _help(topic: str = typer.Argument("exit-codes", help="exit-codes | environme
 
 def main() -> None:
     """Entry point: every refusal is one clear line (`SPILLWAY_DEBUG=1` adds the traceback)."""
+    run("spillway", sys.argv[1:])
+
+
+def kubectl_main() -> None:
+    """Entry point of `kubectl spillway`: the same commands, about a cluster."""
+    os.environ[PLATFORM], os.environ[PROGRAM] = KUBERNETES, PLUGIN
+    run(PLUGIN, sys.argv[1:])
+
+
+def run(name: str, words: list[str]) -> None:
+    """One command line, and the exit code that says what became of it."""
     try:
-        build_app()(prog_name="spillway")
+        build_app()(prog_name=name, args=with_flags_behind(words))
     except SpillwayError as error:
         if os.environ.get("SPILLWAY_DEBUG"):
             raise
-        print_error(error, as_json="--json" in sys.argv)
+        print_error(error, as_json="--json" in words)
         sys.exit(exit_code_of(error))
 
 

@@ -5,15 +5,15 @@ Every pin carries who, why and an expiry, and each change prints the command tha
 
 from __future__ import annotations
 
-import sys
 import time
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
+from controller.cli.cluster_options import also_on_cluster
 from controller.cli.errors import EXIT_UNCHANGED, EXIT_USAGE, CliError
+from controller.cli.pool_report import account, note, report, unknown, within_bounds
 from controller.cli.pool_words import command, instant, living, pin_command, pin_words, text, until_s
 from controller.core.fleet import Pin, Replica, ReplicaState, RoutingMode
 
@@ -44,6 +44,7 @@ def register(app: typer.Typer) -> None:
     app.add_typer(pool, name="pool")
 
 
+@also_on_cluster("cluster_pool:pin")
 def pin(
     pool: str = typer.Argument(..., help="name of the pool"),
     *,
@@ -65,8 +66,8 @@ def pin(
     found, now_s = _pool(settings, pool), time.time()
     wanted = Pin(
         routing=routing,
-        replicas=_replicas(found, replicas),
-        who=text("--who", who or _me(), "say who you are: --who"),
+        replicas=within_bounds(found.name, found.scale, replicas, is_fixed=bool(found.endpoints)),
+        who=text("--who", who or account(), "say who you are: --who"),
         reason=text("--reason", reason, 'say why: --reason "..."'),
         until_s=until_s(span, until, now_s),
     )
@@ -75,14 +76,15 @@ def pin(
     spec = open_spec(settings)
     before = living(spec.read()[0].get(pool) if dry_run else spec.pin(pool, wanted), now_s)
     undo = command(pin_command(pool, before) if before is not None else f"pool unpin {pool}", config, state_dir)
-    _report(
+    report(
         f"pool/{pool}", "pinned", changed=True, dry_run=dry_run, as_json=as_json, undo=undo, pin=wanted, before=before
     )
     if not as_json:
-        _note(f"{pin_words(wanted)} until {instant(wanted.until_s)}, by {wanted.who}: {wanted.reason}")
+        note(f"{pin_words(wanted)} until {instant(wanted.until_s)}, by {wanted.who}: {wanted.reason}")
         _note_silence(settings, now_s)
 
 
+@also_on_cluster("cluster_pool:unpin")
 def unpin(
     pool: str = typer.Argument(..., help="name of the pool"),
     *,
@@ -104,13 +106,14 @@ def unpin(
     undo = None if before is None else command(pin_command(pool, before), config, state_dir)
     changed = before is not None
     done = "unpinned" if changed else "was not pinned"
-    _report(f"pool/{pool}", done, changed=changed, dry_run=dry_run, as_json=as_json, undo=undo, pin=None, before=before)
+    report(f"pool/{pool}", done, changed=changed, dry_run=dry_run, as_json=as_json, undo=undo, pin=None, before=before)
     if not as_json and changed:
         _note_silence(settings, now_s)
     if error_unchanged and not changed:
         raise typer.Exit(EXIT_UNCHANGED)
 
 
+@also_on_cluster("cluster_pool:drain")
 def drain(
     replica_id: str = typer.Argument(..., help="ID that `spillway pool list` shows"),
     *,
@@ -127,7 +130,7 @@ def drain(
     replicas = _known_replicas(settings)
     replica = replicas.get(replica_id)
     if replica is None:
-        raise _unknown("replica", replica_id, replicas)
+        raise unknown("replica", replica_id, replicas)
     fixed = settings.pools.get(replica.pool)
     if fixed is not None and fixed.endpoints:
         why = f"pool {replica.pool} has fixed endpoints, which are not Spillway's to stop"
@@ -138,12 +141,12 @@ def drain(
     if changed and not dry_run:
         changed = spec.order_drain(replica_id, known=replicas)
     done = "draining" if changed else f"is {replica.state.value}" if _gone(replica) else "was told to drain already"
-    _report(f"replica/{replica_id}", done, changed=changed, dry_run=dry_run, as_json=as_json)
+    report(f"replica/{replica_id}", done, changed=changed, dry_run=dry_run, as_json=as_json)
     if not as_json and changed:
         others = [one for one in replicas.values() if one.pool == replica.pool and one.state is ReplicaState.READY]
         if others == [replica]:
-            _note(f"{replica.pool} has no other ready replica: its requests go elsewhere until one is")
-        _note("there is no way back; the controller starts another where one is needed")
+            note(f"{replica.pool} has no other ready replica: its requests go elsewhere until one is")
+        note("there is no way back; the controller starts another where one is needed")
         _note_silence(settings, time.time())
     if error_unchanged and not changed:
         raise typer.Exit(EXIT_UNCHANGED)
@@ -159,16 +162,6 @@ def _settings(config: Path | None, state_dir: Path | None) -> Settings:
     return settings
 
 
-def _me() -> str:
-    """$USER, or the name of the account."""
-    from getpass import getuser
-
-    try:
-        return getuser()
-    except (OSError, KeyError):
-        return ""
-
-
 def _gone(replica: Replica) -> bool:
     return replica.state in {ReplicaState.DRAINING, ReplicaState.LOST}
 
@@ -176,17 +169,8 @@ def _gone(replica: Replica) -> bool:
 def _pool(settings: Settings, name: str) -> Pool:
     found = settings.pools.get(name)
     if found is None:
-        raise _unknown("pool", name, settings.pools)
+        raise unknown("pool", name, settings.pools)
     return found
-
-
-def _unknown(what: str, name: str, known: Iterable[str]) -> CliError:
-    from difflib import get_close_matches
-
-    names = sorted(known)
-    close = get_close_matches(name, names, n=1)
-    why = f"did you mean {close[0]}?" if close else f"there are {', '.join(names[:20]) or 'none'}"
-    return CliError(f"no {what} '{name[:100]}'", why, "spillway pool list", exit_code=EXIT_USAGE)
 
 
 def _known_replicas(settings: Settings) -> dict[str, Replica]:
@@ -200,46 +184,6 @@ def _known_replicas(settings: Settings) -> dict[str, Replica]:
     return {one.replica_id: one for pool in view.pools.values() for one in pool.replicas}
 
 
-def _replicas(pool: Pool, wanted: int | None) -> int | None:
-    low, high = pool.scale.min_replicas, pool.scale.max_replicas
-    if wanted is None or (low <= wanted <= high and not pool.endpoints):
-        return wanted
-    why = f"allowed: {low} to {high}"
-    if pool.endpoints:
-        why = "it has fixed endpoints, which are not Spillway's to start or stop; allowed: --routing"
-    raise CliError(f"pool {pool.name} cannot be pinned to {wanted} replicas", why, exit_code=EXIT_USAGE)
-
-
-def _report(
-    name: str,
-    done: str,
-    *,
-    changed: bool,
-    dry_run: bool,
-    as_json: bool,
-    undo: str | None = None,
-    pin: Pin | None = None,
-    before: Pin | None = None,
-) -> None:
-    """The one line or document of a change, and how to take it back."""
-    from controller.cli.output import emit_json, say
-
-    if as_json:
-        change = {"name": name, "outcome": done, "changed": changed, "dry_run": dry_run, "undo": undo}
-        emit_json("pool_change", {**change, "pin": pin, "replaced_pin": before})
-        return
-    sys.stdout.write(f"{name} {done}{' (dry run)' if dry_run else ''}\n")
-    sys.stdout.flush()
-    if undo is not None:
-        say("undo", undo)
-
-
-def _note(text: str) -> None:
-    from controller.cli.output import say
-
-    say("note", text)
-
-
 def _note_silence(settings: Settings, now_s: float) -> None:
     """A word is obeyed by a running controller only."""
     from controller.cli.status import STALE_AFTER_S
@@ -247,4 +191,4 @@ def _note_silence(settings: Settings, now_s: float) -> None:
 
     view = open_fleet(settings).last()
     if view is None or now_s - view.published_at_s > STALE_AFTER_S:
-        _note("no controller publishes here now; it holds as soon as one does")
+        note("no controller publishes here now; it holds as soon as one does")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 import typer
 
+from controller.cli.cluster_options import also_on_cluster
 from controller.cli.pool_words import instant, living, pin_words
 
 if TYPE_CHECKING:
@@ -20,19 +21,33 @@ POOL_COLUMNS = ("NAME", "MODEL", "MIN", "MAX", "READY", "ROUTING", "PINNED")
 REPLICA_COLUMNS = ("REPLICA", "POOL", "STATE", "OPEN", "AGE")
 
 
+@also_on_cluster("cluster_pool:list_pools")
 def list_pools(
     config: Path | None = typer.Option(None, "--config", "-c", help="spillway.yaml to use"),
     state_dir: Path | None = typer.Option(None, "--state-dir", help="state folder of the system [default: .spillway]"),
     as_json: bool = typer.Option(False, "--json", help="one JSON document on stdout"),
 ) -> None:
     """List the pools with their bounds and pins, and their replicas by ID; also while nothing runs."""
-    from controller.cli.output import emit_json, say, table
+    from controller.cli.output import say
     from controller.cli.status import STALE_AFTER_S
     from controller.cli.wiring import open_fleet, open_spec, settings_from
 
     settings, now_s = settings_from(config, state_dir), time.time()
     view, pins = open_fleet(settings).last(), open_spec(settings).read()[0]
     rows = [_row(name, settings, view, living(pins.get(name), now_s)) for name in settings.pools]
+    show_pools(rows, now_s, as_json=as_json)
+    if as_json:
+        return
+    if view is None:
+        say("note", "no controller has published here: nothing is known of replicas")
+    elif now_s - view.published_at_s > STALE_AFTER_S:
+        say("note", f"no controller publishes here now: replicas and routing as of {instant(view.published_at_s)}")
+
+
+def show_pools(rows: Sequence[Mapping[str, object]], now_s: float, *, as_json: bool) -> None:
+    """The pools, their replicas and pins, as tables or as data."""
+    from controller.cli.output import emit_json, say, table
+
     if as_json:
         emit_json("pools", rows)
         return
@@ -44,10 +59,6 @@ def list_pools(
         pin = cast("Pin | None", row["pin"])
         if pin is not None:
             say("pinned", f"{row['name']} until {instant(pin.until_s)} by {pin.who}: {pin.reason}")
-    if view is None:
-        say("note", "no controller has published here: nothing is known of replicas")
-    elif now_s - view.published_at_s > STALE_AFTER_S:
-        say("note", f"no controller publishes here now: replicas and routing as of {instant(view.published_at_s)}")
 
 
 def _row(name: str, settings: Settings, view: FleetView | None, pin: Pin | None) -> dict[str, object]:

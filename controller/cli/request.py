@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from controller.cli.cluster_options import also_on_cluster
 from controller.cli.errors import CliError
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ def register(app: typer.Typer) -> None:
     app.command("request", help="Tell what happened to one request, or list the last ones.", epilog=epilog)(request)
 
 
+@also_on_cluster("cluster_gateway:request", by_database=True)
 def request(
     request_id: str | None = typer.Argument(None, help="the x-request-id of the answer; without it, the last requests"),
     last: int = typer.Option(20, help="how many to list", min=1, max=1_000),

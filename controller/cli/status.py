@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from controller.cli.cluster_options import also_on_cluster
 from controller.cli.errors import EXIT_INTERRUPTED
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ def register(app: typer.Typer) -> None:
     app.command("status", epilog=EPILOG)(status)
 
 
+@also_on_cluster("cluster_status:status")
 def status(
     *,
     watch: bool = typer.Option(False, "--watch", "-w", help="again every second, until Ctrl-C"),
@@ -46,23 +48,30 @@ def status(
     state_dir: Path | None = typer.Option(None, help="state folder of the system [default: .spillway]"),
 ) -> None:
     """Show what each pool is doing and why, the providers, and what was spent today."""
-    from controller.cli.signals import stop_signals
     from controller.cli.wiring import open_local_http, settings_from
 
     settings = settings_from(config, state_dir)
     http = open_local_http(1.0)
-    shape = Output.JSON if as_json else Output.WIDE if wide else output
     try:
-        if not watch:
-            _show(collect(settings, http), shape)
-            return
-        with stop_signals() as signals, _screen(shape) as show:
-            while not signals.count:
-                show(collect(settings, http))
-                signals.wait(WATCH_EVERY_S)
-        raise typer.Exit(EXIT_INTERRUPTED)
+        show_status(
+            lambda: collect(settings, http), Output.JSON if as_json else Output.WIDE if wide else output, watch=watch
+        )
     finally:
         http.close()
+
+
+def show_status(collected: Callable[[], dict[str, object]], shape: Output | None, *, watch: bool) -> None:
+    """The document once, or again every second until Ctrl-C."""
+    from controller.cli.signals import stop_signals
+
+    if not watch:
+        _show(collected(), shape)
+        return
+    with stop_signals() as signals, _screen(shape) as show:
+        while not signals.count:
+            show(collected())
+            signals.wait(WATCH_EVERY_S)
+    raise typer.Exit(EXIT_INTERRUPTED)
 
 
 def collect(settings: Settings, http: LocalHttp) -> dict[str, object]:
@@ -95,7 +104,10 @@ def collect(settings: Settings, http: LocalHttp) -> dict[str, object]:
         "controller_up": controller_up,
         "gateway_up": metrics is not None,
         "pools": [
-            {**pool_row(pool, settings, metrics), "rotation": None if rotation is None else rotation.get(pool.name, [])}
+            {
+                **_configured_row(pool, settings, metrics),
+                "rotation": None if rotation is None else rotation.get(pool.name, []),
+            }
             for pool in ordered(view, settings)
         ],
         "providers": provider_rows(settings),
@@ -109,39 +121,48 @@ def ordered(view: FleetView, settings: Settings) -> list[PoolView]:
     return [view.pools[name] for name in [*names, *(name for name in view.pools if name not in settings.pools)]]
 
 
-def gateway_figures(text: bytes | None) -> dict[tuple[str, str], float] | None:
-    """Counters of the gateway's metrics by (name, pool); None when the gateway does not answer, or another one does."""
-    if text is None:
-        return None
+def gateway_figures(*texts: bytes | None) -> dict[tuple[str, str], float] | None:
+    """Counters of the gateways' metrics by (name, pool), summed; None when none answers, or something else does."""
     from controller.adapters.exposition import samples
 
     wanted = ("spillway_pool_arrivals_total", "spillway_spilled_requests_total", "spillway_in_flight")
     figures: dict[tuple[str, str], float] = {}
     try:
-        for sample in samples(text.decode("utf-8", "replace"), wanted):
-            if "pool" in sample.labels:
-                place = (sample.name, sample.labels["pool"])
-                figures[place] = figures.get(place, 0.0) + sample.value
+        for text in texts:
+            for sample in samples((text or b"").decode("utf-8", "replace"), wanted):
+                if "pool" in sample.labels:
+                    place = (sample.name, sample.labels["pool"])
+                    figures[place] = figures.get(place, 0.0) + sample.value
     except ValueError:
         return None
     return figures or None
 
 
-def pool_row(pool: PoolView, settings: Settings, metrics: dict[tuple[str, str], float] | None) -> dict[str, object]:
+def _configured_row(
+    pool: PoolView, settings: Settings, metrics: dict[tuple[str, str], float] | None
+) -> dict[str, object]:
+    configured = settings.pools.get(pool.name)
+    if configured is None:
+        return pool_row(pool, metrics, model=None)
+    return pool_row(pool, metrics, model=configured.model, is_fixed=bool(configured.endpoints))
+
+
+def pool_row(
+    pool: PoolView, metrics: Mapping[tuple[str, str], float] | None, *, model: str | None, is_fixed: bool = False
+) -> dict[str, object]:
     """One pool as data."""
     from controller.core.fleet import ReplicaState
 
     def figure(name: str) -> int | None:
         return int(metrics.get((name, pool.name), 0)) if metrics is not None else None
 
-    configured = settings.pools.get(pool.name)
     now_s = time.time()
     pin = pool.pin if pool.pin is not None and pool.pin.until_s > now_s else None
     age_s, age_of = _age(pool, now_s)
     return {
         "name": pool.name,
-        "model": configured.model if configured is not None else None,
-        "fixed": configured is not None and bool(configured.endpoints),
+        "model": model,
+        "fixed": is_fixed,
         "ready": pool.count(ReplicaState.READY),
         "desired": pool.desired_replicas,
         "missing": pool.missing_replicas,

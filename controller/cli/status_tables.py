@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, cast
 
+from controller.cli.status_conditions import told_conditions
 from controller.cli.status_rotation import rotation_words
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ POOL_COLUMNS = ("NAME", "READY", "DESIRED", "WARMING", "ROUTING", "SPILL%", "SAT
 WIDE_COLUMNS = ("IN-FLIGHT", "SPILLED", "DRAINING", "MODEL")
 TENANT_COLUMNS = ("TENANT", "REQUESTS/MIN", "TOKENS/MIN", "USD TODAY", "USD THIS MONTH")
 UNKNOWN = "<unknown>"
+STARTS = "starting"  # as a platform says of a replica that does as it should
 NONE = "<none>"
 AGE_WORDS = "AGE: of the routing; of the oldest replica where the routing never changed"
 
@@ -44,7 +46,7 @@ def status_view(document: Row, *, wide: bool = False) -> RenderableType:
             Text("\nTenants, used of their limits"),
             aligned(TENANT_COLUMNS, [_tenant_cells(row) for row in tenants]),
         ]
-    parts.append(_spend(cast("Row | None", document["spend_today"])))
+    parts.append(_spent_there(document) if "books_command" in document else _spend(document["spend_today"]))
     return Group(*parts)
 
 
@@ -66,7 +68,8 @@ def age_words(age_s: float) -> str:
 def _heading(document: Row) -> list[RenderableType]:
     from rich.text import Text
 
-    lines = [Text(f"as of {_time_of_day(document)} UTC, published {document['age_s']} s ago")]
+    age = "who leads is not known" if document["age_s"] is None else f"published {document['age_s']} s ago"
+    lines = [Text(f"as of {_time_of_day(document)} UTC, {age}")]
     if document["stale"]:
         why = "it has published nothing lately" if document["controller_up"] else "it does not answer"
         lines.append(Text(f"STALE: no word from the controller ({why}); gateways go on by this view", style="yellow"))
@@ -116,6 +119,7 @@ def _pool_words(row: Row) -> list[str]:
     for replica in cast("Sequence[Replica]", row["replicas"]):
         said = replica_words(replica)
         lines += [f"    {replica.replica_id} {said}"] if said else []
+    lines += [f"    {one}" for one in told_conditions(row)]
     lines += [f"    {rotation_words(one)}" for one in cast("Sequence[Row]", row["rotation"] or ())]
     return lines
 
@@ -125,6 +129,8 @@ def replica_words(replica: Replica) -> str:
     state = replica.state.value
     if state == "ready":
         return ""
+    if state == "warming" and replica.reason not in {"", STARTS}:
+        return f"warming: {replica.reason}"
     if state == "warming" and replica.ready_at_s is not None:
         due_s = replica.ready_at_s - time.time()
         return f"warming, due in {due_s:.0f} s" if due_s > 0 else f"warming, {-due_s:.0f} s later than expected"
@@ -135,7 +141,9 @@ def replica_words(replica: Replica) -> str:
 def _provider_cells(document: Row) -> list[list[str]]:
     rows = cast("Sequence[Row]", document["providers"])
     lacking = {row["name"]: f"no key: {row['api_key_env']}" for row in rows if row["state"] == "no key"}
-    return [[str(row["name"]), lacking.get(row["name"], str(row["state"])), str(row["base_url"])] for row in rows]
+    return [
+        [str(row["name"]), lacking.get(row["name"], str(row["state"])), _or_unknown(row["base_url"])] for row in rows
+    ]
 
 
 def _tenant_cells(row: Row) -> list[str]:
@@ -151,10 +159,21 @@ def _of(used: object, limit: object) -> str:
     return f"{used} of {limit}" if limit is not None else str(used)
 
 
-def _spend(spend: Row | None) -> RenderableType:
+def _spent_there(document: Row) -> RenderableType:
+    """What gateways of a cluster have counted themselves; its books are read by another command."""
     from rich.text import Text
 
-    if spend is None:
+    spent, by_day = document["spent_since_start_usd"], f"by day: {document['books_command']}"
+    if not isinstance(spent, Mapping):
+        return Text(f"\nSpend: no gateway says; {by_day}")
+    money = f"bought ${spent.get('external', 0.0):.4f}, own pools at planning prices ${spent.get('own', 0.0):.4f}"
+    return Text(f"\nSpend since these gateways started: {money}; {by_day}")
+
+
+def _spend(spend: object) -> RenderableType:
+    from rich.text import Text
+
+    if not isinstance(spend, Mapping):
         return Text("\nSpend today: no ledger yet")
     counts = f"{spend['requests']} requests, {spend['spilled']} spilled, {spend['simulated']} simulated"
     money = f"bought ${spend['bought_usd']:.4f}, own pools at planning prices ${spend['own_usd']:.4f}"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from explained import KEYS
+from fake_cluster import FakeCluster, running_cluster
 
 from controller.cli.overrides import STANDIN_URL
 
@@ -35,3 +37,15 @@ def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setenv("SPILLWAY_PORT", str(free_port()))
     monkeypatch.delenv("LLAMA_8B_ENDPOINT", raising=False)
+
+
+@pytest.fixture
+def there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeCluster]:
+    """A cluster that kubeconfig leads to; nothing on this machine."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "100")
+    for name in ("KUBERNETES_SERVICE_HOST", "SPILLWAY_PLATFORM", "SPILLWAY_POD_NAME", "SPILLWAY_PROGRAM"):
+        monkeypatch.delenv(name, raising=False)
+    with running_cluster(tmp_path) as made:
+        monkeypatch.setenv("KUBECONFIG", str(made.kubeconfig))
+        yield made
