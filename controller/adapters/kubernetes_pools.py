@@ -14,11 +14,11 @@ from controller.modelpool.cluster_pools import ClusterBase, ClusterPools, cluste
 
 
 def slim_model_pool(found: Json) -> Json:
-    """The object; of those who have set its fields, who has set the pin."""
+    """The object; of those who have set its fields, who has set which part of the pin."""
     owners = [
-        {**entry, "fieldsV1": {"f:spec": {"f:pin": {}}}}
+        {**entry, "fieldsV1": {"f:spec": {"f:pin": spec["f:pin"]}}}
         for entry in (found.get("metadata") or {}).get("managedFields") or []
-        if "f:pin" in ((entry.get("fieldsV1") or {}).get("f:spec") or {})
+        if "f:pin" in (spec := (entry.get("fieldsV1") or {}).get("f:spec") or {})
     ]
     kept = without_managed_fields(found)
     return {**kept, "metadata": {**kept["metadata"], "managedFields": owners}} if owners else kept

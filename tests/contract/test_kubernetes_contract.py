@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -23,6 +22,7 @@ from controller.adapters.kubernetes_pools import slim_model_pool
 from controller.adapters.kubernetes_scaling import Scaling, scaled_by, slim_deployment
 from controller.adapters.kubernetes_watch import KubernetesWatch
 from controller.core.errors import ClusterConflict, ClusterInvalid, ClusterNotFound
+from controller.modelpool.pins import pin_word
 from tests.adapters.cluster_world import model_pool
 from tests.adapters.fake_apiserver import running_apiserver
 from tests.adapters.kubernetes_world import until
@@ -163,16 +163,19 @@ async def test_status_by_server_side_apply(place: Real | None) -> None:
 
 
 async def test_who_has_set_a_pin_is_kept(place: Real | None) -> None:
-    """Of those who manage fields, the one of the pin, and no others."""
+    """Of those who manage fields, the one of the pin, so that the pin says whose it is, and no others."""
     if place is None:
         pytest.skip("the fake notes owners of replica numbers alone")
     async with client_of(place) as client:
         await client.create(MODEL_POOLS.path(client.namespace), model_pool("p"))
         path = MODEL_POOLS.path(client.namespace, "p")
         pinned = await client.patch(path, {"spec": {"pin": {"replicas": 2}}}, params={"fieldManager": "kubectl-scale"})
-        owners = slim_model_pool(pinned)["metadata"]["managedFields"]
-        assert "kubectl-scale" in [one["manager"] for one in owners]
-        assert {json.dumps(one["fieldsV1"]) for one in owners} == {'{"f:spec": {"f:pin": {}}}'}
+        kept = slim_model_pool(pinned)
+        fields = [one["fieldsV1"] for one in kept["metadata"]["managedFields"]]
+        assert {(*one, *one["f:spec"]) for one in fields} == {("f:spec", "f:pin")}
+        word = pin_word(kept, 0.0)
+        assert word is not None
+        assert word.pin.who == "kubectl-scale"
 
 
 async def test_what_makes_no_sense_is_invalid(place: Real | None) -> None:
