@@ -6,17 +6,13 @@ import os
 import socket
 from enum import StrEnum
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
+from controller.cli.platforms import CONTEXT, NAMESPACE, PLATFORM, Where
+
 EPILOG = "Examples: spillway controller --engine vllm    spillway controller --platform kubernetes --namespace models"
-
-
-class Platform(StrEnum):
-    """Where replicas run."""
-
-    PROCESSES = "processes"
-    KUBERNETES = "kubernetes"
 
 
 class Engine(StrEnum):
@@ -36,14 +32,12 @@ def controller(
     engine: Engine = typer.Option(Engine.SIM, help="sim: simulated engines; vllm: the real server"),
     config: Path | None = typer.Option(None, "--config", "-c", help="spillway.yaml to use"),
     state_dir: Path | None = typer.Option(None, help="keys, ledger and run state [default: .spillway]"),
-    platform: Platform = typer.Option(
-        Platform.PROCESSES, envvar="SPILLWAY_PLATFORM", help="where replicas run: this machine, or pods of a cluster"
-    ),
-    namespace: str | None = typer.Option(None, "--namespace", "-n", help="kubernetes: where the ModelPools are"),
-    context: str | None = typer.Option(None, help="kubernetes: the context of kubeconfig to use"),
+    platform: Annotated[Where, PLATFORM] = Where.PROCESSES,
+    namespace: Annotated[str | None, NAMESPACE] = None,
+    context: Annotated[str | None, CONTEXT] = None,
 ) -> None:
     """Scale and route the own pools until SIGTERM or Ctrl-C; replicas go on running."""
-    if platform is Platform.KUBERNETES:
+    if platform is Where.KUBERNETES:
         _on_kubernetes(config, state_dir, namespace, context)
     else:
         _on_this_machine(engine, config, state_dir)

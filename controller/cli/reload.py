@@ -8,27 +8,29 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Generic, TypeVar
 
 import structlog
 
 from controller.config.changes import Adoption
-from controller.config.settings import Settings
 from controller.core.errors import ConfigError, SpillwayError
 from controller.telemetry.config_metrics import ConfigMetrics, ReloadResult
 
 log = structlog.get_logger()
 
+T = TypeVar("T")
+
 LOOK_S = 0.5
 PROBLEMS_TOLD = 20
 
 
-class Reload:
+class Reload(Generic[T]):
     """`load` reads and checks, off the event loop; `take` hands the result to the process; `has_changed` looks."""
 
     def __init__(
         self,
-        load: Callable[[], Settings],
-        take: Callable[[Settings], Adoption],
+        load: Callable[[], T],
+        take: Callable[[T], Adoption],
         *,
         has_changed: Callable[[], bool] = lambda: False,
         look_s: float = LOOK_S,
@@ -58,8 +60,7 @@ class Reload:
 
     async def _reload(self) -> ReloadResult:
         try:
-            settings = await asyncio.to_thread(self._load)
-            adoption = self._take(settings)
+            adoption = self._take(await asyncio.to_thread(self._load))
         except ConfigError as error:
             told = [str(problem) for problem in error.problems[:PROBLEMS_TOLD]]
             log.error("config_refused", problems=told, count=len(error.problems))
@@ -74,5 +75,5 @@ class Reload:
             log.warning("config_kept", settings=adoption.kept, reason="takes effect when the process starts again")
         if not adoption.changed:
             return ReloadResult.UNCHANGED
-        log.info("config_applied", changed=adoption.changed, warnings=len(settings.warnings))
+        log.info("config_applied", changed=adoption.changed, warnings=len(adoption.settings.warnings))
         return ReloadResult.APPLIED

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from controller.adapters.kubernetes_watch import KubernetesWatch
     from controller.cli.reload import Reload
     from controller.config.changes import Adoption
-    from controller.config.settings import Settings
     from controller.core.fleet import Replica
     from controller.loop.ports import EngineFeed, GatewayFeed
     from controller.loop.tick import ControlLoop
@@ -135,27 +134,20 @@ class ControllerOnKubernetes:
         await self._client.close()
         await self._lease_client.close()
 
-    def reload(self, load: Callable[[], ClusterBase]) -> Reload:
+    def reload(self, load: Callable[[], ClusterBase]) -> Reload[ClusterBase]:
         """What reads spillway.yaml again."""
-        from controller.cli.wiring_processes import reload_of
+        from controller.cli.wiring_gateway import reload_of
+        from controller.config.changes import adopt
         from controller.modelpool.cluster_pools import cluster_pools
 
-        read: list[ClusterBase] = []
-
-        def prepare() -> Settings:
-            read[:] = [load()]
-            return cluster_pools(read[0], ()).settings
-
-        def take(plain: Settings) -> Adoption:
-            from controller.config.changes import adopt
-
-            before, self._base = self._base, read[0]
+        def take(base: ClusterBase) -> Adoption:
+            before, self._base = self._base, base
             if self._pools is None:
-                return adopt(cluster_pools(before, ()).settings, plain)
+                return adopt(cluster_pools(before, ()).settings, cluster_pools(base, ()).settings)
             self._pools.takes(self._base)
             return self._reconfigure()
 
-        return reload_of(cluster_pools(self._base, ()).settings, prepare, take)
+        return reload_of(cluster_pools(self._base, ()).settings.file, load, take)
 
     def _all(self) -> tuple[KubernetesWatch, ...]:
         return (self._pools_watch, self._deployments, self._pods)

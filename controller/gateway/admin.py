@@ -25,8 +25,16 @@ Answer = tuple[int, tuple[bytes, bytes], bytes]
 class Admin:
     """A callable; every answer is ready at once."""
 
-    def __init__(self, gateway: Gateway, *, now_s: Callable[[], float], collectors: Sequence[Collector] = ()) -> None:
+    def __init__(
+        self,
+        gateway: Gateway,
+        *,
+        now_s: Callable[[], float],
+        collectors: Sequence[Collector] = (),
+        is_ready: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._gateway = gateway
+        self._is_ready = is_ready
         self._now_s = now_s
         keys = ProviderMetrics(lambda: gateway.credentials.states(gateway.settings.providers.values(), now_s()))
         ledger = LedgerMetrics(gateway.ledger.backlog)
@@ -52,6 +60,8 @@ class Admin:
     def _ready(self) -> Answer:
         if self._gateway.draining:
             return 503, _TEXT, b"draining\n"
+        if not self._is_ready():
+            return 503, _TEXT, b"the pools of the cluster are not known yet\n"
         return 200, _TEXT, b"ready\n"
 
     def _loads(self) -> Answer:

@@ -45,7 +45,8 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 class Service:
     """A gateway with what lives and dies with it. `watch` runs until cancelled; `close` writes down what is queued.
 
-    `reloads` None: the configuration is that of the start. `collectors`: further metrics of the process.
+    `reloads` None: the configuration is that of the start. `collectors`: further metrics of the process. `is_ready`:
+    whether it knows its pools.
     """
 
     gateway: Gateway
@@ -54,6 +55,7 @@ class Service:
     close: Callable[[], None]
     reloads: Reloads | None = None
     collectors: tuple[Collector, ...] = ()
+    is_ready: Callable[[], bool] = lambda: True
 
 
 def connection_limit(open_files: int) -> int:
@@ -136,7 +138,8 @@ async def _run(service: Service, settings: Settings, listeners: tuple[socket.soc
     admin_limits = limits_of(settings.gateway, ADMIN_CONNECTIONS)
     reloads = service.reloads
     collectors = service.collectors if reloads is None else (*service.collectors, reloads.metrics)
-    admin = _server(gateway, Admin(gateway, now_s=service.clock.monotonic_s, collectors=collectors), admin_limits)
+    pages = Admin(gateway, now_s=service.clock.monotonic_s, collectors=collectors, is_ready=service.is_ready)
+    admin = _server(gateway, pages, admin_limits)
     drain, loop = _Drain(gateway, data), asyncio.get_running_loop()
     lag = LoopLag(gateway.metrics.loop_lag, gateway.metrics.loop_computed)
     memory = MemoryReturn(lambda: gateway.metrics.in_flight)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import signal
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.caller import ANSWERED
-from tests.faults.gateway_process import POOL, GatewayProcess, merged, page
+from tests.faults.gateway_process import POOL, GatewayProcess, merged
 from tests.faults.play import play
 from tests.faults.rows import row
 from tests.faults.stub_scripts import answer, by_kind
@@ -43,18 +44,21 @@ class File:
         """The first one with changes."""
         self.put(json.dumps(merged(self.first, changes)))
 
+    def pools(self, **fields: object) -> list[object]:
+        """The first pool with changes."""
+        return [{**self.first["pools"][0], **fields}]
 
-def numbered(number: int) -> Mapping[str, object]:
-    """Another price, limit, cap and SLO each time; every second one has a model and a fallback more."""
-    more = {"name": "second", "model": "second", "endpoints": ["http://127.0.0.1:9"]}
+
+def numbered(file: File, number: int) -> Mapping[str, object]:
+    """Another limit, cap, deadline and price each time; every second one has a fallback more and another SLO."""
     changes: dict[str, object] = {
         "tenants": {"stubs": {"requests_per_min": 100_000 + number}},
-        "gateway": {"caps": {"body_bytes": 200_000 + number}},
+        "gateway": {"caps": {"body_bytes": 200_000 + number}, "timeouts": {"total_s": 20.0 + number % 5}},
+        "models": {"gpt-6-terra": {"usd_per_mtok_in": str(1 + number % 7)}},
     }
     if number % 2:
         changes["fallbacks"] = {BOUGHT: ["gpt-6-luna"]}
-        changes["models"] = {"gpt-6-luna": {"enabled": False}}
-    assert more
+        changes["pools"] = file.pools(slo={"ttft_p95_s": 50.0 + number % 9, "tpot_p95_s": 1.0})
     return changes
 
 
@@ -64,10 +68,13 @@ async def counted(gateway: GatewayProcess) -> float:
 
 
 async def in_force(here: World) -> tuple[int, int]:
-    """The limit of requests that answers tell, and the body that is too large by one byte."""
+    """The limit of requests that answers tell, and the longest body that is let in, as its refusal tells."""
     told = await here.ask(stream=False)
     assert told.end == ANSWERED
-    return int(told.headers["x-ratelimit-limit-requests"]), 0
+    refused = await here.ask(stream=False, fields={"user": "x" * 250_000})
+    assert refused.status == 413, (refused.end, refused.status, refused.body[:200])
+    [cap] = re.findall(r"(\d{6})", str(refused.error["message"]))
+    return int(told.headers["x-ratelimit-limit-requests"]), int(cap)
 
 
 async def _traffic(here: World, stop: asyncio.Event) -> int:
@@ -100,7 +107,7 @@ def test_f3_a_hundred_reloads_every_third_of_them_bad(tmp_path: Path) -> None:
             line.injected()
             for number in range(1, RELOADS + 1):
                 if number % 3:
-                    file.write(numbered(number))
+                    file.write(numbered(file, number))
                     good = number
                 else:
                     file.put(BAD[number // 3 % len(BAD)])
@@ -111,7 +118,7 @@ def test_f3_a_hundred_reloads_every_third_of_them_bad(tmp_path: Path) -> None:
             line.figures["requests"] = sum(await asyncio.gather(*crowd))
             line.figures["read_again"] = int(await counted(gateway) - before)
             assert (await gateway.metrics())[VALID] == 1.0
-            assert await in_force(here) == (100_000 + good, 0)
+            assert await in_force(here) == (100_000 + good, 200_000 + good)
             line.healed()
 
     play(scene())
@@ -159,4 +166,3 @@ def test_f3_a_bad_file_keeps_the_old_one(told_by: str, tmp_path: Path) -> None:
             assert "x-ratelimit-limit-requests" not in told.headers
 
     play(scene())
-    assert page

@@ -1,0 +1,201 @@
+"""A gateway's picture of the cluster: pools from ModelPools, replicas from pods, kept fresh by two watches.
+
+Satisfies `gateway.ports.FleetFeed`. A pod that drains or turns ready is known within moments, by its own event and not
+by way of the controller. While the Kubernetes API is away the last picture stands, also over a restart of the gateway
+(`cluster_copy`). Pools that change are worked out on a thread and handed to whoever was named by `on_pools`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from math import inf
+
+import structlog
+
+from controller.adapters.cluster_copy import ClusterCopy, Known
+from controller.adapters.kubernetes_client import KubernetesClient
+from controller.adapters.kubernetes_kinds import MODEL_POOLS, PODS, Json
+from controller.adapters.kubernetes_objects import slim_pod
+from controller.adapters.kubernetes_views import Views
+from controller.adapters.kubernetes_watch import KubernetesWatch
+from controller.config.settings import Settings
+from controller.core.fleet import FleetView
+from controller.modelpool.cluster_pools import ClusterBase, ClusterPools, cluster_pools, versions_of
+
+log = structlog.get_logger()
+
+GATHER_S = 0.02  # events come in bursts: one look for those that come together
+DISK_AFTER_S = 3.0  # the API has not answered by then: what was kept is taken
+KEEP_EVERY_S = 2.0
+_Versions = frozenset[tuple[str, str, int]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rebased:
+    """Another spillway.yaml, and the pools by it."""
+
+    base: ClusterBase
+    pools: ClusterPools
+
+
+class KubernetesFleet:
+    """One per gateway. `settings` are those with the pools there are now."""
+
+    def __init__(
+        self,
+        client: KubernetesClient,
+        base: ClusterBase,
+        copy: ClusterCopy,
+        *,
+        now_s: Callable[[], float] = time.time,
+        disk_after_s: float = DISK_AFTER_S,
+    ) -> None:
+        self._client, self._base, self._copy = client, base, copy
+        self._now_s, self._disk_after_s = now_s, disk_after_s
+        self._pools_watch = KubernetesWatch(client, MODEL_POOLS)
+        self._pods_watch = KubernetesWatch(client, PODS, slim=slim_pod)
+        self._views = Views()
+        self._known: ClusterPools = cluster_pools(base, ())
+        self._versions: _Versions | None = None
+        self._disk: Known | None = None
+        self._on_pools: Callable[[Settings], object] = lambda _: None
+        self._news = asyncio.Event()
+        self._kept_at_s, self._kept_revision = -inf, 0
+        for watch in (self._pools_watch, self._pods_watch):
+            watch.on_change(self._news.set)
+
+    @property
+    def settings(self) -> Settings:
+        """spillway.yaml with the pools that are good."""
+        return self._known.settings
+
+    @property
+    def is_known(self) -> bool:
+        """Whether there is a picture: of the cluster now, or the one that was kept."""
+        return self._versions is not None
+
+    @property
+    def from_disk(self) -> bool:
+        """Whether it is the one that was kept."""
+        return self._disk is not None
+
+    def view(self) -> FleetView:
+        """The fleet as last known: one attribute, cheap enough for every request."""
+        return self._views.view
+
+    def on_pools(self, taker: Callable[[Settings], object]) -> None:
+        """Afterwards `taker` gets the settings, on the event loop, each time the pools have changed."""
+        self._on_pools = taker
+
+    def worked_out(self, base: ClusterBase) -> Rebased:
+        """What the pools there are come to with another spillway.yaml; for a thread."""
+        return Rebased(base=base, pools=cluster_pools(base, list(self._pools().values()), self._known))
+
+    def rebase(self, found: Rebased) -> Settings:
+        """The settings by it; from now on pools are checked against that spillway.yaml."""
+        self._base, self._known = found.base, found.pools
+        if self._versions is not None:
+            self._versions = frozenset()  # they may have changed while it was worked out
+            self._news.set()
+        return self._known.settings
+
+    async def watch(self) -> None:
+        """Keeps the picture fresh until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._pools_watch.run(), name="modelpool-watch")
+            group.create_task(self._pods_watch.run(), name="pod-watch")
+            await self._begin()
+            while True:
+                self._news.clear()
+                self._look()
+                await self._work_out()
+                await self._keep()
+                await self._news_or_copy_due()
+                await asyncio.sleep(GATHER_S)
+
+    async def close(self) -> None:
+        """Afterwards no connection is open."""
+        await self._client.close()
+
+    async def _begin(self) -> None:
+        """Returns once the cluster has been listed, or what was kept is to do until it is."""
+        deadline_s = time.monotonic() + self._disk_after_s
+        while not self._synced:
+            left_s = deadline_s - time.monotonic()
+            if left_s <= 0 and self._disk is None:
+                self._disk = await asyncio.to_thread(self._copy.last, self._client.namespace)
+                if self._disk is not None:
+                    log.warning("fleet_from_disk", age_s=round(self._now_s() - self._disk.at_s, 1))
+                    return
+            await self._wait_for_news(max(left_s, self._disk_after_s / 2))
+
+    @property
+    def _synced(self) -> bool:
+        return self._pools_watch.is_synced and self._pods_watch.is_synced
+
+    def _pools(self) -> Mapping[str, Json]:
+        if self._disk is not None and not self._pools_watch.is_synced:
+            return {str(item["metadata"]["name"]): item for item in self._disk.pools}
+        return self._pools_watch.objects
+
+    def _pods(self) -> Mapping[str, Json]:
+        if self._disk is not None and not self._pods_watch.is_synced:
+            return {str(item["metadata"]["name"]): item for item in self._disk.pods}
+        return self._pods_watch.objects
+
+    def _look(self) -> None:
+        """The view is brought up to date."""
+        if self._disk is not None and self._synced:
+            self._disk = None
+            log.info("fleet_from_cluster")
+        if self._views.look(self._known.good, self._pools(), self._pods(), self._now_s()):
+            log.debug("fleet_changed", revision=self._views.view.revision)
+
+    async def _work_out(self) -> None:
+        """Where specs have changed: the pools, then who goes by them, then the view."""
+        objects = list(self._pools().values())
+        versions = versions_of(objects)
+        if versions == self._versions:
+            return
+        base = self._base
+        known = await asyncio.to_thread(cluster_pools, base, objects, self._known)
+        if base is not self._base:  # replaced meanwhile: once more
+            self._news.set()
+            return
+        self._known = known
+        self._look()  # before requests may ask for a new pool
+        self._versions = versions
+        for name, problems in self._known.problems.items():
+            told = [str(problem) for problem in problems if problem.severity == "error"]
+            if told:
+                log.warning("pool_refused", pool=name, problems=told, goes_on=name in self._known.kept)
+        self._on_pools(self._known.settings)
+
+    async def _keep(self) -> None:
+        """What is known now is there for a gateway that starts while the cluster is away."""
+        revision, now_s = self._views.view.revision, time.monotonic()
+        if revision == self._kept_revision or self._disk is not None or now_s - self._kept_at_s < KEEP_EVERY_S:
+            return
+        self._kept_revision, self._kept_at_s = revision, now_s
+        known = Known(
+            at_s=self._now_s(),
+            namespace=self._client.namespace,
+            pools=tuple(self._pools().values()),
+            pods=tuple(self._pods().values()),
+        )
+        await asyncio.to_thread(self._copy.keep, known)
+
+    async def _news_or_copy_due(self) -> None:
+        """Returns when something has happened, or what was not written down yet may be."""
+        waits = self._views.view.revision != self._kept_revision and self._disk is None
+        await self._wait_for_news(KEEP_EVERY_S if waits else None)
+
+    async def _wait_for_news(self, limit_s: float | None) -> None:
+        try:
+            async with asyncio.timeout(limit_s):
+                await self._news.wait()
+        except TimeoutError:
+            pass
