@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from statistics import median
 
 from controller.adapters.kubernetes_client import KubernetesClient
-from controller.adapters.kubernetes_kinds import DEPLOYMENTS, LEASES, MODEL_POOLS, PODS, Json
+from controller.adapters.kubernetes_kinds import DEPLOYMENTS, LEASES, MODEL_POOLS, PODS, Json, Kind
 from controller.adapters.kubernetes_lives import Places
 from controller.adapters.kubernetes_platform import no_pod_reason
 from controller.adapters.kubernetes_pods import is_active, is_ordered_away, is_ready, pods_of, replica_of, unix_s
@@ -75,9 +75,9 @@ class Sight:
 async def look(client: KubernetesClient, now_s: float) -> Sight:
     """What there is now; ClusterError where it cannot be had."""
     pools, deployments, pods, lease = await asyncio.gather(
-        _all(client, MODEL_POOLS.path(client.namespace)),
-        _all(client, DEPLOYMENTS.path(client.namespace)),
-        _all(client, PODS.path(client.namespace)),
+        named(client, MODEL_POOLS),
+        named(client, DEPLOYMENTS),
+        named(client, PODS),
         _lease(client),
     )
     views = {name: _view(name, pool, deployments, pods, now_s) for name, pool in pools.items()}
@@ -87,7 +87,7 @@ async def look(client: KubernetesClient, now_s: float) -> Sight:
 
 async def ready_members(client: KubernetesClient, component: str) -> tuple[str, ...]:
     """The same without a look at anything else."""
-    return members_of(await _all(client, PODS.path(client.namespace)), component)
+    return members_of(await named(client, PODS), component)
 
 
 def members_of(pods: Mapping[str, Json], component: str) -> tuple[str, ...]:
@@ -135,9 +135,9 @@ def _view(name: str, pool: Json, deployments: Mapping[str, Json], pods: Mapping[
     return view_from_status(name, part(pool, "status"), replicas)
 
 
-async def _all(client: KubernetesClient, path: str) -> dict[str, Json]:
-    """The objects there by name."""
-    found = await client.get(path)
+async def named(client: KubernetesClient, kind: Kind, query: Mapping[str, str] | None = None) -> dict[str, Json]:
+    """The objects of a kind by name; `query`: which of them."""
+    found = await client.get(kind.path(client.namespace), query or {})
     return {name_of(item): item for item in found.get("items") or []}
 
 

@@ -6,12 +6,14 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
+
+from controller.cli.cluster_options import also_on_cluster
 
 if TYPE_CHECKING:
     from controller.config.settings import Settings
@@ -31,6 +33,7 @@ def register(app: typer.Typer) -> None:
     app.add_typer(config, name="config")
 
 
+@also_on_cluster("cluster_config:validate")
 def validate(
     file: Path | None = FILE,
     config: Path | None = CONFIG,
@@ -45,20 +48,22 @@ def validate(
     from controller.config.check import check
 
     environ = dict(os.environ)
-    chosen = config_file(_one(file, config), environ)
-    problems = check(chosen, environ, _date(today))
+    chosen = config_file(one_file(file, config), environ)
+    problems = check(chosen, environ, date_of(today))
     errors = [problem for problem in problems if problem.severity == "error"]
     refused = ("error", "warning") if strict else ("error",)
     valid = not any(problem.severity in refused for problem in problems)
     if as_json:
         emit_json("config-check", {"file": chosen, "valid": valid, "problems": problems})
     else:
-        _tell(chosen, problems, len(errors), valid=valid)
+        following = f"spillway up --config {shlex.quote(str(chosen))}" if chosen else "spillway up"
+        tell(_words(chosen), problems, len(errors), valid=valid, following=following)
     if not valid:
         raise typer.Exit(EXIT_USAGE)
 
 
-def _tell(file: Path | None, problems: Sequence[Problem], errors: int, *, valid: bool) -> None:
+def tell(origin: str, problems: Sequence[Problem], errors: int, *, valid: bool, following: str) -> None:
+    """The problems line by line, how many there are, and what to do next."""
     from controller.cli.output import say
 
     notes = [problem for problem in problems if problem.severity == "note"]
@@ -67,10 +72,10 @@ def _tell(file: Path | None, problems: Sequence[Problem], errors: int, *, valid:
             say(problem.severity, str(problem))
     for line in _note_lines(notes):
         say("note", line)
-    counts = f"{_count(errors, 'error')}, {_count(len(problems) - errors - len(notes), 'warning')} in {_words(file)}"
+    counts = f"{_count(errors, 'error')}, {_count(len(problems) - errors - len(notes), 'warning')} in {origin}"
     if valid:
         say("ok", counts)
-        say("next", f"spillway up --config {shlex.quote(str(file))}" if file else "spillway up")
+        say("next", following)
     else:
         say("error", counts)
         say("fix", "mend the lines above; every key with its allowed values: spillway config schema")
@@ -89,6 +94,7 @@ def _note_lines(notes: Sequence[Problem]) -> list[str]:
     return lines
 
 
+@also_on_cluster("cluster_config:show")
 def show(
     file: Path | None = FILE,
     config: Path | None = CONFIG,
@@ -101,15 +107,16 @@ def show(
     from controller.config.load import load_settings
 
     environ = dict(os.environ)
-    chosen = config_file(_one(file, config), environ)
-    settings = load_settings(chosen, environ, today=_date(today))
+    chosen = config_file(one_file(file, config), environ)
+    settings = load_settings(chosen, environ, today=date_of(today))
     if as_json:
         emit_json("config", settings)
         return
-    _show_tables(settings)
+    show_tables(settings)
 
 
-def _show_tables(settings: Settings) -> None:
+def show_tables(settings: Settings, command: Callable[[str], str] = "spillway {}".format) -> None:
+    """What holds, for people. `command`: how a command is typed."""
     from controller.cli.output import say, table
     from controller.cli.tenant_words import TENANT_HEADS, budget_words, limits_of
 
@@ -134,7 +141,7 @@ def _show_tables(settings: Settings) -> None:
     )
     for warning in settings.warnings:
         say("warning", str(warning))
-    say("next", "spillway config validate    Everything as data: spillway config show --json")
+    say("next", f"{command('config validate')}    Everything as data: {command('config show --json')}")
 
 
 def database_words(settings: Settings) -> str:
@@ -187,7 +194,8 @@ def schema(
     sys.stdout.write(json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n")
 
 
-def _one(file: Path | None, config: Path | None) -> Path | None:
+def one_file(file: Path | None, config: Path | None) -> Path | None:
+    """The file, named in either way."""
     from controller.cli.errors import EXIT_USAGE, CliError
 
     if file is not None and config is not None and file != config:
@@ -195,7 +203,8 @@ def _one(file: Path | None, config: Path | None) -> Path | None:
     return file if file is not None else config
 
 
-def _date(text: str | None) -> date:
+def date_of(text: str | None) -> date:
+    """The day in the text; today where there is none."""
     from controller.cli.errors import EXIT_USAGE, CliError
 
     if text is None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from controller.cli.cluster_options import also_on_cluster
 from controller.cli.errors import EXIT_USAGE, CliError
 from controller.core.fleet import FleetView, ReplicaState, RoutingMode
 from controller.core.requests import Operation, Phase, RequestProfile, Target
@@ -61,6 +62,7 @@ def _route() -> None:
     """Explain where requests go."""
 
 
+@also_on_cluster("cluster_route:explain")
 def explain(
     file: str = typer.Argument(..., help="the JSON body of the request; - reads it from stdin"),
     *,
@@ -73,15 +75,19 @@ def explain(
     as_json: bool = typer.Option(False, "--json", help="one JSON document on stdout"),
 ) -> None:
     """Tell which targets a request would be sent to, in order, why, and at what price. Sends nothing."""
-    from controller.cli.output import emit_json, say
-    from controller.cli.route_words import document_of, lines_of
-
-    body, headers = _body(file), _headers(header)
-    told = _operation(body, file)
+    asked = read_request(file, header, operation)
     settings, notes = _settings(config, state_dir)
     if phase is not None:
         settings = replace(settings, phase=phase)
-    found = explained(settings, operation or told, headers, body, notes, tenant=tenant)
+    view, said = _view(settings)
+    show(explained(settings, asked, view, [*notes, *said], tenant=tenant), as_json=as_json)
+
+
+def show(found: Explanation, *, as_json: bool) -> None:
+    """All there is to tell, as lines and notes or as data."""
+    from controller.cli.output import emit_json, say
+    from controller.cli.route_words import document_of, lines_of
+
     if as_json:
         emit_json("route", document_of(found))
         return
@@ -91,11 +97,26 @@ def explain(
         say("note", note)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A request as it would come."""
+
+    operation: Operation
+    headers: HeaderMap
+    body: bytes
+
+
+def read_request(file: str, header: Sequence[str], operation: Operation | None) -> Asked:
+    """The request that is asked about; CliError where it is none."""
+    body = _body(file)
+    told = _operation(body, file)
+    return Asked(operation=operation or told, headers=_headers(header), body=body)
+
+
 def explained(
     settings: Settings,
-    operation: Operation,
-    headers: HeaderMap,
-    body: bytes,
+    asked: Asked,
+    view: FleetView | None,
     notes: Sequence[str] = (),
     *,
     tenant: str = TENANT,
@@ -108,13 +129,12 @@ def explained(
     from controller.routing.classify import classify, known_tasks
 
     caps = settings.gateway.caps
-    if len(body) > caps.body_bytes:
+    if len(asked.body) > caps.body_bytes:
         raise too_large(caps.body_bytes)
-    decoded = decode(operation, headers, body, tenant, caps)
+    decoded = decode(asked.operation, asked.headers, asked.body, tenant, caps)
     profile = classify(decoded.facts, known_tasks(settings.rules), policy_of(settings.tenants, tenant))
     table = routing_table(settings, frozenset(settings.providers))
     plan = plan_chain(profile, table)
-    view, said = _view(settings)
     spilling, spill_now = _spill(plan[0], view)
     chain = choose(profile, plan, view if view is not None else FleetView(), spill_now=spill_now)
     kept = {target.model.key for target in chain}
@@ -126,7 +146,7 @@ def explained(
         chain=chain,
         skips={target.model.key: why for target in chain if (why := _skip(target, decoded, settings, view))},
         passed_over={**passed_over(profile, table), **dict.fromkeys(forbidden, "x-spillway-spill: never forbids it")},
-        notes=(*notes, *said, *spilling),
+        notes=(*notes, *spilling),
     )
 
 

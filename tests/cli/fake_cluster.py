@@ -19,6 +19,7 @@ from tests.cluster.installed import deployment, labels, lease, model_pool, pod, 
 
 T = TypeVar("T")
 POOLS, PODS = "/apis/spillway.dev/v1alpha1/modelpools", "/api/v1/pods"
+CONFIG_MAPS = "/api/v1/configmaps"
 DEPLOYMENTS, LEASES = "/apis/apps/v1/deployments", "/apis/coordination.k8s.io/v1/leases"
 MODELS = "models"
 
