@@ -46,7 +46,7 @@ startupProbe:
   httpGet: {path: /healthz, port: admin}
   periodSeconds: 1
   timeoutSeconds: 2
-  failureThreshold: 60
+  failureThreshold: 300
 readinessProbe:
   httpGet: {path: /readyz, port: admin}
   periodSeconds: 2
