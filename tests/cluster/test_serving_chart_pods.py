@@ -1,4 +1,4 @@
-"""The serving chart on a real node: engines run restricted, ask for the key, finish what they began, roll on full GPUs."""
+"""The serving chart on a real node: engines run restricted, want the key, end what they began, roll on full GPUs."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
 NAMESPACE = "llm"
 KEY = "engine-key-of-the-tests"
 DRAIN_S = 30
-SMALL = ("--set", "image.pullPolicy=Never", "--set", "engine.sim.coldStartSeconds=1", "--set", f"drain.seconds={DRAIN_S}",
-         "--set", "drain.preStopSeconds=2", "--set", "resources.requests.cpu=10m")  # fmt: skip
+SMALL = ("--set", "image.pullPolicy=Never", "--set", "engine.sim.coldStartSeconds=1", "--set", "drain.preStopSeconds=2",
+         "--set", f"drain.seconds={DRAIN_S}", "--set", "resources.requests.cpu=10m")  # fmt: skip
 RESTRICTED = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn")}
 
 

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from controller.config.load import load_settings
+from tests.adapters.cluster_world import rights_listed
 from tests.helm.rendered_charts import (
     HELM,
     KUBERNETES,
@@ -205,6 +206,22 @@ def test_rights_are_few_and_of_one_namespace(path: Path) -> None:
             assert "delete" not in said or rule["resources"] == ["pods"]
             if role["metadata"]["name"].endswith("-gateway"):
                 assert set(rule["verbs"]) <= {"get", "list", "watch"}
+
+
+def test_the_controller_may_do_what_it_does() -> None:
+    """The Role of the chart is the list that the controller is held to, no more and no less."""
+    (role,) = [
+        one
+        for one in of_kind(rendered(HELM / "ops" / "ci" / "default-values.yaml"), "Role")
+        if one["metadata"]["name"].endswith("-controller")
+    ]
+    granted = {
+        (rule["apiGroups"][0], resource, verb)
+        for rule in role["rules"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+    assert granted == {("" if group == "core" else group, resource, verb) for group, resource, verb in rights_listed()}
 
 
 @every_file
