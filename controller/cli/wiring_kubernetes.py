@@ -215,21 +215,17 @@ class ControllerOnKubernetes:
         return adoption
 
     def _facts(self, item: Json) -> PoolFacts:
-        from controller.modelpool.facts import PoolFacts
-        from controller.modelpool.pins import pin_word
+        from controller.modelpool.cluster_pools import facts_of
 
         if self._pools is None:
             raise AssertionError("only one that leads writes a status")
-        name, current = str(item["metadata"]["name"]), self._pools.current
-        good = current.good.get(name)
-        return PoolFacts(
-            generation=int(item["metadata"].get("generation") or 0),
-            pool=None if good is None else good.pool,
-            problems=current.problems.get(name, ()),
+        name = str(item["metadata"]["name"])
+        return facts_of(
+            self._pools.current,
+            item,
             troubles=self._platform.troubles_of(name),
-            pin=pin_word(item, self._clock.unix_s()),
             selector=self._platform.selector_of(name),
-            is_kept=name in current.kept,
+            now_s=self._clock.unix_s(),
         )
 
     def _listed(self, name: str) -> tuple[Replica, ...]:

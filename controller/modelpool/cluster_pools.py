@@ -147,6 +147,7 @@ def facts_of(
     name = name_of(source)
     good = pools.good.get(name)
     return PoolFacts(
+        name=name,
         generation=generation_of(source),
         pool=None if good is None else good.pool,
         problems=pools.problems.get(name, ()),

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from controller.core.fleet import PoolView
 from controller.modelpool.facts import MESSAGE_CHARS, PoolFacts, shortened
-from controller.modelpool.findings import Finding, findings
+from controller.modelpool.findings import CAPACITY_UNAVAILABLE, Finding, findings
 from controller.modelpool.objects import Json, entries, instant, instant_text, text
 
 
@@ -24,9 +24,10 @@ def conditions_of(
     facts: PoolFacts, view: PoolView | None, previous: Json, now_s: float
 ) -> tuple[Mapping[str, object], ...]:
     """All conditions, in their order, with times that move only when a status changes."""
+    was_short = text(condition_of(previous, CAPACITY_UNAVAILABLE), "status") == "True"
     return tuple(
         _dated(kind, found, condition_of(previous, kind), facts.generation, now_s)
-        for kind, found in findings(facts, view, now_s).items()
+        for kind, found in findings(facts, view, now_s, was_short=was_short).items()
     )
 
 

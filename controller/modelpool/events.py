@@ -72,10 +72,10 @@ def _conditions(before: Json, after: Json) -> Iterator[_Found]:
     elif _ends(was_stalled, stalled):
         yield NORMAL, "Recovered", "Reconcile", f"No more {text(was_stalled, 'reason')}."
     short, was_short = condition_of(after, CAPACITY_UNAVAILABLE), condition_of(before, CAPACITY_UNAVAILABLE)
-    if _begins(was_short, short):
+    if _is_on(short) and not _is_on(was_short):
         yield WARNING, "CapacityUnavailable", "Start", text(short, "message")
     elif _ends(was_short, short):
-        yield NORMAL, "CapacityArrived", "Start", text(short, "message")
+        yield NORMAL, "CapacitySuffices", "Start", text(short, "message")
     paused, was_paused = condition_of(after, PAUSED), condition_of(before, PAUSED)
     if _begins(was_paused, paused) or (_is_on(paused) and part(before, "pin") != part(after, "pin")):
         yield NORMAL, "Pinned", "Pin", text(paused, "message")

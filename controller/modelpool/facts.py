@@ -48,6 +48,7 @@ class PoolFacts:
     `is_kept`: the spec is refused, and the pool goes on as an earlier generation had it.
     """
 
+    name: str
     generation: int
     pool: Pool | None
     problems: tuple[Problem, ...] = ()
@@ -55,6 +56,11 @@ class PoolFacts:
     pin: PinWord | None = None
     selector: str = ""
     is_kept: bool = False
+
+    @property
+    def is_left_out(self) -> bool:
+        """Whether nothing of it goes on."""
+        return bool(self.errors) and not self.is_kept
 
     @property
     def errors(self) -> tuple[Problem, ...]:
@@ -102,6 +108,6 @@ def refusal(facts: PoolFacts) -> str:
 
 
 def trouble_words(trouble: Trouble) -> str:
-    """What could not be done, and what mends it."""
-    words = shortened(trouble.message.rstrip(". "), MESSAGE_CHARS - 200)
-    return f"{words}. {_MENDS[trouble.obstacle]}."
+    """What could not be done, and what mends it, unless the message says so."""
+    words = shortened(trouble.message.rstrip(". "), MESSAGE_CHARS - 200) + "."
+    return words if "`spec." in words else f"{words} {_MENDS[trouble.obstacle]}."

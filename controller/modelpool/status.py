@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from controller.core.fleet import PoolView, ReplicaState
 from controller.modelpool.conditions import conditions_of
 from controller.modelpool.facts import PoolFacts, shortened
-from controller.modelpool.findings import spill_percent
+from controller.modelpool.findings import in_words, spill_percent
 from controller.modelpool.objects import Json, instant_text, number
 from controller.modelpool.pins import PinWord
 from controller.modelpool.schema import PinnedRouting
@@ -81,7 +81,7 @@ def _routing(view: PoolView) -> dict[str, object]:
     routing: dict[str, object] = {"mode": str(view.mode), "spillPercent": spill_percent(view)}
     if view.mode_since_s >= 1:
         routing["since"] = instant_text(view.mode_since_s)
-    return routing | {"reason": shortened(view.mode_reason, REASON_CHARS)}
+    return routing | {"reason": shortened(in_words(view.mode_reason), REASON_CHARS)}
 
 
 def _decision(view: PoolView, final: int) -> dict[str, object]:
@@ -90,7 +90,7 @@ def _decision(view: PoolView, final: int) -> dict[str, object]:
     return {
         "wanted": min(COUNT_MOST, final if view.wanted_replicas is None else view.wanted_replicas),
         "final": final,
-        "reason": shortened(words(view.wanted_reason or view.decision_reason), REASON_CHARS),
+        "reason": shortened(words(in_words(view.wanted_reason or view.decision_reason)), REASON_CHARS),
         "constraintsApplied": constraints,
     }
 

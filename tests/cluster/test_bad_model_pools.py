@@ -135,7 +135,7 @@ def test_a_pool_that_cannot_be_says_why(api: ControlPlane, name: str) -> None:
 def test_a_target_that_is_not_there_is_told(api: ControlPlane) -> None:
     """With what to do about it."""
     said = _until(api, "no-target", "Stalled", "True", "TargetNotFound")
-    assert "Create the Deployment, or correct `spec.scaleTargetRef.name`" in said
+    assert said == "there is no Deployment 'no-target' in this namespace: make it, or mend `spec.scaleTargetRef.name`."
 
 
 def test_links_that_cannot_be_used_are_told_and_the_pool_goes_on(api: ControlPlane) -> None:

@@ -157,7 +157,12 @@ def test_a_status_is_taken_as_it_is_and_says_all_of_it(api: ControlPlane, pool: 
     _publish(api, pool, status)
     assert json.loads(_in(api, "get", "spool", pool, "-o", "json"))["status"] == status
     said = " ".join(_in(api, "describe", "spool", pool).split())
-    for words in ("Raise the ResourceQuota of this namespace", "replicas.max 4", "kubectl patch spool NAME", "oncall"):
+    for words in (
+        "Raise the ResourceQuota of this namespace",
+        "replicas.max 4",
+        "kubectl patch spool llama-8b",
+        "oncall",
+    ):
         assert words in said
 
 

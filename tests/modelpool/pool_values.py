@@ -61,7 +61,7 @@ def view(ready: int = 1, warming: int = 0, draining: int = 0, *, why: str = "", 
 
 def facts(**fields: Any) -> PoolFacts:
     """A pool with a good spec."""
-    return PoolFacts(**{"generation": 1, "pool": pool(), "selector": "app=llama-8b", **fields})
+    return PoolFacts(**{"name": NAME, "generation": 1, "pool": pool(), "selector": "app=llama-8b", **fields})
 
 
 def error(key: str = "spec.model", message: str = "no such model", severity: str = "error", **fields: Any) -> Problem:
@@ -103,7 +103,7 @@ replicas = st.lists(
         Replica,
         replica_id=st.uuids().map(str),
         pool=st.just(NAME),
-        url=st.just("http://10.0.0.1:8000"),
+        url=st.sampled_from(["http://10.0.0.1:8000", ""]),
         state=st.sampled_from(ReplicaState),
         started_at_s=_seconds,
         reason=st.sampled_from(["", "no node: Insufficient nvidia.com/gpu", "ImagePullBackOff"]) | _words,
@@ -156,6 +156,7 @@ _pins = st.builds(
 )
 any_facts = st.builds(
     PoolFacts,
+    name=st.just(NAME),
     generation=st.integers(0, 2**31),
     pool=st.none() | st.builds(pool, min_replicas=st.integers(0, 4), max_replicas=st.integers(4, 1000)),
     problems=_problems,

@@ -11,6 +11,7 @@ from controller.config.refusals import ENVIRONMENT
 from controller.core.fleet import RoutingMode
 from controller.core.pools import SpillPolicy
 from controller.modelpool.conditions import condition_of
+from controller.modelpool.events import events_of
 from controller.modelpool.facts import MESSAGE_CHARS, Obstacle, Trouble
 from controller.modelpool.findings import TYPES
 from controller.modelpool.status import pool_status, saturation_percent
@@ -20,6 +21,7 @@ NOT_LIMITED = ("False", "DesiredWithinRange")
 HELD_BACK = view(2, wanted_replicas=3, constraints=("waits for GPUs: 0 of 8 are free",))
 COOLING = view(3, wanted_replicas=2, constraints=("cooldown",))
 NO_NODE = view(1, 1, why="no node: Insufficient nvidia.com/gpu")
+NO_RIGHTS = Trouble(obstacle=Obstacle.FORBIDDEN, message="no")
 ENDED = pin_word(NOW_S, routing=RoutingMode.EXTERNAL)
 EXTERNAL = {"mode": RoutingMode.EXTERNAL, "spill_ratio": 1.0, "mode_reason": "no_ready_replica"}
 NO_KEY = error("OPENAI_API_KEY", "is not set", "warning", file=ENVIRONMENT.file)
@@ -63,6 +65,12 @@ NO_KEY = error("OPENAI_API_KEY", "is not set", "warning", file=ENVIRONMENT.file)
         (status_of(view(**EXTERNAL), pin=pin_word()), "Spilling", ("True", "Saturated")),
         (status_of(), "Spilling", ("Unknown", "Pending")),
         (status_of(view(), pool=None), "Spilling", ("Unknown", "Pending")),
+        (status_of(problems=(error(),)), "Spilling", ("Unknown", "InvalidSpec")),
+        (status_of(problems=(error(),)), "CapacityUnavailable", ("Unknown", "InvalidSpec")),
+        (status_of(view(), problems=(error(),), is_kept=True), "Spilling", ("False", "Fits")),
+        (status_of(view(), problems=(error(),), is_kept=True), "Reconciling", ("False", "AsDecided")),
+        (status_of(view(1, desired_replicas=2), troubles=(NO_RIGHTS,)), "Reconciling", ("False", "Stalled")),
+        (status_of(view(missing_replicas=1), troubles=(NO_RIGHTS,)), "CapacityUnavailable", ("Unknown", "Stalled")),
         (status_of(view()), "ScalingLimited", NOT_LIMITED),
         (status_of(view(4, wanted_replicas=6)), "ScalingLimited", ("True", "TooManyReplicas")),
         (status_of(view(1, wanted_replicas=0)), "ScalingLimited", ("True", "TooFewReplicas")),
@@ -106,6 +114,27 @@ def test_what_the_platform_cannot_do_stalls_the_pool(obstacle: Obstacle) -> None
     assert held(status, "Ready")[0] == ("False" if obstacle is Obstacle.TARGET_NOT_FOUND else "True")
 
 
+def test_what_mends_it_is_said_once() -> None:
+    """By the platform, where it knows which name is wrong."""
+    words = "there is no Deployment 'a' in this namespace: make it, or mend `spec.scaleTargetRef.name`"
+    missing = Trouble(obstacle=Obstacle.TARGET_NOT_FOUND, message=words)
+    assert message(status_of(view(), troubles=(missing,)), "Stalled") == f"{words}."
+
+
+def test_tries_in_vain_do_not_make_capacity_flap() -> None:
+    """It is short until what is wanted has come: a try that has only begun, or has no address, is no end."""
+    begun = replace(view(1, desired_replicas=2), missing_replicas=0)
+    no_pod = view(1, 1, why="no pod yet")
+    no_pod = replace(no_pod, replicas=tuple(replace(one, url="") for one in no_pod.replicas))
+    status = status_of(view(1, desired_replicas=2, missing_replicas=1))
+    for seen in (begun, no_pod, NO_NODE, begun):
+        before, status = status, status_of(seen, status, NOW_S + 60)
+        assert held(status, "CapacityUnavailable")[0] == "True"
+        assert [one.reason for one in events_of(before, status) if one.action == "Start"] == []
+    for seen in (view(1, 1, why="starting"), view(2), view(1), view(1, desired_replicas=None)):
+        assert held(status_of(seen, status), "CapacityUnavailable") == ("False", "Available")
+
+
 def test_the_worst_trouble_is_told_whatever_the_order() -> None:
     """A Deployment that is not there before anything else."""
     quota = Trouble(obstacle=Obstacle.QUOTA_EXCEEDED, message="quota")
@@ -134,14 +163,14 @@ def test_messages_have_what_somebody_does_next() -> None:
     assert unusable.endswith("`OPENAI_API_KEY` is not set (got 'x'); allowed: y.")
     pinned = message(status_of(view(), pin=pin_word(routing=RoutingMode.LOCAL)), "Paused")
     assert pinned.startswith("Pinned to routing Local and replicas 2 until 2026-11-26T11:00:00Z by oncall: launch day.")
-    assert "kubectl patch spool NAME" in pinned
+    assert "kubectl patch spool llama-8b --type merge" in pinned
     routed = message(status_of(view(), pin=pin_word(routing=RoutingMode.EXTERNAL, replicas=None)), "Paused")
     assert routed.startswith("Pinned to routing External until")
     serving = message(status_of(view(), problems=(error("spec.engine", "no step times", "warning"),)), "Ready")
     assert serving == "Replicas that serve: 1. `spec.engine` no step times (got 'x'); allowed: y."
     leaving = message(status_of(view(mode=RoutingMode.SPILLING, spill_ratio=0.004, mode_reason="")), "Spilling")
     assert leaving == "1 percent of the requests leave: no reason given."
-    assert message(status_of(view(**EXTERNAL)), "Spilling") == "All requests leave: no_ready_replica."
+    assert message(status_of(view(**EXTERNAL)), "Spilling") == "All requests leave: no replica is ready."
 
 
 def test_times_move_when_a_status_does() -> None:
@@ -183,7 +212,12 @@ def test_the_last_decision_is_told_in_the_words_of_the_api() -> None:
         "constraintsApplied": ["replicas.max 4", "no start has come within 200 s"],
     }
     older = status_of(view(1, wanted_replicas=None, wanted_reason="", decision_reason="no_data"))
-    assert older["lastDecision"] == {"wanted": 1, "final": 1, "reason": "no_data", "constraintsApplied": []}
+    assert older["lastDecision"] == {
+        "wanted": 1,
+        "final": 1,
+        "reason": "nothing is known of its load, so what was decided stands",
+        "constraintsApplied": [],
+    }
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ NO_KEY = error("spec.spill.to[0]", "is dead", "warning")
         (status_of(problems=(BAD,)), status_of(CALM), [("Normal", "Recovered", "Reconcile")]),
         (status_of(CALM), status_of(CALM, troubles=(QUOTA,)), [("Warning", "QuotaExceeded", "Reconcile")]),
         (status_of(CALM), status_of(SHORT), [("Warning", "CapacityUnavailable", "Start")]),
-        (status_of(SHORT), status_of(CALM), [("Normal", "CapacityArrived", "Start")]),
+        (status_of(SHORT), status_of(CALM), [("Normal", "CapacitySuffices", "Start")]),
         (status_of(CALM), status_of(CALM, pin=pin_word()), [("Normal", "Pinned", "Pin")]),
         (status_of(CALM, pin=pin_word()), status_of(CALM, pin=pin_word(replicas=3)), [("Normal", "Pinned", "Pin")]),
         (status_of(CALM, pin=pin_word()), status_of(CALM, pin=pin_word(NOW_S)), [("Normal", "PinExpired", "Pin")]),
