@@ -6,16 +6,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from controller.core.errors import ClusterConflict, ClusterError
+from controller.core.errors import ClusterConflict, ClusterError, ClusterResting
 
 FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 60.0
 PASSING_PAUSE_S = 4.0
 NEWS_FOR_S = 120.0  # after that nobody wants it written any more
-
-
-class ClusterResting(ClusterError):
-    """It was refused a moment ago, and is not asked again yet."""
 
 
 @dataclass(slots=True, kw_only=True)

@@ -23,10 +23,10 @@ from controller.core.errors import ClusterConflict, ClusterError, ClusterForbidd
 log = structlog.get_logger()
 
 NAME = "spillway-controller"
-DURATION_S = 15.0  # after which others may take it
+DURATION_S = 13.0  # after which others may take it
 HOLD_S = 10.0  # after which its holder writes no more
-RENEW_EVERY_S = 4.0
-RETRY_S = 1.0
+RENEW_EVERY_S = 3.0
+RETRY_S = 0.5
 LOOK_EVERY_S = 2.0  # of those that wait
 
 
@@ -91,7 +91,7 @@ class KubernetesLease:
                     return
             except ClusterError as error:
                 log.warning("lease_not_to_be_had", lease=self._name, error=str(error))
-            await asyncio.sleep(LOOK_EVERY_S * self._pace)
+            await asyncio.sleep(min(LOOK_EVERY_S, max(RETRY_S, self._left_s())) * self._pace)
 
     async def keep(self) -> None:
         """Renews it until it is lost: then LeaseLost."""
@@ -154,8 +154,12 @@ class KubernetesLease:
         return True
 
     def _has_run_out(self) -> bool:
+        return self._left_s() <= 0.0
+
+    def _left_s(self) -> float:
+        """How long it holds for its holder if it is not renewed."""
         said_s = float(self._lease_spec().get("leaseDurationSeconds") or self._duration_s)
-        return self._clock_s() - self._changed_at_s >= said_s
+        return max(0.0, self._changed_at_s + said_s - self._clock_s())
 
     async def _look(self) -> None:
         found = await self._client.get(self._path())

@@ -41,6 +41,8 @@ HELP_TOPICS = {
         "SPILLWAY_PEPPER_FILE   the pepper of all gateways, made by you (default: made in the state folder)",
         "SPILLWAY_PROVIDERS_WITH_KEYS",
         "                       for the controller: providers whose keys only the gateways hold, with commas",
+        "SPILLWAY_PLATFORM      processes (default) | kubernetes; there SPILLWAY_NAMESPACE and SPILLWAY_POD_NAME",
+        "                       are where the ModelPools are, and what this process is called",
         "SPILLWAY_API_KEY       the key that `spillway connect` uses when it is not to make one",
         "SPILLWAY_PLATFORM      kubernetes: commands are about a cluster, also without --context or --namespace",
         "KUBECONFIG             how to reach it (default ~/.kube/config)",

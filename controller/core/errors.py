@@ -10,6 +10,7 @@ SpillwayError
 |  |- ClusterForbidden(cause)         may not (401, 403): no right, a quota, or denied by admission
 |  |- ClusterNotFound                 is not there (404)
 |  |- ClusterConflict                 was changed meanwhile, or is there already (409)
+|  |- ClusterResting                  was refused a moment ago, and is not asked again yet
 |  |- ClusterGone                     that far back it remembers nothing (410)
 |  `- ClusterInvalid                  says that it makes no sense (400, 422 and what else is the caller's fault)
 `- UpstreamError                      an own engine or an external provider did not answer well
@@ -139,6 +140,10 @@ class ClusterNotFound(ClusterError):
 
 class ClusterConflict(ClusterError):
     """The object is not the one that the change was made for."""
+
+
+class ClusterResting(ClusterError):
+    """It was refused a moment ago, and is not asked again yet."""
 
 
 class ClusterGone(ClusterError):

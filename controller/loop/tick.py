@@ -14,7 +14,7 @@ from controller.autoscale.cold_starts import learned
 from controller.autoscale.shared_nodes import Claim, Given
 from controller.config.changes import Adoption, adopt
 from controller.config.settings import Settings
-from controller.core.errors import SpillwayError
+from controller.core.errors import ClusterResting, SpillwayError
 from controller.core.fleet import FleetView, Pin, PoolView, Replica, ReplicaState
 from controller.core.pools import Pool
 from controller.core.samples import EngineMetrics, PoolSample
@@ -278,6 +278,9 @@ class ControlLoop:
         """Whether it was done; a failure is counted and logged, and holds up nothing else."""
         try:
             await work
+        except ClusterResting:
+            self.metrics.acted(pool.name, f"{action}_rests")
+            return False
         except (OSError, SpillwayError) as error:
             self.metrics.acted(pool.name, f"{action}_failed")
             log.exception("action_failed", pool=pool.name, action=action, error=str(error))

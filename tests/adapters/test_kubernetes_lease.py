@@ -53,7 +53,7 @@ async def test_the_first_one_takes_it_and_gives_it_back() -> None:
         assert (one.epoch, lease_of(api)["holderIdentity"], lease_of(api)["leaseDurationSeconds"]) == (
             0,
             one.identity,
-            15,
+            13,
         )
         await one.release()
         assert not one.holds()
@@ -62,7 +62,7 @@ async def test_the_first_one_takes_it_and_gives_it_back() -> None:
 
 
 async def test_a_standby_waits_as_long_as_the_holder_said() -> None:
-    """It takes over once nothing has changed for 15 s by its own clock, and not while the holder renews."""
+    """It takes over once nothing has changed for 13 s by its own clock, and not while the holder renews."""
     async with running_apiserver() as api:
         mine, theirs = Clock(), Clock()
         async with candidate(api, mine) as one, candidate(api, theirs, "b") as other:
@@ -75,7 +75,7 @@ async def test_a_standby_waits_as_long_as_the_holder_said() -> None:
                 calls = len(api.calls)
                 await until(lambda calls=calls: len(api.calls) > calls + 2)
             assert not waiting.done()
-            theirs.s += 15.0
+            theirs.s += 13.0
             await asyncio.wait_for(waiting, 5.0)
             assert other.epoch == 1
 
@@ -101,7 +101,7 @@ async def test_a_paused_holder_that_wakes_up_writes_nothing() -> None:
 
 
 async def test_a_holder_that_is_cut_off_gives_up_in_time() -> None:
-    """Renewals fail: it goes on for 10 s, five before anybody else may begin; then it has lost."""
+    """Renewals fail: it goes on for 10 s, three less than anybody else waits; then it has lost."""
     async with running_apiserver() as api:
         clock = Clock()
         async with candidate(api, clock) as one:

@@ -233,7 +233,7 @@ async def test_the_lease_changes_hands(place: Real | None) -> None:
         await one._renew()
         await until(lambda: other._lease == one._lease)
         assert not waiting.done()
-        now[0] += 15.0
+        now[0] += 13.0
         await asyncio.wait_for(waiting, 10.0)
         assert (one.epoch, other.epoch) == (0, 1)
         assert not one.holds()
