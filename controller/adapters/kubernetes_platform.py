@@ -23,11 +23,9 @@ from controller.adapters.kubernetes_pods import (
     DELETION_COST,
     DRAINING,
     FIRST_TO_GO,
-    WORDS_MAX,
-    condition,
+    PodIndex,
     is_active,
     is_marked,
-    pods_of,
     replica_of,
     selector_words,
 )
@@ -41,7 +39,7 @@ from controller.adapters.kubernetes_removal import (
     uncounted,
 )
 from controller.adapters.kubernetes_scaling import Scaling
-from controller.adapters.kubernetes_troubles import troubles_of
+from controller.adapters.kubernetes_troubles import failure_words, missing_words, no_pod_reason, troubles_of
 from controller.adapters.kubernetes_watch import STALE_S, KubernetesWatch
 from controller.core.errors import ClusterConflict, ClusterError, ClusterInvalid, ClusterNotFound, ClusterUnavailable
 from controller.core.fleet import Replica
@@ -84,10 +82,12 @@ class KubernetesPlatform:
         self._now_s = now_s
         self._targets: Mapping[str, Target] = {}
         self._scaling = Scaling(client, lambda: deployments.objects, now_s)
+        self._index = PodIndex()
         self._lives: dict[str, Lives] = {}
         self._places: dict[str, Places] = {}
         self._shrunk: dict[str, frozenset[str]] = {}  # by Deployment: pods that it was shrunk for and that are there
         self._pool_of: dict[str, str] = {}  # by replica, as of the last listings
+        self._listed: dict[str, tuple[str, ...]] = {}
         self.backoffs = Backoffs(now_s)
 
     def takes(self, targets: Mapping[str, Target]) -> None:
@@ -116,7 +116,7 @@ class KubernetesPlatform:
         target, deployment = self._where(pool.name)
         if deployment is None:
             return ()
-        pods = pods_of(deployment, self._pods.objects.values())
+        pods = self._pods_of(deployment)
         members = [member_of(pod) for pod in pods]
         count, gone = self._count(deployment, members)
         beyond = uncounted(members, count, gone)
@@ -136,8 +136,10 @@ class KubernetesPlatform:
         places = self._places_of(target.deployment)
         places.become(placeholders(members, count, gone), now_s)
         found += places.replicas(pool.name, no_pod_reason(deployment), cold_start_s)
-        self._pool_of = {name: one for name, one in self._pool_of.items() if one != pool.name}
-        self._pool_of |= {one.replica_id: pool.name for one in found}
+        for name in self._listed.get(pool.name, ()):
+            self._pool_of.pop(name, None)
+        self._listed[pool.name] = tuple(one.replica_id for one in found)
+        self._pool_of |= dict.fromkeys(self._listed[pool.name], pool.name)
         return tuple(found)
 
     async def start(self, pool: Pool) -> str:
@@ -149,7 +151,7 @@ class KubernetesPlatform:
             await self._see_off(deployment)
             count = await self._change(target.deployment, +1)
         log.info("replica_asked_for", pool=pool.name, deployment=target.deployment, replicas=count)
-        members = [member_of(pod) for pod in pods_of(deployment, self._pods.objects.values())]
+        members = [member_of(pod) for pod in self._pods_of(deployment)]
         places = self._places_of(target.deployment)
         places.become(placeholders(members, *self._count(deployment, members)), self._now_s())
         return places.newest()
@@ -224,6 +226,9 @@ class KubernetesPlatform:
             raise ClusterNotFound(f"there is no ModelPool '{pool}'", reason="PoolNotFound")
         return target, self._deployments.objects.get(target.deployment)
 
+    def _pods_of(self, deployment: Json) -> tuple[Json, ...]:
+        return self._index.of(deployment, self._pods.objects)
+
     def _places_of(self, deployment: str) -> Places:
         return self._places.setdefault(deployment, Places(deployment))
 
@@ -242,7 +247,7 @@ class KubernetesPlatform:
 
     async def _take_out(self, pool: str, deployment: Json, pod: Json) -> None:
         name, uid = str(deployment["metadata"]["name"]), str(pod["metadata"]["uid"])
-        members = [member_of(one) for one in pods_of(deployment, self._pods.objects.values())]
+        members = [member_of(one) for one in self._pods_of(deployment)]
         count, gone = self._count(deployment, members)
         step = next_step(uid, members, count, gone)
         if step is Step.NOTHING:
@@ -263,7 +268,7 @@ class KubernetesPlatform:
 
     async def _see_off(self, deployment: Json) -> None:
         """Pods that were shrunk for are deleted: one more that is asked for now must not keep them."""
-        pods = pods_of(deployment, self._pods.objects.values())
+        pods = self._pods_of(deployment)
         _, gone = self._count(deployment, [member_of(one) for one in pods])
         for pod in pods:
             if pod["metadata"]["uid"] in gone:
@@ -278,20 +283,3 @@ class KubernetesPlatform:
             return  # that very pod is gone
         if (going.get("metadata") or {}).get("deletionTimestamp") is not None:
             self._pods.learn(going)
-
-
-def missing_words(deployment: str) -> str:
-    """What to say of a Deployment that is not there."""
-    return f"there is no Deployment '{deployment}' in this namespace: make it, or mend `spec.scaleTargetRef.name`"
-
-
-def failure_words(deployment: Json) -> str:
-    """Why no pod of it can be made; "" where that is not so."""
-    failure = condition(deployment, "ReplicaFailure")
-    return str(failure.get("message") or failure.get("reason") or "") if failure.get("status") == "True" else ""
-
-
-def no_pod_reason(deployment: Json) -> str:
-    """Why a replica that is asked for has no pod."""
-    words = failure_words(deployment)
-    return f"no pod: {words}"[:WORDS_MAX] if words else "no pod yet"

@@ -74,12 +74,34 @@ def pods_of(deployment: Json, pods: Iterable[Json]) -> tuple[Json, ...]:
     )
 
 
+class PodIndex:
+    """Pods by the Deployment that they can be of: 200 pools do not look at each other's. Made once a picture."""
+
+    def __init__(self) -> None:
+        self._picture: Mapping[str, Json] = {}
+        self._by_owner: dict[str | None, list[Json]] = {}
+
+    def of(self, deployment: Json, pods: Mapping[str, Json]) -> tuple[Json, ...]:
+        """The pods of a Deployment among these, as `pods_of` tells them."""
+        if pods is not self._picture:
+            self._picture, self._by_owner = pods, {}
+            for pod in pods.values():
+                self._by_owner.setdefault(_deployment_of(pod), []).append(pod)
+        own = self._by_owner.get(str(deployment["metadata"]["name"]), ())
+        return pods_of(deployment, (*own, *self._by_owner.get(None, ())))
+
+
 def _is_of_another(pod: Json, deployment: str) -> bool:
-    """A ReplicaSet of a Deployment has its name and a hash; a pod without an owner will be taken in by it."""
+    """Whether somebody else looks after it; a pod without an owner will be taken in by the Deployment."""
+    return _deployment_of(pod) not in {None, deployment}
+
+
+def _deployment_of(pod: Json) -> str | None:
+    """The Deployment of its ReplicaSet, which has its name and a hash; "": it is another kind's, None: nobody's."""
     for owner in pod["metadata"].get("ownerReferences") or []:
         if owner.get("controller"):
-            return owner.get("kind") != "ReplicaSet" or str(owner["name"]).rpartition("-")[0] != deployment
-    return False
+            return str(owner["name"]).rpartition("-")[0] if owner.get("kind") == "ReplicaSet" else ""
+    return None
 
 
 def is_active(pod: Json) -> bool:

@@ -9,6 +9,9 @@ is where some that are asked for have no pod yet: a smaller number would take on
 `spec.replicas` is the truth about how many there shall be; a pod for which it was shrunk counts no more, also while
 it is still there. Who was shrunk for is remembered; who was not there to remember tells by the surplus: so many pods
 will go.
+
+What is left open: a pod that became less likely to go in the moment between shrinking and the ReplicaSet's work,
+under a controller that dies in that moment. Its successor shrinks again, finds one replica too few, and starts it.
 """
 
 from __future__ import annotations

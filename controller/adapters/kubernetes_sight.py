@@ -13,9 +13,9 @@ from statistics import median
 from controller.adapters.kubernetes_client import KubernetesClient
 from controller.adapters.kubernetes_kinds import DEPLOYMENTS, LEASES, MODEL_POOLS, PODS, Json, Kind
 from controller.adapters.kubernetes_lives import Places
-from controller.adapters.kubernetes_platform import no_pod_reason
 from controller.adapters.kubernetes_pods import is_active, is_ordered_away, is_ready, pods_of, replica_of, unix_s
 from controller.adapters.kubernetes_removal import member_of, placeholders
+from controller.adapters.kubernetes_troubles import no_pod_reason
 from controller.core.errors import ClusterForbidden, ClusterNotFound
 from controller.core.fleet import PoolView, Replica
 from controller.modelpool.objects import entries, name_of, number, part, text

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from controller.adapters.kubernetes_kinds import Json
+from controller.adapters.kubernetes_pods import WORDS_MAX, condition
 from controller.core.errors import (
     ClusterConflict,
     ClusterError,
@@ -42,3 +44,20 @@ def _obstacle(error: ClusterError) -> Obstacle | None:
         case ClusterInvalid():
             return Obstacle.REFUSED
     return None
+
+
+def missing_words(deployment: str) -> str:
+    """What to say of a Deployment that is not there."""
+    return f"there is no Deployment '{deployment}' in this namespace: make it, or mend `spec.scaleTargetRef.name`"
+
+
+def failure_words(deployment: Json) -> str:
+    """Why no pod of it can be made; "" where that is not so."""
+    failure = condition(deployment, "ReplicaFailure")
+    return str(failure.get("message") or failure.get("reason") or "") if failure.get("status") == "True" else ""
+
+
+def no_pod_reason(deployment: Json) -> str:
+    """Why a replica that is asked for has no pod."""
+    words = failure_words(deployment)
+    return f"no pod: {words}"[:WORDS_MAX] if words else "no pod yet"
