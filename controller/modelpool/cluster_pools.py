@@ -107,21 +107,22 @@ def cluster_pools(base: ClusterBase, objects: Iterable[Json], before: ClusterPoo
     `before`: what held until now in this process; a pool whose new spec is refused goes on as it was there.
     """
     ordered = sorted(objects, key=_oldest)
+    names = [name_of(source) for source in ordered]
     good: dict[str, GoodPool] = {}
     problems: dict[str, tuple[Problem, ...]] = {}
     kept: set[str] = set()
     for source in sorted(ordered, key=_is_new):
         one = _candidate(base, source)
-        told = [*one.problems, *_together(base, one, good)]
+        told = [*one.problems, *_together(base, one, good, names)]
         if one.found is not None and not is_refused(told):
             good[one.name] = one.found
         else:
             earlier = None if before is None else before.good.get(one.name)
-            if earlier is not None and not is_refused(_together(base, replace(one, found=earlier), good)):
+            if earlier is not None and not is_refused(_together(base, replace(one, found=earlier), good, names)):
                 good[one.name] = earlier
                 kept.add(one.name)
         problems[one.name] = tuple(told)
-    good = {name: good[name] for name in map(name_of, ordered) if name in good}
+    good = {name: good[name] for name in names if name in good}
     for name in good:
         if name not in kept:
             problems[name] += tuple(_use_warnings(base, name, good))
@@ -187,8 +188,8 @@ def _candidate(base: ClusterBase, source: Json) -> _Candidate:
     return _Candidate(name=name, document=document, found=found, problems=checked.problems)
 
 
-def _together(base: ClusterBase, one: _Candidate, good: Mapping[str, GoodPool]) -> list[Problem]:
-    """What is wrong with it beside the pools that stand already."""
+def _together(base: ClusterBase, one: _Candidate, good: Mapping[str, GoodPool], names: Sequence[str]) -> list[Problem]:
+    """What is wrong with it beside the pools that stand already. `names`: in the order that all of them will have."""
     if one.found is None:
         return []
     pool, document = one.found.pool, one.document
@@ -198,7 +199,8 @@ def _together(base: ClusterBase, one: _Candidate, good: Mapping[str, GoodPool]) 
             at = (*SPEC, "scaleTargetRef", "name")
             message = f"modelpool/{name} has this Deployment already"
             problems.append(problem_at(document, at, message, "a Deployment of its own", other.target.deployment))
-    pools = [*(other.pool for other in good.values()), pool]
+    beside = {name: other.pool for name, other in good.items()} | {one.name: pool}
+    pools = [beside[name] for name in names if name in beside]
     problems += check_pool_circle(pool, pools_by_model(pools), document, SPEC)
     if pool.node_pool is not None:
         sections = base.parts.config.node_pools

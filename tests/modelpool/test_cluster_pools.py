@@ -71,6 +71,16 @@ def test_who_was_accepted_stays_when_another_closes_a_circle(base: ClusterBase) 
     assert [one.message for one in after.problems["a"] if one.severity == "error"] == ["the chain loops: a -> b -> a"]
 
 
+def test_a_circle_is_one_in_the_order_that_pools_have_in_the_end(base: ClusterBase) -> None:
+    """A younger pool of the same model, accepted before it, does not hide it: requests go to the older one."""
+    spills_to_b, b = stored("a", TO_MIXTRAL), stored("b", TO_LLAMA)
+    younger = stored("c", {**MIXTRAL, "nodePool": "p4d"})
+    first = cluster_pools(base, [spills_to_b, b, younger])
+    assert list(first.good) == ["a", "c"]
+    again = cluster_pools(base, [_accepted(one, first) for one in (spills_to_b, b, younger)])
+    assert list(again.good) == ["a", "c"]
+
+
 def test_a_refused_spec_stays_refused_once_that_is_published(base: ClusterBase) -> None:
     """The order does not turn round because the controller has spoken."""
     a, b = stored("a"), stored("b", {"scaleTargetRef": {"name": "a"}})
