@@ -13,6 +13,7 @@ cache="${SPILLWAY_TOOLS_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/spillway-tools}"
 # ("-": always built).
 tools() {
   local kubernetes=k8s.io/kubernetes/cmd plugins=github.com/containernetworking/plugins/plugins
+  local router=github.com/cloudnativelabs/kube-router/v2
   cat <<LIST
 etcd                     etcd         go.etcd.io/etcd/server/v3                     --version         3.6.
 kube-apiserver           kubernetes   $kubernetes/kube-apiserver                    --version         v1.34.
@@ -30,6 +31,7 @@ coredns                  coredns      .                                         
 pause                    images       ./pause                                       -                 -
 answer                   images       ./answer                                      -                 -
 kubeconform              kubeconform  github.com/yannh/kubeconform/cmd/kubeconform  -v                v0.7.
+kube-router              policies     $router/cmd/kube-router                       -                 -
 kwok                     kwok         sigs.k8s.io/kwok/cmd/kwok                     --version         v0.8.
 LIST
 }

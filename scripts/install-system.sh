@@ -22,6 +22,7 @@ if [ "${1:-}" = cluster ]; then
   needs buildah buildah
   needs debootstrap debootstrap
   needs iptables iptables
+  needs ipset ipset
   needs conntrack conntrack
   needs socat socat
   needs nsenter util-linux

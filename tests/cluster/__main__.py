@@ -26,6 +26,7 @@ def _parse() -> argparse.Namespace:
     ):
         command = commands.add_parser(name, help=words)
         command.add_argument("--control-plane", action="store_true", help="etcd and the API only; needs no root")
+        command.add_argument("--policies", action="store_true", help="NetworkPolicies hold, and are not only stored")
     down = commands.add_parser("down", help="remove a cluster that stays, and what crashed test runs have left")
     down.add_argument(
         "folder", nargs="?", type=Path, help="which one, as `list` prints it; may be left out if one stays"
@@ -40,7 +41,10 @@ def _say(words: str) -> None:
 
 def _start(given: argparse.Namespace, *, keep: bool) -> ControlPlane:
     began_s = time.monotonic()
-    started = start_control_plane(keep=keep) if given.control_plane else start_cluster(keep=keep)
+    if given.control_plane:
+        started: ControlPlane = start_control_plane(keep=keep)
+    else:
+        started = start_cluster(keep=keep, policies=given.policies)
     _say(f"ready after {time.monotonic() - began_s:.1f} s: {started.server}, {started.folder}")
     return started
 

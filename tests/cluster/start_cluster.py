@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from tests.cluster import leftovers
@@ -13,26 +14,27 @@ from tests.cluster.errors import ClusterError
 from tests.cluster.managers import controller_manager, scheduler
 from tests.cluster.node import NodeGround, kube_proxy, kubelet, names
 from tests.cluster.node_runtime import import_own_images, runtime
+from tests.cluster.policies import policy_keeper
 from tests.cluster.whole import Cluster
 
 LEVEL = "cluster"
 NODE = "node-1"
 
 
-def start_cluster(*, keep: bool = False) -> Cluster:
-    """A cluster with a ready node. `keep`: it outlives this process."""
+def start_cluster(*, keep: bool = False, policies: bool = False) -> Cluster:
+    """A cluster with a ready node. `keep`: it outlives this process. `policies`: NetworkPolicies hold."""
     if os.geteuid() != 0:
         raise ClusterError("the whole cluster makes namespaces, mounts and control groups: run it as root, or use kind")
     leftovers.remove_orphans()
     folder = leftovers.new_folder(LEVEL, keep=keep)
     try:
-        return _start(folder, open_capsule(folder))
+        return _start(folder, open_capsule(folder), policies=policies)
     except BaseException:
         leftovers.remove(folder)
         raise
 
 
-def _start(folder: Path, capsule: Capsule) -> Cluster:
+def _start(folder: Path, capsule: Capsule, *, policies: bool) -> Cluster:
     block, entered = capsule.block, capsule.entered
     at = Addresses(
         host=block.node,
@@ -72,4 +74,8 @@ def _start(folder: Path, capsule: Capsule) -> Cluster:
         runtime=containers,
     )
     cluster.until_ready()
-    return cluster
+    if not policies:
+        return cluster
+    keeper = policy_keeper(ground)  # it ends where it does not find the node
+    keeper.start()
+    return replace(cluster, components={**cluster.components, keeper.name: keeper})

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import urllib.request
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -17,7 +16,7 @@ from tests.cluster.capsule import CABLE
 from tests.cluster.component import until
 from tests.cluster.node_runtime import ANSWER_IMAGE
 from tests.cluster.programs import ROOT, SEARCHED
-from tests.cluster.sample_pods import pod, service, until_pods_ready
+from tests.cluster.sample_pods import answers, get, pod, service, until_pods_ready
 from tests.cluster.start_cluster import start_cluster
 from tests.cluster.whole import GPU, Cluster
 
@@ -32,19 +31,6 @@ def namespace(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[str]
     cluster.kubectl("create", "namespace", name)
     yield name
     cluster.kubectl("delete", "namespace", name, "--timeout=60s")
-
-
-def _get(url: str) -> str:
-    with urllib.request.urlopen(url, timeout=5) as answer:
-        said: bytes = answer.read()
-    return said.decode().strip()
-
-
-def _answers(url: str) -> bool:
-    try:
-        return bool(_get(url))
-    except OSError:
-        return False
 
 
 def test_a_pod_becomes_ready(cluster: Cluster, namespace: str) -> None:
@@ -77,12 +63,12 @@ def test_a_service_answers_here_and_by_its_name_there(cluster: Cluster, namespac
     services = json.loads(cluster.kubectl("get", "services", "-n", namespace, "-o", "json"))["items"]
     addresses = {one["metadata"]["name"]: one["spec"]["clusterIP"] for one in services}
     back = f"http://{addresses['back']}"
-    until(lambda: _answers(back), within_s=READY_S, what="the Service answers")
-    assert _get(back) == "back"
+    until(lambda: answers(back), within_s=READY_S, what="the Service answers")
+    assert get(back) == "back"
     for name in ("back", f"back.{namespace}.svc.cluster.local", f"front.{namespace}"):
         url = f"http://{addresses['front']}/get?url=http://{name}"
-        until(partial(_answers, url), within_s=READY_S, what=f"{name} answers in a pod")
-        assert _get(url) == name.split(".")[0]
+        until(partial(answers, url), within_s=READY_S, what=f"{name} answers in a pod")
+        assert get(url) == name.split(".")[0]
 
 
 def test_logs_come_through_the_api(cluster: Cluster, namespace: str) -> None:
@@ -114,7 +100,7 @@ def test_a_frozen_api_stands_still_and_goes_on(cluster: Cluster, namespace: str)
     cluster.component("kube-apiserver").freeze()
     try:
         assert not cluster.probe.says_ready()
-        assert _get(f"http://{address}:8080") == "steady"
+        assert get(f"http://{address}:8080") == "steady"
     finally:
         cluster.component("kube-apiserver").thaw()
     cluster.until_ready()
