@@ -66,6 +66,7 @@ def decode_view(data: bytes) -> FleetView:
     return FleetView(
         revision=int(raw["revision"]),
         published_at_s=float(raw["published_at_s"]),
+        gateways=max(1, int(raw.get("gateways", 1))),
         pools={name: _pool(pool) for name, pool in raw["pools"].items()},
     )
 

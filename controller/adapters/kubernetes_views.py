@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from controller.adapters.kubernetes_kinds import Json
 from controller.adapters.kubernetes_lives import Lives
-from controller.adapters.kubernetes_pods import replica_of
+from controller.adapters.kubernetes_pods import is_active, is_ready, replica_of
 from controller.autoscale.cold_starts import remembered
 from controller.core.fleet import FleetView, PoolView, Replica
 from controller.modelpool.cluster_pools import GoodPool
@@ -21,6 +21,7 @@ from controller.modelpool.objects import part
 from controller.modelpool.views import view_from_status
 
 HASH = "pod-template-hash"
+GATEWAY = {"app.kubernetes.io/name": "spillway", "app.kubernetes.io/component": "gateway"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +66,11 @@ class Views:
             before, view = self.view.pools.get(name), replace(bare, replicas=replicas)
             found[name] = before if before is not None and _routes(before) == _routes(view) else view
         self._forget(grouped.values())
-        former = self.view.pools
-        if list(former) == list(found) and all(former[name] is view for name, view in found.items()):
+        former, gateways = self.view.pools, max(1, sum(map(_is_gateway, pods.values())))
+        is_same = list(former) == list(found) and all(former[name] is view for name, view in found.items())
+        if is_same and gateways == self.view.gateways:
             return False
-        self.view = FleetView(revision=self.view.revision + 1, published_at_s=now_s, pools=found)
+        self.view = FleetView(revision=self.view.revision + 1, published_at_s=now_s, gateways=gateways, pools=found)
         return True
 
     def _grouped(self, good: Mapping[str, GoodPool], pods: Mapping[str, Json]) -> dict[str, list[Json]]:
@@ -95,6 +97,12 @@ class Views:
         there = {str(pod["metadata"]["name"]): str(pod["metadata"].get("uid")) for pods in groups for pod in pods}
         self._lives.keep(set(there.values()))
         self._seen = {name: seen for name, seen in self._seen.items() if name in there}
+
+
+def _is_gateway(pod: Json) -> bool:
+    """Whether it is a gateway of this installation that takes requests."""
+    labels = pod["metadata"].get("labels") or {}
+    return GATEWAY.items() <= labels.items() and is_active(pod) and is_ready(pod)
 
 
 def _routes(view: PoolView) -> tuple[object, ...]:

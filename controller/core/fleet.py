@@ -104,8 +104,9 @@ class PoolView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FleetView:
-    """All pools at one instant. `revision` grows with each publication."""
+    """All pools at one instant. `revision` grows with each publication. `gateways`: how many route by it."""
 
     revision: int = 0
     published_at_s: float = 0.0
+    gateways: int = 1
     pools: Mapping[str, PoolView] = field(default_factory=dict)

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from controller.core.errors import UpstreamTimeout
 from controller.gateway.gpu_time import ReplicaTime
+from controller.gateway.others import Others
 from controller.routing.balance import Candidate
 from controller.routing.ejection import Standing
 from controller.routing.fit import AnswerLengths, EngineFit
@@ -162,6 +163,7 @@ class LiveLoad:
         "in_flight",
         "lengths",
         "moved_s",
+        "others",
         "pending_prefill_tokens",
         "pool",
         "seed",
@@ -192,6 +194,7 @@ class LiveLoad:
         self.warm = WarmPrefixes(0)
         self.lengths = AnswerLengths()
         self.timing = UNMEASURED
+        self.others = Others()
 
     def start(self, input_tokens: int, due_s: float, *, stream: bool, tokens: int | None = None) -> Ticket:
         """One more request, `tokens` of its prompt not warm; `due_s` is when its first token is predicted."""

@@ -59,6 +59,7 @@ class OwnPools:
         self._breakers = breakers
         self._metrics = metrics
         self._view: FleetView | None = None
+        self._others = 0  # gateways that send to the same replicas
         self._now: dict[str, PoolNow] = {}
         self._tidied_s = -inf
         self.conversations = Conversations()
@@ -86,7 +87,7 @@ class OwnPools:
         return view
 
     def _adopt(self, view: FleetView) -> None:
-        self._view = view
+        self._view, self._others = view, max(0, view.gateways - 1)
         former, self._now = self._now, dict[str, PoolNow]()
         known: list[str] = []
         for name, pool in self._pools.items():
@@ -164,7 +165,7 @@ class OwnPools:
     ) -> list[Candidate]:
         """Those that may be called; a slow or faulty replica is better than none."""
         candidates: list[Candidate] = []
-        troubled = self._breakers.are_troubled
+        troubled, others = self._breakers.are_troubled, self._others
         for any_that_lives in (False, True):
             for replica, load in now.ready:
                 standing, name = load.standing, replica.replica_id
@@ -178,7 +179,8 @@ class OwnPools:
                 tokens = input_tokens
                 if prefixes:
                     tokens = max(1, input_tokens - load.warm.tokens_of(prefixes))
-                wait_s, prefill_s = load.timing.parts(load, input_tokens, tokens, load.lengths.remaining_tokens)
+                sums = load.others.joined(load, others, now_s) if others else load
+                wait_s, prefill_s = load.timing.parts(sums, input_tokens, tokens, load.lengths.remaining_tokens)
                 ramp_ratio = 1.0 if standing.ramp_from_s is None else standing.ramp_ratio(now_s, RAMP_S)
                 predicted_s = load.fit.ttft_s(wait_s, prefill_s)
                 candidates.append(

@@ -27,6 +27,11 @@ class GatewaysWord:
     in_flight: Mapping[str, int] = field(default_factory=dict)
     providers: Mapping[str, ProviderCounters] = field(default_factory=dict)
 
+    @property
+    def answering(self) -> int:
+        """How many are known to take requests."""
+        return max(1, self.count - len(self.silent))
+
 
 class Gateways:
     """All gateways, from scrape to scrape."""

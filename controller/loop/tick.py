@@ -154,7 +154,8 @@ class ControlLoop:
         gone = self._roster.left(published, self.view, now_s)
         self.metrics.forget(gone)
         published = {name: view for name, view in published.items() if name not in gone}
-        self.view = FleetView(revision=self.view.revision + 1, published_at_s=now_s, pools=published)
+        gateways = 1 if heard is None else heard.answering
+        self.view = FleetView(revision=self.view.revision + 1, published_at_s=now_s, gateways=gateways, pools=published)
         self._sink.publish(self.view)
         return self.view
 

@@ -116,6 +116,19 @@ def test_hundreds_of_pods_that_come_and_go_leave_nothing_behind(good: Mapping[st
     assert len(views._seen) == len(views._lives._lives) == 1
 
 
+def test_gateways_know_how_many_they_are(good: Mapping[str, GoodPool]) -> None:
+    """Those that are ready: each takes the others to have as much under way as itself."""
+    views, pools = Views(), named(model_pool())
+    labels = {"app.kubernetes.io/name": "spillway", "app.kubernetes.io/component": "gateway"}
+    gateways = [pod(name, deployment="gateway", ready=name != "c", deleted=name == "d") for name in "abcd"]
+    for one in gateways:
+        one["metadata"]["labels"] |= labels
+    views.look(good, pools, named(pod()), NOW_S)
+    assert views.view.gateways == 1
+    assert views.look(good, pools, named(pod(), *gateways), NOW_S)
+    assert views.view.gateways == 2
+
+
 def test_a_pool_without_an_object_has_no_view(good: Mapping[str, GoodPool]) -> None:
     """And one that comes back has."""
     views = Views()

@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -117,14 +117,21 @@ class Stage:
 
     async def ready(self) -> None:
         """Returns once every gateway has a ready replica."""
+        await self._all_say(lambda pool: bool(pool["ready"]))
+
+    async def calm(self) -> None:
+        """Returns once no gateway spills any more."""
+        await self._all_say(lambda pool: pool["mode"] == "Local" and not pool["spill_ratio"])
+
+    async def _all_say(self, holds: Callable[[dict[str, object]], bool]) -> None:
         deadline_s = time.monotonic() + READY_S
         for _, admin in self.gateways:
             while True:
-                with contextlib.suppress(OSError):
-                    if '"ready":1' in await page(admin, "/v1/loads"):
+                with contextlib.suppress(OSError, KeyError, ValueError):
+                    if holds(json.loads(await page(admin, "/v1/loads"))["pools"][POOL]):
                         break
                 if time.monotonic() > deadline_s:
-                    raise SystemExit(f"not ready within {READY_S:g} s; see {self.folder}")
+                    raise SystemExit(f"not so within {READY_S:g} s; see {self.folder}")
                 await asyncio.sleep(0.1)
 
 
@@ -236,7 +243,7 @@ async def _main(gateways: int, seeds: int) -> None:
                 one = await run(stage, seed)
                 found.append(one)
                 print(f"seed {seed}: {told(one)}", flush=True)
-                await asyncio.sleep(15.0)
+                await stage.calm()
     waits_s = [one.late_to_spilled_s for one in found]
     load = os.getloadavg()[0]
     print(f"median {median(waits_s):.2f} s, worst {max(waits_s):.2f} s (to reach: 1 s); load average {load:.1f}")
