@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Usage: scripts/images.sh [ops|engine-sim]...     (default: both)
+# Usage: scripts/images.sh [ops|engine-sim|engine-cpu]...     (default: all)
 # Afterwards each image stands as an archive in the cache that `ctr images import`, `docker load` and `podman load` take, and
 # stdout has one line for each: NAME PATH. Built without Docker and without a registry of images: the base is made by debootstrap from
 # Debian's packages, the wheels come by hash from requirements/, and the build itself sees no network.
@@ -55,11 +55,12 @@ make_base() {
   local folder="$cache/rootfs.part" container
   echo "making a base image of Debian $suite, about a minute" >&2
   rm -rf "$folder"
-  PATH="$PATH:/usr/sbin" debootstrap --variant=minbase --include=python3,python3-venv,ca-certificates "$suite" "$folder" >"$cache/debootstrap.log" 2>&1 ||
+  PATH="$PATH:/usr/sbin" debootstrap --variant=minbase --include=python3,python3-venv,ca-certificates,libnuma1 "$suite" "$folder" >"$cache/debootstrap.log" 2>&1 ||
     { tail -5 "$cache/debootstrap.log" >&2; exit 1; }
   rm -rf "$folder"/var/cache/apt/* "$folder"/var/lib/apt/lists/*
   container="$(store from scratch)"
   store add --quiet "$container" "$folder" / >/dev/null
+  store config --env PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "$container"
   store commit --quiet --rm "$container" "$1" >/dev/null
   rm -rf "$folder"
 }
@@ -84,7 +85,30 @@ tidy() {
   [ "$(du -sk "$cache/storage" | cut -f1)" -lt "$storage_limit_kib" ] || store rmi --all --force >/dev/null
 }
 
-# build TARGET ARCHIVE
+# What an image is made of, besides requirements/: the first line is its Dockerfile.
+inputs_of() {
+  case "$1" in
+    engine-cpu) printf '%s\n' docker/engine.Dockerfile docker/engine_start.py docker/healthcheck.py ;;
+    ops | engine-sim)
+      printf '%s\n' docker/ops.Dockerfile docker/rootfs.py docker/healthcheck.py controller pyproject.toml README.md LICENSE \
+        requirements/bootstrap.txt requirements/runtime.txt
+      ;;
+    *)
+      echo "error: no image '$1'; there are ops, engine-sim and engine-cpu" >&2
+      exit 2
+      ;;
+  esac
+}
+
+# What its Dockerfile is told: engine-cpu has no vLLM in it (5.9 GB), but finds one that is mounted on /opt/vllm.
+arguments_of() {
+  case "$1" in
+    engine-cpu) echo "--build-arg VLLM_SITE=/opt/vllm/lib/python$python/site-packages" ;;
+    *) echo "--target $1" ;;
+  esac
+}
+
+# build NAME ARCHIVE
 build() {
   local began=$SECONDS base wheels
   base="localhost/spillway-base:$suite-$(declare -f make_base | sum_of)"
@@ -96,23 +120,22 @@ build() {
   echo "building image $1" >&2
   isolated=yes store bud --quiet --layers --isolation chroot --format docker --timestamp "$epoch" --pull-never \
     --build-arg BASE_IMAGE="$base" --build-arg PIP_NO_INDEX=1 --build-arg PIP_FIND_LINKS=/wheels --build-arg VERSION="$version" \
-    --volume "$wheels:/wheels:ro" --file docker/ops.Dockerfile --target "$1" --tag "docker.io/spillway/$1:$version" . >/dev/null
+    --volume "$wheels:/wheels:ro" --file "$(inputs_of "$1" | head -1)" $(arguments_of "$1") --tag "docker.io/spillway/$1:$version" . >/dev/null
   store push --quiet "docker.io/spillway/$1:$version" "docker-archive:$2.part:docker.io/spillway/$1:$version"
   mv "$2.part" "$2"
   echo "built image $1 in $((SECONDS - began)) s, $(($(stat -c %s "$2") / 1000000)) MB" >&2
 }
 
 main() {
-  local sources name archive
+  local name archive inputs
+  [ $# -gt 0 ] || set -- ops engine-sim engine-cpu
   require
   mkdir -p "$cache"
-  [ $# -gt 0 ] || set -- ops engine-sim
-  sources="$(source_sum .dockerignore controller docker/ops.Dockerfile docker/rootfs.py docker/healthcheck.py scripts/images.sh \
-    requirements/bootstrap.txt requirements/runtime.txt pyproject.toml README.md LICENSE)-$epoch"
   exec 9>"$cache/lock"
   flock 9 # another run that builds the same waits, and then has nothing to do
   for name in "$@"; do
-    archive="$cache/$name-$(echo "$sources $name" | sum_of).tar"
+    inputs="$(inputs_of "$name")"
+    archive="$cache/$name-$({ echo "$name $epoch"; source_sum scripts/images.sh .dockerignore $inputs; } | sum_of).tar"
     [ -f "$archive" ] || build "$name" "$archive"
     touch "$archive"
     echo "$name $archive"

@@ -49,11 +49,8 @@ def running_contract_server(
         command = [*sim_command(settings, pool, launch, sys.executable), *_timing(steps)]
         environ = dict(os.environ)
     else:
-        subprocess.run(
-            [VLLM_PYTHON, REPOSITORY / "tests/contract/tiny_model.py", pool.model_dir, *map(str, sizes)],
-            check=True,
-            timeout=120,
-        )  # type: ignore[list-item]
+        maker = REPOSITORY / "tests/contract/tiny_model.py"
+        subprocess.run([VLLM_PYTHON, maker, str(pool.model_dir), *map(str, sizes)], check=True, timeout=120)
         variables = {"SPILLWAY_VLLM_PYTHON": str(VLLM_PYTHON), "SPILLWAY_VLLM_ARGS": CPU_ARGS}
         command = vllm_command(settings, pool, launch, variables, sys.executable)
         environ = {**os.environ, **CPU_ENVIRON}

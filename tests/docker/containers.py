@@ -29,7 +29,7 @@ class Container:
     read_only: Mapping[Path, str] = field(default_factory=dict)  # folder of the host -> place in the container
     writable: Mapping[Path, str] = field(default_factory=dict)
     environ: Mapping[str, str] = field(default_factory=dict)
-    host_network: bool = False
+    shm_mib: int = 64  # what Docker gives unless told
 
     def bundle(self, folder: Path) -> None:
         """`folder` has what runc starts this container from."""
@@ -50,8 +50,9 @@ class Container:
         spec["root"] = {"path": str(self.image.files), "readonly": True}
         spec["mounts"] += [_mount(source, place, "ro") for source, place in self.read_only.items()]
         spec["mounts"] += [_mount(source, place, "rw") for source, place in self.writable.items()]
-        if self.host_network:
-            spec["linux"]["namespaces"] = [one for one in spec["linux"]["namespaces"] if one["type"] != "network"]
+        for mount in spec["mounts"]:
+            if mount["destination"] == "/dev/shm":
+                mount["options"] = [one for one in mount["options"] if "size=" not in one] + [f"size={self.shm_mib}m"]
         file.write_text(json.dumps(spec))
 
 

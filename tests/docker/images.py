@@ -58,6 +58,8 @@ def built(*names: str) -> dict[str, Path]:
 
 def unpacked(name: str, archive: Path, folder: Path) -> Image:
     """The image with its layers laid over each other in `folder`."""
+    folder.mkdir(exist_ok=True)
+    folder.chmod(0o755)  # the image's user must get in
     with tarfile.open(archive) as whole:
         (manifest,) = json.load(_member(whole, "manifest.json"))
         config = json.load(_member(whole, manifest["Config"]))
