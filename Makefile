@@ -1,5 +1,5 @@
 # Every command a newcomer needs. `make help` lists them.
-.PHONY: help up demo test test-all test-cluster test-helm charts faults lint bench bench-gateway bench-policy env dev-env vllm-env clients-env lock clean
+.PHONY: help up demo test test-all test-cluster test-helm charts kind-up faults lint bench bench-gateway bench-policy env dev-env vllm-env clients-env lock clean
 
 # Container images set it; every one of the many processes would then compile all of its code from source, for seconds.
 export PYTHONDONTWRITEBYTECODE :=
@@ -19,7 +19,7 @@ test: dev-env ## unit, property, contract and end-to-end tests (<= 5 minutes on 
 test-all: dev-env vllm-env clients-env ## the slower suites: real vLLM on CPU, the demo, long end-to-end runs
 	@.venv/bin/python -m pytest -q -m "(slow or vllm or faults or clients) and not cluster"
 
-test-cluster: dev-env ## on a real Kubernetes: etcd, API, kubelet, containerd on this machine, built once (as root; scripts/install-system.sh cluster)
+test-cluster: dev-env vllm-env ## on a real Kubernetes: etcd, API, kubelet, containerd on this machine, built once (as root; scripts/install-system.sh cluster)
 	@scripts/cluster-tools.sh
 	@.venv/bin/python -m pytest -q -m "cluster or helm"
 
@@ -29,6 +29,9 @@ test-helm: dev-env ## the charts rendered by the real helm: part of test-cluster
 
 charts: dev-env ## remake values.schema.json and the tables of values of the charts from the comments in values.yaml
 	@.venv/bin/python scripts/chart_pages.py
+
+kind-up: ## stand it all up on kind with simulated engines (needs docker, kind, helm and kubectl)
+	@scripts/kind-up.sh
 
 faults: dev-env vllm-env ## the fault matrix: what breaks, when it is seen, when it heals, and what must hold
 	@.venv/bin/python -m tests.faults --vllm

@@ -33,6 +33,7 @@ answer                   images       ./answer                                  
 kubeconform              kubeconform  github.com/yannh/kubeconform/cmd/kubeconform  -v                v0.7.
 kube-router              policies     $router/cmd/kube-router                       -                 -
 kwok                     kwok         sigs.k8s.io/kwok/cmd/kwok                     --version         v0.8.
+docker-compose           compose      github.com/docker/compose/v2/cmd              version           v2.
 LIST
 }
 
@@ -55,6 +56,7 @@ linker_flags() {
       ;;
     kwok) echo "-s -w -X sigs.k8s.io/kwok/pkg/consts.Version=v0.8.0" ;;
     kubeconform) echo "-s -w -X main.version=v0.7.0" ;;
+    compose) echo "-s -w -X github.com/docker/compose/v2/internal.Version=v2.40.3" ;;
     *) echo "-s -w" ;;
   esac
 }

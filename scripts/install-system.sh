@@ -21,6 +21,7 @@ if [ "${1:-}" = cluster ]; then
   needs runc runc
   needs buildah buildah
   needs debootstrap debootstrap
+  needs dockerd docker.io
   needs iptables iptables
   needs ipset ipset
   needs conntrack conntrack

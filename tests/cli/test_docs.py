@@ -15,6 +15,7 @@ from controller.cli.main import COMMANDS, build_app
 
 ROOT = Path(__file__).parents[2]
 PAGES = [
+    ROOT / "docker/README.md",
     ROOT / "README.md",
     *sorted(ROOT.glob("controller/*/README.md")),
     *sorted(ROOT.glob("tests/**/README.md")),

@@ -49,6 +49,9 @@ def _container(engine: Image, tmp_path: Path) -> Container:
     model, cache, scratch = tmp_path / "model", tmp_path / "cache", tmp_path / "scratch"
     maker = ROOT / "tests/contract/tiny_model.py"
     subprocess.run([VLLM_PYTHON, maker, model], check=True, timeout=300)
+    subprocess.run(
+        ["chmod", "--recursive", "a+rX", model], check=True, timeout=10
+    )  # the weights are made for root alone
     for folder in (cache, scratch):
         folder.mkdir()
         subprocess.run(["chown", f"{USER}:{USER}", folder], check=True, timeout=10)
