@@ -22,7 +22,7 @@ RUN python3 rootfs.py base /rootfs /opt/spillway \
  && mkdir /state && mv /rootfs/var/lib/spillway /state/
 COPY pyproject.toml README.md LICENSE ./
 COPY controller controller
-RUN tools/bin/python -m pip wheel --quiet --no-deps --no-index --no-build-isolation --wheel-dir dist . \
+RUN tools/bin/hatchling build --target wheel --directory dist \
  && tools/bin/python -m pip --python /opt/spillway/bin/python install --quiet --no-deps --no-index dist/*.whl \
  && python3 rootfs.py package /package /opt/spillway spillway
 

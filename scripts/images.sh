@@ -13,7 +13,7 @@ version="$(sed -nE 's/^version = "(.*)"/\1/p' pyproject.toml)"
 epoch="${SOURCE_DATE_EPOCH:-315532800}"
 suite=bookworm
 python=3.11 # the suite's
-storage_limit_kib=$((6 * 1024 * 1024))
+storage_limit_kib=$((12 * 1024 * 1024))
 
 sum_of() { sha256sum | cut -c1-12; }
 
@@ -79,10 +79,10 @@ make_wheelhouse() {
   mv "$1.part" "$1"
 }
 
-# Old archives go, and all layers when they have grown past the limit: they can be made again.
+# Old archives go, and the layers of half-way stages when they have grown past the limit: they can be made again.
 tidy() {
   find "$cache" -maxdepth 1 -name '*.tar' -mtime +7 -delete
-  [ "$(du -sk "$cache/storage" | cut -f1)" -lt "$storage_limit_kib" ] || store rmi --all --force >/dev/null
+  [ "$(du -sk "$cache/storage" | cut -f1)" -lt "$storage_limit_kib" ] || store rmi --prune --force >/dev/null
 }
 
 # What an image is made of, besides requirements/: the first line is its Dockerfile.
@@ -142,4 +142,4 @@ main() {
   done
 }
 
-main "$@"
+main "$@"; exit # in one line, so that an edit of this file does not reach a run of it

@@ -89,10 +89,10 @@ def test_it_serves_and_an_open_stream_ends_whole(engine: Image, tmp_path: Path) 
             assert process.poll() is None, log.read_text()[-3000:]
             assert time.monotonic() - began < READY_S, log.read_text()[-3000:]
             time.sleep(1)
-        reader = subprocess.Popen(["runc", "exec", name, "python3", "-c", STREAM], stdout=subprocess.PIPE, text=True)
-        assert reader.stdout is not None
-        assert reader.stdout.readline().split() == ["200", "data:"]
-        subprocess.run(["runc", "kill", name, "TERM"], check=True, timeout=30)
-        assert reader.stdout.readline().split() == ["True", "True"], log.read_text()[-3000:]
-        reader.wait(30)
+        reading = ["runc", "exec", name, "python3", "-c", STREAM]
+        with subprocess.Popen(reading, stdout=subprocess.PIPE, text=True) as reader:
+            assert reader.stdout is not None
+            assert reader.stdout.readline().split() == ["200", "data:"]
+            subprocess.run(["runc", "kill", name, "TERM"], check=True, timeout=30)
+            assert reader.stdout.readline().split() == ["True", "True"], log.read_text()[-3000:]
         assert process.wait(90) == 0, log.read_text()[-3000:]
