@@ -50,19 +50,27 @@ choose_storage() {
   mkdir -p "$cache/storage/vfs" "$cache/run"
 }
 
-# The stand-in for BASE_IMAGE, as good as its Debian packages were on the day it was made; `rm -r` of the cache renews it.
+# make_base ARCHIVE: the files of the stand-in for BASE_IMAGE, as good as Debian's packages were on the day it was made; remove
+# the archive to renew it.
 make_base() {
-  local folder="$cache/rootfs.part" container
+  local folder="$cache/rootfs.part"
   echo "making a base image of Debian $suite, about a minute" >&2
   rm -rf "$folder"
   PATH="$PATH:/usr/sbin" debootstrap --variant=minbase --include=python3,python3-venv,ca-certificates,libnuma1 "$suite" "$folder" >"$cache/debootstrap.log" 2>&1 ||
     { tail -5 "$cache/debootstrap.log" >&2; exit 1; }
   rm -rf "$folder"/var/cache/apt/* "$folder"/var/lib/apt/lists/*
-  container="$(store from scratch)"
-  store add --quiet "$container" "$folder" / >/dev/null
-  store config --env PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "$container"
-  store commit --quiet --rm "$container" "$1" >/dev/null
+  tar --create --file "$1.part" --directory "$folder" .
+  mv "$1.part" "$1"
   rm -rf "$folder"
+}
+
+# load_base ARCHIVE NAME: the same as an image.
+load_base() {
+  local container
+  container="$(store from scratch)"
+  store add --quiet "$container" "$1" / >/dev/null
+  store config --env PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "$container"
+  store commit --quiet --rm "$container" "$2" >/dev/null
 }
 
 make_wheelhouse() {
@@ -81,7 +89,7 @@ make_wheelhouse() {
 
 # Old archives go, and the layers of half-way stages when they have grown past the limit: they can be made again.
 tidy() {
-  find "$cache" -maxdepth 1 -name '*.tar' -mtime +7 -delete
+  find "$cache" -maxdepth 1 -name '*.tar' ! -name 'base-*' -mtime +7 -delete
   [ "$(du -sk "$cache/storage" | cut -f1)" -lt "$storage_limit_kib" ] || store rmi --prune --force >/dev/null
 }
 
@@ -92,10 +100,6 @@ inputs_of() {
     ops | engine-sim)
       printf '%s\n' docker/ops.Dockerfile docker/rootfs.py docker/healthcheck.py controller pyproject.toml README.md LICENSE \
         requirements/bootstrap.txt requirements/runtime.txt
-      ;;
-    *)
-      echo "error: no image '$1'; there are ops, engine-sim and engine-cpu" >&2
-      exit 2
       ;;
   esac
 }
@@ -110,12 +114,13 @@ arguments_of() {
 
 # build NAME ARCHIVE
 build() {
-  local began=$SECONDS base wheels
-  base="localhost/spillway-base:$suite-$(declare -f make_base | sum_of)"
+  local began=$SECONDS base="$suite-$(declare -f make_base | sum_of)" wheels
   wheels="$cache/wheels-$(cat requirements/bootstrap.txt requirements/runtime.txt | sum_of)"
   choose_storage
   tidy
-  store inspect --type image "$base" >/dev/null 2>&1 || make_base "$base"
+  [ -f "$cache/base-$base.tar" ] || make_base "$cache/base-$base.tar"
+  base="localhost/spillway-base:$base"
+  store inspect --type image "$base" >/dev/null 2>&1 || load_base "$cache/base-${base##*:}.tar" "$base"
   [ -d "$wheels" ] || make_wheelhouse "$wheels"
   echo "building image $1" >&2
   isolated=yes store bud --quiet --layers --isolation chroot --format docker --timestamp "$epoch" --pull-never \
@@ -126,17 +131,34 @@ build() {
   echo "built image $1 in $((SECONDS - began)) s, $(($(stat -c %s "$2") / 1000000)) MB" >&2
 }
 
-main() {
-  local name archive inputs
-  [ $# -gt 0 ] || set -- ops engine-sim engine-cpu
+# archive_of NAME: where the image of this tree stands, or will.
+archive_of() {
+  local inputs
+  inputs="$(inputs_of "$1")"
+  echo "$cache/$1-$({ echo "$1 $epoch"; source_sum scripts/images.sh .dockerignore $inputs; } | sum_of).tar"
+}
+
+# Another run that builds the same is waited for, and then there is nothing to do.
+build_once() {
   require
   mkdir -p "$cache"
-  exec 9>"$cache/lock"
-  flock 9 # another run that builds the same waits, and then has nothing to do
+  (
+    flock 9
+    [ -f "$2" ] || build "$1" "$2"
+  ) 9>"$cache/lock"
+}
+
+main() {
+  local name archive
+  [ $# -gt 0 ] || set -- ops engine-sim engine-cpu
   for name in "$@"; do
-    inputs="$(inputs_of "$name")"
-    archive="$cache/$name-$({ echo "$name $epoch"; source_sum scripts/images.sh .dockerignore $inputs; } | sum_of).tar"
-    [ -f "$archive" ] || build "$name" "$archive"
+    [[ "$name" =~ ^(ops|engine-sim|engine-cpu)$ ]] && continue
+    echo "error: no image '$name'; there are ops, engine-sim and engine-cpu" >&2
+    exit 2
+  done
+  for name in "$@"; do
+    archive="$(archive_of "$name")"
+    [ -f "$archive" ] || build_once "$name" "$archive"
     touch "$archive"
     echo "$name $archive"
   done
