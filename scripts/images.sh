@@ -144,7 +144,12 @@ build_once() {
   mkdir -p "$cache"
   (
     flock 9
-    [ -f "$2" ] || build "$1" "$2"
+    [ -f "$2" ] && exit
+    build "$1" "$2"
+    [ "$(archive_of "$1")" = "$2" ] && exit
+    rm "$2"
+    echo "error: the sources changed while image $1 was built; run it again" >&2
+    exit 1
   ) 9>"$cache/lock"
 }
 

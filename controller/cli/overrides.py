@@ -31,10 +31,12 @@ def with_overrides(settings: Settings, environ: Mapping[str, str]) -> Settings:
 
 
 def with_standin(settings: Settings, url: str, environ: Mapping[str, str]) -> Settings:
-    """Every provider that lacks a key points to the stand-in and is marked as simulated."""
+    """Every provider that lacks a key points to the stand-in, wherever that is, and is marked as simulated."""
     replaced = standin_for(settings, environ)
     providers = {
-        name: replace(provider, base_url=f"{url}/{name}/v1", simulated=True) if name in replaced else provider
+        name: replace(provider, base_url=f"{url}/{name}/v1", private_address=True, simulated=True)
+        if name in replaced
+        else provider
         for name, provider in settings.providers.items()
     }
     return replace(settings, providers=providers)

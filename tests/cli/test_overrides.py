@@ -17,6 +17,7 @@ from controller.cli.overrides import (
     usable_providers,
     with_overrides,
 )
+from controller.cli.wiring import private_hosts
 from controller.config.load import load_settings
 from controller.config.settings import Settings
 from controller.config.usage import WITH_KEYS
@@ -36,6 +37,12 @@ def test_providers_without_a_key_are_answered_by_the_stand_in() -> None:
         "openai", "anthropic", "together",
     }  # fmt: skip
     assert settings.providers["groq"].base_url.startswith("https://")
+
+
+def test_the_stand_in_may_be_on_a_network_of_ones_own() -> None:
+    """In Compose its name leads to a private address; a real provider's still may not."""
+    settings = with_overrides(_settings(), {STANDIN_URL: "http://provider:8000", "GROQ_API_KEY": "set"})
+    assert private_hosts(settings) == {"provider"}
 
 
 def test_what_up_decided_goes_before_the_keys_of_this_shell() -> None:

@@ -78,7 +78,8 @@ def test_every_engine_answers_through_the_gateway(stack: Stack, key: str, model:
 def test_an_external_model_is_answered_by_the_stand_in(stack: Stack, key: str) -> None:
     """Without a provider's key, and without the network."""
     status, headers = stack.ask(key, "gpt-6-luna")
-    assert (status, headers["x-spillway-target"]) == (200, "gpt-6-luna"), headers
+    assert (status, headers["x-spillway-target"]) == (200, "openai"), headers
+    assert headers["x-spillway-model"] == "gpt-6-luna"
 
 
 def test_a_pool_spills_when_its_engine_stops_and_comes_back(stack: Stack, key: str) -> None:

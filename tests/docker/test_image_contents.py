@@ -15,7 +15,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 USER = 10001
 # Everything that the kernel could be asked to run by name, besides links: the interpreter, and no second program.
 PROGRAMS = {"usr/bin/python3.11"}
-SCRIPTS = {"spillway"}
+SCRIPTS = set(PROJECT["scripts"])  # ours, and none that a dependency brings
 PTH_FILES: set[str] = set()  # code that would run at every start of Python
 
 
