@@ -127,7 +127,7 @@ class Installation:
 
     def kubectl(self, *words: str) -> str:
         """What kubectl said of this namespace."""
-        return self._plane.kubectl(*words, "--namespace", self.namespace)
+        return self._plane.kubectl("--namespace", self.namespace, *words)
 
     def pods(self, own: Mapping[str, str], statuses: Mapping[str, Json], *, container: str = "engine") -> None:
         """Afterwards there are these pods with these statuses."""
