@@ -160,6 +160,20 @@ def test_kubectl_finds_the_plugin(plane: ControlPlane, tmp_path: Path) -> None:
     assert "Usage: kubectl spillway status" in plugged("status", "--help")
 
 
+def test_kubectl_completes_what_follows(plane: ControlPlane, tmp_path: Path) -> None:
+    """Commands, and the pools of the namespace, by the second program that kubectl looks for."""
+    there = Installation(plane, "cli-complete")
+    there.fleet()
+    for name, entry in (("kubectl-spillway", "main"), ("kubectl_complete-spillway", "complete")):
+        text = MAIN.format("main").replace("cli.main", f"cli.{entry}")
+        (tmp_path / name).write_text(f"#!{sys.executable}\n{text}\n", encoding="utf-8")
+        (tmp_path / name).chmod(0o755)
+    environ = {**os.environ, **plane.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    typed = [str(built("kubectl")), "__complete", "spillway", "pool", "pin", "-n", "cli-complete", "llama"]
+    done = subprocess.run(typed, env=environ, capture_output=True, text=True, timeout=COMMAND_S, check=True)
+    assert done.stdout.split() == ["llama-8b", ":4"]
+
+
 LOOK = ("get,list modelpools.spillway.dev", "list deployments.apps", "list pods")
 PIN = ("pool", "pin", "llama-8b", "--replicas", "2", *WHY)
 
