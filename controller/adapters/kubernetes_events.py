@@ -67,9 +67,13 @@ class KubernetesEvents:
         while True:
             await self._news.wait()
             self._news.clear()
-            while self._waiting:
-                await self._send(self._waiting.popleft())
-                await asyncio.sleep(PAUSE_S)
+            await self.flush(PAUSE_S)
+
+    async def flush(self, pause_s: float = 0.0) -> None:
+        """Afterwards none waits."""
+        while self._waiting:
+            await self._send(self._waiting.popleft())
+            await asyncio.sleep(pause_s)
 
     async def _send(self, one: Happening) -> None:
         metadata, now_s = one.about["metadata"], time.monotonic()

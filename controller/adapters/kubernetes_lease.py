@@ -104,9 +104,11 @@ class KubernetesLease:
         if not self.holds() or self._lease is None:
             return
         self._renewed_at_s = None
-        spec = {**self._lease["spec"], "holderIdentity": "", "leaseDurationSeconds": 1, "renewTime": _now()}
         try:
-            await self._client.replace(self._path(), {**self._lease, "spec": spec})
+            await self._look()  # a renewal that was cut off may have been written
+            if self.holder == self.identity:
+                spec = {**self._lease["spec"], "holderIdentity": "", "leaseDurationSeconds": 1, "renewTime": _now()}
+                await self._client.replace(self._path(), {**self._lease, "spec": spec})
         except ClusterError as error:
             log.warning("lease_not_released", lease=self._name, error=str(error))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import UTC, date, datetime
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,8 +14,8 @@ if TYPE_CHECKING:
 
     from controller.adapters.kubernetes_access import Access
     from controller.adapters.kubernetes_client import KubernetesClient
+    from controller.adapters.kubernetes_events import KubernetesEvents
     from controller.adapters.kubernetes_kinds import Json
-    from controller.adapters.kubernetes_lease import KubernetesLease
     from controller.adapters.kubernetes_memory import KubernetesMemory
     from controller.adapters.kubernetes_pools import KubernetesPools
     from controller.adapters.kubernetes_status import KubernetesStatus
@@ -29,6 +30,20 @@ if TYPE_CHECKING:
 
 LEASE_TIMEOUT_S = 3.0
 CLEAR_EVERY_S = 5.0
+# Loaded before the lease is asked for: later it would take the event loop a second of computing, on a busy node more
+# than the lease lasts.
+NEEDED_TO_LEAD = (
+    "controller.adapters.engine_scrape",
+    "controller.adapters.kubernetes_events",
+    "controller.adapters.kubernetes_gateways",
+    "controller.adapters.kubernetes_pools",
+    "controller.adapters.kubernetes_spec",
+    "controller.adapters.kubernetes_status",
+    "controller.cli.overrides",
+    "controller.loop.tick",
+    "controller.modelpool.facts",
+    "controller.modelpool.pins",
+)
 
 
 async def open_access(context: str | None, namespace: str | None, environ: Mapping[str, str]) -> Access:
@@ -56,6 +71,7 @@ class ControllerOnKubernetes:
         from controller.adapters.kubernetes_client import KubernetesClient
         from controller.adapters.kubernetes_kinds import DEPLOYMENTS, MODEL_POOLS, PODS
         from controller.adapters.kubernetes_lease import KubernetesLease
+        from controller.adapters.kubernetes_lease_thread import LeaseInThread
         from controller.adapters.kubernetes_objects import slim_pod
         from controller.adapters.kubernetes_platform import KubernetesPlatform
         from controller.adapters.kubernetes_pools import slim_model_pool
@@ -63,12 +79,14 @@ class ControllerOnKubernetes:
         from controller.adapters.kubernetes_watch import KubernetesWatch
         from controller.telemetry.kubernetes_metrics import KubernetesMetrics
 
+        for name in NEEDED_TO_LEAD:
+            import_module(name)
         self._environ, self._base = environ, base
         self._clock = SystemClock()
         self._identity = environ.get("SPILLWAY_POD_NAME") or os.uname().nodename
         metrics = KubernetesMetrics()
-        self._lease_client = KubernetesClient(access, metrics=metrics, timeout_s=LEASE_TIMEOUT_S)
-        self.lease: KubernetesLease = KubernetesLease(self._lease_client, identity=self._identity)
+        lease_client = KubernetesClient(access, metrics=metrics, timeout_s=LEASE_TIMEOUT_S)
+        self.lease = LeaseInThread(KubernetesLease(lease_client, identity=self._identity), lease_client)
         self._client: KubernetesClient = KubernetesClient(access, metrics=metrics, may_write=self.lease.check)
         self._pools_watch = KubernetesWatch(self._client, MODEL_POOLS, slim=slim_model_pool)
         self._deployments = KubernetesWatch(self._client, DEPLOYMENTS, slim=slim_deployment)
@@ -84,6 +102,7 @@ class ControllerOnKubernetes:
         self._pools: KubernetesPools | None = None
         self._loop: ControlLoop | None = None
         self._status: KubernetesStatus | None = None
+        self._events: KubernetesEvents | None = None
         self._writers: list[Callable[[], Coroutine[object, object, None]]] = []
         self._feeds: tuple[EngineFeed | GatewayFeed, ...] = ()
 
@@ -122,17 +141,19 @@ class ControllerOnKubernetes:
             self._reconfigure()
 
     async def farewell(self) -> None:
-        """The last status and memory are written."""
+        """The last status, memory and Events are written."""
         await self._memory.flush()
         if self._status is not None:
             await self._status.flush()
+        if self._events is not None:
+            await self._events.flush()
 
     async def close(self) -> None:
         """Afterwards no connection is open."""
         for feed in self._feeds:
             await feed.close()
         await self._client.close()
-        await self._lease_client.close()
+        await self.lease.close()
 
     def reload(self, load: Callable[[], ClusterBase]) -> Reload[ClusterBase]:
         """What reads spillway.yaml again."""
@@ -170,7 +191,7 @@ class ControllerOnKubernetes:
         self._pools = KubernetesPools(self._base, lambda: self._pools_watch.objects)
         settings = self._pools.current.settings
         self._platform.takes(self._pools.current.targets)
-        events = KubernetesEvents(self._client, instance=self._identity)
+        self._events = events = KubernetesEvents(self._client, instance=self._identity)
         spec = KubernetesSpec(self._client, pools=self._pools_watch, pods=self._pods, now_s=self._clock.unix_s)
         status = KubernetesStatus(
             self._client,

@@ -38,11 +38,11 @@ class KubernetesMetrics(Collector):
     def collect(self) -> Iterable[Metric]:
         """Every family, for `prometheus_client`."""
         calls = CounterMetricFamily(CALLS, "Calls of the Kubernetes API", labels=["verb", "resource", "code"])
-        for called, count in self._calls.items():
+        for called, count in list(self._calls.items()):  # the thread of the lease counts, too
             calls.add_metric(called, count)
         yield calls
         lists = CounterMetricFamily(LISTS, "Full lists of a kind, by why", labels=["resource", "why"])
-        for listed, count in self._lists.items():
+        for listed, count in list(self._lists.items()):
             lists.add_metric(listed, count)
         yield lists
         ages = GaugeMetricFamily(

@@ -94,7 +94,7 @@ async def test_a_standby_takes_over_and_goes_on(tmp_path: Path) -> None:
         assert "spillway_controller_leader 0.0" in (await other.ask("/metrics"))[1]
         published = status_of(api, "p")
         await one.kill()
-        other.cluster.lease._changed_at_s -= 13.0
+        other.cluster.lease._lease._changed_at_s -= 13.0
         await until(other.cluster.lease.holds)
         assert other.cluster.lease.epoch == 1
         writes = len([path for _, path in api.writes() if "scale" in path])

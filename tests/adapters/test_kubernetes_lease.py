@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -12,6 +14,7 @@ import pytest
 from controller.adapters.kubernetes_client import KubernetesClient
 from controller.adapters.kubernetes_kinds import CONFIG_MAPS
 from controller.adapters.kubernetes_lease import KubernetesLease, LeaseLost
+from controller.adapters.kubernetes_lease_thread import LeaseInThread
 from tests.adapters.fake_api_objects import status_error
 from tests.adapters.fake_apiserver import FakeApiServer, running_apiserver
 from tests.adapters.kubernetes_world import until
@@ -162,3 +165,45 @@ async def test_of_two_that_are_as_fast_one_wins() -> None:
         for task in tries:
             task.cancel()
         await asyncio.gather(*tries, return_exceptions=True)
+
+
+async def test_a_busy_process_keeps_its_lease() -> None:
+    """While the event loop computes and answers nobody, the lease is renewed; at the end its thread is gone."""
+    async with running_apiserver_in_thread() as api:
+        client = KubernetesClient(api.access(), timeout_s=3.0)
+        seat = LeaseInThread(KubernetesLease(client, identity="a", pace=0.02), client)
+        await seat.acquire()
+        keeping = asyncio.create_task(seat.keep(), name="keep")
+        await asyncio.sleep(0)
+        before, until_s = lease_of(api)["renewTime"], time.monotonic() + 0.5
+        while time.monotonic() < until_s:
+            sum(range(1000))
+        assert lease_of(api)["renewTime"] > before
+        keeping.cancel()
+        await asyncio.gather(keeping, return_exceptions=True)
+        await seat.release()
+        assert lease_of(api)["holderIdentity"] == ""
+        await seat.close()
+    assert "lease" not in [thread.name for thread in threading.enumerate()]
+
+
+@asynccontextmanager
+async def running_apiserver_in_thread() -> AsyncIterator[FakeApiServer]:
+    """One that answers whatever the loop of the test does."""
+    ready: asyncio.Future[FakeApiServer] = asyncio.get_running_loop().create_future()
+    loop, there = asyncio.get_running_loop(), asyncio.new_event_loop()
+    stop = asyncio.Event()
+
+    async def serve() -> None:
+        async with running_apiserver() as api:
+            loop.call_soon_threadsafe(ready.set_result, api)
+            await stop.wait()
+
+    thread = threading.Thread(target=there.run_until_complete, args=(serve(),), name="api")
+    thread.start()
+    try:
+        yield await ready
+    finally:
+        there.call_soon_threadsafe(stop.set)
+        await asyncio.to_thread(thread.join, 10.0)
+        there.close()
