@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.cluster.errors import DidNotStart
+from tests.cluster.errors import DidNotEnd, DidNotStart
 from tests.cluster.programs import SEARCHED
 
 MEMBER_VARIABLE = "SPILLWAY_CLUSTER_FOLDER"
@@ -59,7 +59,7 @@ class Component:
         return self._process is not None and self._process.poll() is None
 
     def kill(self) -> None:
-        """It is gone at once, without a word."""
+        """It is gone at once, without a word, frozen or not."""
         self._signal(signal.SIGKILL)
         self._wait()
 
@@ -70,16 +70,17 @@ class Component:
     def thaw(self) -> None:
         """It goes on where it stood."""
         self._signal(signal.SIGCONT)
+        self._wake()
 
     def stop(self) -> None:
         """It has ended, by itself if it does so in time."""
         if not self.is_running():
             return
-        self._signal(signal.SIGCONT)
+        self.thaw()
         self._signal(signal.SIGTERM)
         try:
             self._wait()
-        except subprocess.TimeoutExpired:
+        except DidNotEnd:
             self.kill()
 
     def restart(self) -> None:
@@ -93,8 +94,18 @@ class Component:
         return "\n".join(lines[-TAIL_LINES:])
 
     def _wait(self) -> None:
-        assert self._process is not None
-        self._process.wait(STOP_S)
+        """It has ended; DidNotEnd after the deadline."""
+        deadline_s = time.monotonic() + STOP_S
+        while self.is_running():
+            if time.monotonic() > deadline_s:
+                raise DidNotEnd(f"{self.name} has not ended within {STOP_S:.0f} s; its log ends:\n{self.tail()}")
+            self._wake()
+            time.sleep(0.02)
+
+    def _wake(self) -> None:
+        """The process that entered the namespaces stops when its child does, and would not see it end."""
+        if self.entered and self._process is not None and self.is_running():
+            self._process.send_signal(signal.SIGCONT)
 
     def _signal(self, number: signal.Signals) -> None:
         process = self.program()

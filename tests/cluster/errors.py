@@ -3,6 +3,7 @@
 ClusterError
 +-- MissingTool     a program is not there; the message names the command that brings it
 +-- DidNotStart     a component ended early or did not become ready in time; the message ends with its log
++-- DidNotEnd       a component is still there after it was told to end
 +-- CommandFailed   kubectl, helm, ctr or ip said no; the message is theirs
 """
 
@@ -19,6 +20,10 @@ class MissingTool(ClusterError):
 
 class DidNotStart(ClusterError):
     """A component is not ready, and will not be."""
+
+
+class DidNotEnd(ClusterError):
+    """A component goes on."""
 
 
 class CommandFailed(ClusterError):

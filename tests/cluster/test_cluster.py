@@ -107,6 +107,24 @@ def test_a_frozen_api_stands_still_and_goes_on(cluster: Cluster, namespace: str)
     until_pods_ready(cluster, namespace, "steady")
 
 
+def test_what_was_frozen_can_be_killed_and_restarted(cluster: Cluster) -> None:
+    """Frozen and killed, it is gone; frozen, thawed and restarted, it is another process."""
+    scheduler = cluster.component("kube-scheduler")
+    scheduler.freeze()
+    scheduler.kill()
+    assert not scheduler.is_running()
+    scheduler.start()
+    before = scheduler.program()
+    scheduler.freeze()
+    scheduler.thaw()
+    scheduler.restart()
+    after = scheduler.program()
+    assert before is not None
+    assert after is not None
+    assert before.pid != after.pid
+    cluster.until_ready()
+
+
 def _traces(folder: Path) -> list[str]:
     """What this machine shows of a cluster: processes, mounts, control groups."""
     commands = (["mount"], ["find", "/sys/fs/cgroup", "-type", "d"], ["ps", "-eo", "args"])
