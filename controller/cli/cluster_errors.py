@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
 
 from controller.cli.cluster_options import ClusterWish
 from controller.cli.errors import EXIT_FAILED, EXIT_KEY, EXIT_USAGE, CliError
@@ -23,7 +22,7 @@ from controller.core.errors import (
 NO_KIND = "could not find the requested resource"  # as the API says that it knows no such kind
 
 
-def kubeconfig_refusal(paths: str, wish: ClusterWish, read: Callable[[Path], Any] | None = None) -> CliError | None:
+def kubeconfig_refusal(paths: str, wish: ClusterWish, read: Callable[[Path], object] | None = None) -> CliError | None:
     """Why no context can be had from kubeconfig; None where one can. `paths`: with colons, as KUBECONFIG has them."""
     files = [Path(path) for path in paths.split(":") if path]
     there = [path for path in files if path.is_file()]
@@ -37,10 +36,10 @@ def kubeconfig_refusal(paths: str, wish: ClusterWish, read: Callable[[Path], Any
             EXIT_USAGE,
         )
     try:
-        documents = [(read or _read_yaml)(path) for path in there]
+        contents = [(read or _read_yaml)(path) for path in there]
     except (OSError, ValueError) as error:
         return CliError(f"kubeconfig {paths} cannot be read", str(error), "kubectl config view", EXIT_USAGE)
-    documents = [document for document in documents if isinstance(document, dict)]
+    documents: list[Mapping[str, object]] = [one for one in contents if isinstance(one, dict)]
     names = [name for document in documents for name in _contexts(document)]
     current = next((str(found) for document in documents if (found := document.get("current-context"))), None)
     wanted = wish.context or current
@@ -56,19 +55,20 @@ def kubeconfig_refusal(paths: str, wish: ClusterWish, read: Callable[[Path], Any
     )
 
 
-def _contexts(document: dict[str, Any]) -> list[str]:
+def _contexts(document: Mapping[str, object]) -> list[str]:
     listed = document.get("contexts")
     named = [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
     return [str(one["name"]) for one in named if one.get("name")]
 
 
-def _read_yaml(path: Path) -> Any:  # Any: whatever stands there
+def _read_yaml(path: Path) -> object:
     import yaml
 
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        found: object = yaml.safe_load(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
         raise ValueError(str(error).replace("\n", " ")) from error
+    return found
 
 
 def explained(error: SpillwayError, wish: ClusterWish, where: str) -> SpillwayError:

@@ -11,7 +11,6 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from pathlib import Path
-from typing import Any
 
 import typer
 from typer.models import ArgumentInfo, OptionInfo
@@ -26,7 +25,7 @@ PRINTED = re.compile(r"spillway (?P<words>(?:keys|ledger|request)(?: [\w.<>-]+)*
 Sink = Callable[[bytes], None]
 
 
-def words_of(command: Command, name: str, given: Mapping[str, Any]) -> list[str]:
+def words_of(command: Command, name: str, given: Mapping[str, object]) -> list[str]:
     """The command line that has these values: `name`, options that differ from their default, arguments."""
     options: list[str] = []
     arguments: list[str] = []
@@ -206,5 +205,5 @@ def verify(wish: ClusterWish, *, files: list[Path]) -> None:
     )
 
 
-def _there(wish: ClusterWish, command: Command, path: str, given: Mapping[str, Any]) -> None:
+def _there(wish: ClusterWish, command: Command, path: str, given: Mapping[str, object]) -> None:
     finish(run_there(wish, words_of(command, path, given)))

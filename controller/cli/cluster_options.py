@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from importlib import import_module
-from typing import Any
 
 import typer
 
@@ -82,8 +81,8 @@ def also_on_cluster(place: str, *, by_database: bool = False) -> Callable[[Comma
 
     def joined(here: Command) -> Command:
         @wraps(here)
-        def command(**given: Any) -> None:  # Any: the values of its options
-            named = {name: given.pop(name, None) for name in OPTIONS}
+        def command(**given: object) -> None:
+            named = {name: _text(given.pop(name, None)) for name in OPTIONS}
             wish = cluster_wish(named, os.environ)
             if by_database and IN_POD in os.environ and not any(named.values()):
                 wish = None
@@ -108,7 +107,7 @@ def also_on_cluster(place: str, *, by_database: bool = False) -> Callable[[Comma
     return joined
 
 
-def taken(there: Command, given: Mapping[str, Any]) -> dict[str, Any]:
+def taken(there: Command, given: Mapping[str, object]) -> dict[str, object]:
     """The options that `there` takes; CliError where one is given that means nothing on a cluster."""
     known = inspect.signature(there).parameters
     for name, (option, why) in LOCAL_ONLY.items():
@@ -117,7 +116,11 @@ def taken(there: Command, given: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in given.items() if name in known}
 
 
-def _options() -> tuple[Any, ...]:
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _options() -> tuple[object, ...]:
     return (
         typer.Option(None, "--context", help="on the cluster of this context of kubeconfig"),
         typer.Option(None, "--namespace", "-n", help="on a cluster: the namespace [default: the context's]"),

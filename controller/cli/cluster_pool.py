@@ -53,16 +53,11 @@ def pin(
     as_json: bool,
 ) -> None:
     """Hold routing or replicas of a ModelPool by `spec.pin`."""
-    now_s = time.time()
     if routing is None and replicas is None:
         raise CliError("nothing to pin", "name --routing, --replicas or both", exit_code=EXIT_USAGE)
-    wanted = Pin(
-        routing=routing,
-        replicas=replicas,
-        who=_who(who or account()),
-        reason=text("--reason", reason, 'say why: --reason "..."'),
-        until_s=until_s(span, until, now_s),
-    )
+    why, now_s = text("--reason", reason, 'say why: --reason "..."'), time.time()
+    end_s = until_s(span, until, now_s)
+    wanted = Pin(routing=routing, replicas=replicas, who=_who(who or account()), reason=why, until_s=end_s)
     with open_cluster(wish) as cluster:
         sight, _ = _look(cluster)
         within_bounds(pool, _bounds(_pool(cluster, sight, pool)), replicas)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
 
 from controller.cli.cluster_options import FLAGS, ClusterWish, cluster_wish
 
@@ -25,8 +24,8 @@ OF_FILES = frozenset({"--config", "-c", "--kubeconfig", "--out"})
 Names = Callable[[str, ClusterWish], Iterable[str]]
 
 
-def offers(words: Sequence[str], root: Any, names: Names) -> list[str]:  # Any: typer's own tree of commands
-    """The lines for the last of `words`. `names`: of which kind, on which cluster."""
+def offers(words: Sequence[str], root: object, names: Names) -> list[str]:
+    """The lines for the last of `words`. `root`: typer's tree of commands. `names`: of which kind, on which cluster."""
     *before, unfinished = words or [""]
     if before and before[-1] in OF_FILES:
         return [FILES]
@@ -40,9 +39,11 @@ def offers(words: Sequence[str], root: Any, names: Names) -> list[str]:  # Any: 
             return [NO_FILES]
         command, path = below[word], [*path, word]
     if unfinished.startswith("-"):
-        found: Iterable[str] = (name for one in command.params for name in one.opts if name.startswith("--"))
+        found: Iterable[str] = (
+            name for one in getattr(command, "params", ()) for name in one.opts if name.startswith("--")
+        )
     elif getattr(command, "commands", None):
-        found = command.commands
+        found = getattr(command, "commands", ())
     elif tuple(path) in NAMED and len(given) == len(path):
         found = names(NAMED[tuple(path)], _wish(before))
     else:

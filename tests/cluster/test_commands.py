@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import socket
 import subprocess
 import sys
 import threading
@@ -137,6 +138,19 @@ def test_a_pod_is_told_to_go(plane: ControlPlane) -> None:
     assert there.kubectl("get", "pod", "llama-8b-aaa", path) == "true"
     again = call(plane, "pool", "drain", "llama-8b-aaa", "--error-unchanged", *where)
     assert (again.returncode, again.stdout) == (3, "replica/llama-8b-aaa was told to drain already\n")
+
+
+def test_an_api_that_says_nothing_is_given_up(plane: ControlPlane, tmp_path: Path) -> None:
+    """Something takes the connection and never answers, as a frozen API does: words, not silence."""
+    config = tmp_path / "kubeconfig"
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        server = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        authority = plane.probe.authority
+        authority.kubeconfig(config, server=server, pair=plane.probe.admin)
+        done = call(plane, "pool", "list", "-n", "models", environ={"KUBECONFIG": str(config)})
+    assert done.returncode == 1
+    assert f"error: no answer from namespace models of {server}: the Kubernetes API had no whole answer" in done.stderr
+    assert "kubectl get --raw /readyz --namespace models" in done.stderr
 
 
 def test_kubectl_finds_the_plugin(plane: ControlPlane, tmp_path: Path) -> None:
