@@ -91,7 +91,8 @@ def _access(wish: ClusterWish, runner: asyncio.Runner) -> Access:
 
     async def find() -> Access:
         async with asyncio.timeout(LOGIN_S):
-            return await find_access(environ, context=wish.context, namespace=wish.namespace)
+            namespace = wish.namespace or environ.get("SPILLWAY_NAMESPACE") or None
+            return await find_access(environ, context=wish.context, namespace=namespace)
 
     fix = f"see what kubectl says: {wish.kubectl('get modelpools')}"
     try:

@@ -87,7 +87,8 @@ def names_there(
 
     async def ask() -> Iterable[str]:
         variables = {**environ, **({"KUBECONFIG": wish.kubeconfig} if wish.kubeconfig else {})}
-        client = open_client(await find_access(variables, context=wish.context, namespace=wish.namespace))
+        namespace = wish.namespace or variables.get("SPILLWAY_NAMESPACE") or None
+        client = open_client(await find_access(variables, context=wish.context, namespace=namespace))
         try:
             async with asyncio.timeout(limit_s):
                 sight = await look(client, time.time())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import orjson
+import pytest
 from about_cluster import document, refused, run
 from aiohttp import web
 from fake_cluster import LEASES, MODELS, PODS, FakeCluster
@@ -109,6 +110,14 @@ def test_replicas_out_of_rotation_are_told_with_how_many_gateways_say_so(there: 
     there.pages["demo-gateway-1:8081", "/v1/loads"] = orjson.dumps(loads)
     there.pages["demo-gateway-2:8081", "/v1/loads"] = orjson.dumps(calm)
     assert "llama-8b-aaa ejected, for 4 s more: work but no tokens, at 1 of 2 gateways" in run("status").stdout
+
+
+def test_the_namespace_may_be_the_environments(there: FakeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As for the processes; a flag goes before it."""
+    there.fleet()
+    monkeypatch.setenv("SPILLWAY_NAMESPACE", "elsewhere")
+    assert "no Spillway in namespace elsewhere" in refused("status").what
+    assert run("status", "-n", MODELS).exit_code == 0
 
 
 def test_an_empty_namespace_is_told_as_such(there: FakeCluster) -> None:
