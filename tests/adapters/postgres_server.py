@@ -1,4 +1,4 @@
-"""A real PostgreSQL server in a folder of its own, on a unix socket, for the tests of one process."""
+"""A real PostgreSQL server in a folder of its own, on a unix socket, and at one address where pods shall reach it."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from pathlib import Path
 import psycopg
 
 DEBIAN = Path("/usr/lib/postgresql/15/bin")
+PORT = 5432
 OWNER = "postgres"  # the server refuses to run as root
 SETTINGS = {"listen_addresses": "''", "max_connections": "60", "shared_buffers": "16MB"}
 
@@ -27,10 +28,12 @@ def _program(name: str) -> str:
 
 
 class PostgresServer:
-    """One server. `database()` makes an empty database and gives its URL."""
+    """One server. `database()` makes an empty database and gives its URL. `address`: an IPv4 of this machine, where
+    it trusts callers from the same /16."""
 
-    def __init__(self, folder: Path, *, fsync: bool = False) -> None:
+    def __init__(self, folder: Path, *, fsync: bool = False, address: str | None = None) -> None:
         self.folder = folder
+        self._address = address
         self._settings = {**SETTINGS, "fsync": "on" if fsync else "off"}
         self._user = OWNER if os.geteuid() == 0 else None
         self._numbers = count(1)
@@ -38,6 +41,10 @@ class PostgresServer:
             account = pwd.getpwnam(OWNER)
             os.chown(folder, account.pw_uid, account.pw_gid)
         self._run("initdb", "--auth=trust", "--username=spillway", "--encoding=UTF8", "--no-sync", "-D", self._data)
+        if address is not None:
+            self._settings["listen_addresses"] = f"'{address}'"
+            with (folder / "data" / "pg_hba.conf").open("a", encoding="ascii") as rules:
+                rules.write(f"host all all {address}/16 trust\n")
 
     @property
     def _data(self) -> str:
@@ -61,7 +68,9 @@ class PostgresServer:
         """The URL of a new, empty database."""
         name = f"test_{next(self._numbers)}"
         with psycopg.connect(host=str(self.folder), user="spillway", dbname="postgres", autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name}")  # type: ignore[call-overload]  # our own name
+            connection.execute(f"CREATE DATABASE {name}")  # our own name
+        if self._address is not None:
+            return f"postgresql://spillway@{self._address}:{PORT}/{name}"
         return f"postgresql://spillway@/{name}?host={self.folder}"
 
     def _run(self, program: str, *arguments: str) -> None:
@@ -75,11 +84,11 @@ class PostgresServer:
 
 
 @contextmanager
-def running_postgres(*, fsync: bool = False) -> Iterator[PostgresServer]:
+def running_postgres(*, fsync: bool = False, address: str | None = None) -> Iterator[PostgresServer]:
     """A server that is stopped and deleted at the end; with `fsync` its commits survive the machine, as in earnest."""
     folder = Path(tempfile.mkdtemp(prefix="spillway-pg-"))  # short: a socket's path has at most 107 bytes
     try:
-        server = PostgresServer(folder, fsync=fsync)
+        server = PostgresServer(folder, fsync=fsync, address=address)
         server.start()
         try:
             yield server

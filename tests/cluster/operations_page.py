@@ -9,8 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
+
 from tests.cluster.handle import ControlPlane
-from tests.cluster.programs import BUILT, ROOT, SEARCHED
+from tests.cluster.programs import BUILT, ROOT, SEARCHED, built
 
 PAGE = ROOT / "helm" / "README.md"
 BLOCK = re.compile(r"^<!-- run: ([^,\n]+?)(, pods)? -->\n```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -21,6 +23,34 @@ SECRETS = {
     "GROQ_API_KEY": "gsk-canary",
     "OPENAI_API_KEY": "sk-canary",
 }
+
+
+# What a small machine without GPUs and without a registry of images needs besides what the page says.
+SMALL: Mapping[str, object] = {
+    "ops": {
+        "image": {"pullPolicy": "Never"},
+        "gateway": {"resources": {"requests": {"cpu": "10m", "memory": "64Mi"}}},
+        "controller": {"resources": {"requests": {"cpu": "10m", "memory": "64Mi"}}},
+    },
+    "serving": {
+        "image": {"pullPolicy": "Never"},
+        "engine": {"sim": {"coldStartSeconds": 1}},
+        "resources": {"requests": {"cpu": "10m"}},
+        "drain": {"preStopSeconds": 1},
+    },
+}
+WRAPPER = """#!/usr/bin/env bash
+# helm with the values of this small cluster after those that were said: install|upgrade RELEASE helm/CHART ...
+case "$1" in
+  install | upgrade)
+    chart="${3#helm/}"
+    extra=()
+    [ "$chart" = serving ] && extra=(-f helm/serving/values/sim.yaml)
+    exec "HELM" "$@" "${extra[@]}" -f "FOLDER/$chart.yaml"
+    ;;
+esac
+exec "HELM" "$@"
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,11 +76,17 @@ def place(folder: Path) -> None:
 
 
 def run_block(
-    block: Block, folder: Path, api: ControlPlane, *, timeout_s: float = 120.0, programs: Path | None = None
+    block: Block,
+    folder: Path,
+    api: ControlPlane,
+    *,
+    timeout_s: float = 120.0,
+    programs: Path | None = None,
+    variables: Mapping[str, str] | None = None,
 ) -> str:
     """What the commands print; an error with it where one fails. `programs`: a folder that comes first on PATH."""
     path = os.pathsep.join(str(one) for one in (programs, BUILT, SEARCHED) if one is not None)
-    environ: Mapping[str, str] = {**os.environ, **SECRETS, **api.environ, "PATH": path}
+    environ: Mapping[str, str] = {**os.environ, **SECRETS, **(variables or {}), **api.environ, "PATH": path}
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", block.commands],
         cwd=folder,
@@ -63,3 +99,15 @@ def run_block(
     )
     assert done.returncode == 0, f"{block.name}: exit {done.returncode}\n{block.commands}\n{done.stdout}{done.stderr}"
     return done.stdout
+
+
+def wrapped_helm(folder: Path) -> Path:
+    """A folder with a `helm` that says, after what the page says, what the small cluster of the tests needs."""
+    programs = folder / "programs"
+    programs.mkdir()
+    for chart, values in SMALL.items():
+        (programs / f"{chart}.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
+    helm = programs / "helm"
+    helm.write_text(WRAPPER.replace("HELM", built("helm")).replace("FOLDER", str(programs)), encoding="utf-8")
+    helm.chmod(0o755)
+    return programs

@@ -17,7 +17,7 @@ from tests.cluster.whole import GPU, Cluster
 from tests.docker.images import built
 from tests.helm.rendered_charts import HELM, load
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200)]  # where images must be built first
 
 NAMESPACE = "llm"
 KEY = "engine-key-of-the-tests"
