@@ -108,13 +108,21 @@ class KubernetesFleet:
             group.create_task(self._pools_watch.run(), name="modelpool-watch")
             group.create_task(self._pods_watch.run(), name="pod-watch")
             await self._begin()
-            while True:
-                self._news.clear()
-                self._look()
-                await self._work_out()
-                await self._keep()
-                await self._news_or_copy_due()
-                await asyncio.sleep(GATHER_S)
+            try:
+                await self._follow()
+            finally:
+                if self._is_news_to_disk:
+                    self._copy.keep(self._to_keep())
+
+    async def _follow(self) -> None:
+        while True:
+            self._news.clear()
+            self._look()
+            await self._work_out()
+            if self._is_news_to_disk and time.monotonic() - self._kept_at_s >= KEEP_EVERY_S:
+                await asyncio.to_thread(self._copy.keep, self._to_keep())
+            await self._wait_for_news(KEEP_EVERY_S if self._is_news_to_disk else None)
+            await asyncio.sleep(GATHER_S)
 
     async def close(self) -> None:
         """Afterwards no connection is open."""
@@ -174,24 +182,19 @@ class KubernetesFleet:
                 log.warning("pool_refused", pool=name, problems=told, goes_on=name in self._known.kept)
         self._on_pools(self._known.settings)
 
-    async def _keep(self) -> None:
-        """What is known now is there for a gateway that starts while the cluster is away."""
-        revision, now_s = self._views.view.revision, time.monotonic()
-        if revision == self._kept_revision or self._disk is not None or now_s - self._kept_at_s < KEEP_EVERY_S:
-            return
-        self._kept_revision, self._kept_at_s = revision, now_s
-        known = Known(
+    @property
+    def _is_news_to_disk(self) -> bool:
+        return self._views.view.revision != self._kept_revision and self._disk is None
+
+    def _to_keep(self) -> Known:
+        """What is known now, for a gateway that starts while the cluster is away."""
+        self._kept_revision, self._kept_at_s = self._views.view.revision, time.monotonic()
+        return Known(
             at_s=self._now_s(),
             namespace=self._client.namespace,
             pools=tuple(self._pools().values()),
             pods=tuple(self._pods().values()),
         )
-        await asyncio.to_thread(self._copy.keep, known)
-
-    async def _news_or_copy_due(self) -> None:
-        """Returns when something has happened, or what was not written down yet may be."""
-        waits = self._views.view.revision != self._kept_revision and self._disk is None
-        await self._wait_for_news(KEEP_EVERY_S if waits else None)
 
     async def _wait_for_news(self, limit_s: float | None) -> None:
         try:

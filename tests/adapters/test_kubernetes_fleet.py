@@ -184,6 +184,19 @@ async def test_a_gateway_that_starts_while_the_api_is_away_goes_on_from_what_was
     ]
 
 
+async def test_what_was_known_at_the_end_is_kept(tmp_path: Path) -> None:
+    """Also what came in the last moment before the gateway was told to stop."""
+    async with running_apiserver() as api:
+        await furnished(api)
+        async with running(api, tmp_path) as gateway:
+            await until(lambda: ClusterCopy(tmp_path).last("models") is not None)
+            await api.put(PODS_AT, pod("b", ip="10.0.0.2"))
+            await until(lambda: f"{NAME}-b" in gateway.states())
+        kept = ClusterCopy(tmp_path).last("models")
+        assert kept is not None
+        assert [item["metadata"]["name"] for item in kept.pods] == [f"{NAME}-a", f"{NAME}-b"]
+
+
 async def test_without_a_cluster_and_without_a_copy_it_is_not_ready(tmp_path: Path) -> None:
     """It knows no pool, and says so rather than refuse what others could serve."""
     async with running_apiserver() as api:

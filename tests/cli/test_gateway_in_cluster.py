@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import os
-import subprocess
-import sys
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
-from controller.adapters.key_store import KeyTable
 from tests.adapters.fake_apiserver import FakeApiServer, running_apiserver
 from tests.adapters.fleet_objects import NAME, PODS_AT, POOLS_AT, model_pool, pod, routing
-from tests.e2e.stack import free_ports
-from tests.faults.caller import ANSWERED, Told, ask, request_bytes
-from tests.faults.gateway_process import GatewayProcess
+from tests.cli.gateway_in_cluster import PATIENCE_S, InCluster, until
+from tests.faults.caller import ANSWERED
 from tests.faults.stub import Stub, running
 from tests.faults.stub_scripts import answer
 
@@ -31,85 +24,23 @@ contexts: [{name: test, context: {cluster: test, user: test, namespace: models}}
 clusters: [{name: test, cluster: {server: "SERVER"}}]
 users: [{name: test, user: {token: t}}]
 """
-PATIENCE_S = 120.0
-
 pytestmark = pytest.mark.timeout(480)
 
 
-async def until(holds: Callable[[], Awaitable[bool]]) -> None:
-    """Returns once it does."""
-    deadline_s = time.monotonic() + PATIENCE_S
-    while not await holds():
-        assert time.monotonic() < deadline_s, "it never came true"
-        await asyncio.sleep(0.02)
-
-
-class Scene:
+class Scene(InCluster):
     """A gateway process, an engine that a pod stands for, and the API."""
 
     def __init__(self, api: FakeApiServer, engine: Stub, folder: Path) -> None:
-        self.api, self.engine, self.folder = api, engine, folder
-        self.ports = free_ports(2)
+        self.api = api
         folder.mkdir()
-        (folder / "kubeconfig").write_text(KUBECONFIG.replace("SERVER", api.url))
-        self.write({})
-        keys = KeyTable(folder / "spillway.db", folder / "pepper")
-        self.key, _ = keys.create("acme", "test", now_s=time.time())
-        keys.close()
-
-    def write(self, more: dict[str, object]) -> None:
-        """Another spillway.yaml, in place of the old one."""
-        draft = self.folder / "draft"
-        draft.write_text(json.dumps({"gateway": {"port": self.ports[0], "admin_port": self.ports[1]}, **more}))
-        draft.replace(self.folder / "spillway.yaml")
-
-    @property
-    def engine_port(self) -> int:
-        """Where the engine listens."""
-        return int(self.engine.url.rpartition(":")[2])
+        kubeconfig = folder / "kubeconfig"
+        kubeconfig.write_text(KUBECONFIG.replace("SERVER", api.url))
+        super().__init__(engine, folder, kubeconfig)
 
     async def furnish(self) -> None:
         """A pool with a ready pod."""
         await self.api.put(POOLS_AT, model_pool(status=routing(), engine={"port": self.engine_port}))
         await self.api.put(PODS_AT, pod("a", ip="127.0.0.1"))
-
-    @asynccontextmanager
-    async def gateway(self) -> AsyncIterator[GatewayProcess]:
-        """One that runs until the end of the block."""
-        log = self.folder / "gateway.log"
-        environ = {**os.environ, "KUBECONFIG": str(self.folder / "kubeconfig"), "SPILLWAY_PLATFORM": "kubernetes"}
-        command = [sys.executable, "-m", "controller.cli.main", "gateway", "-c", str(self.folder / "spillway.yaml")]
-        with log.open("ab") as sink:
-            process = subprocess.Popen(
-                [*command, "--state-dir", str(self.folder)],
-                stdout=sink,
-                stderr=sink,
-                stdin=subprocess.DEVNULL,
-                env=environ,
-            )
-        gateway = GatewayProcess(process, self.folder, self.ports[0], self.ports[1], self.key, log, environ)
-        try:
-            yield gateway
-        finally:
-            await asyncio.to_thread(gateway.stop)
-
-    async def ask(self) -> Told:
-        """One request to the pool."""
-        document = {"model": NAME, "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 20}
-        headers = {"x_spillway_spill": "never"}
-        return await ask(self.ports[0], request_bytes(self.key, document, **headers), stream=False)
-
-    async def ready(self, gateway: GatewayProcess) -> None:
-        """Returns once it says so."""
-
-        async def says_so() -> bool:
-            assert gateway.process.poll() is None, gateway.log.read_text()[-3000:]
-            try:
-                return (await gateway.page("/readyz")).startswith("ready")
-            except OSError:
-                return False
-
-        await until(says_so)
 
 
 @asynccontextmanager

@@ -169,7 +169,8 @@ def running_stack(
         process = subprocess.Popen(
             command, stdout=sink, stderr=sink, stdin=subprocess.DEVNULL, env={**variables, **(environ or {})}
         )
-    stack = Stack(process, folder / "state", *ports, log)
+    gateway, admin, controller, standin = ports
+    stack = Stack(process, folder / "state", gateway, admin, controller, standin, log)
     try:
         _await_ready(stack, ready_s)
         yield stack

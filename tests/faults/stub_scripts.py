@@ -135,9 +135,9 @@ def refuse(status: int, message: str = "no", **headers: str) -> Script:
     """An error status in the dialect of the call."""
 
     async def script(exchange: Exchange) -> None:
-        error = {"type": "error", "error": {"type": "overloaded_error", "message": message}}
+        error: dict[str, object] = {"type": "error", "error": {"type": "overloaded_error", "message": message}}
         if not exchange.call.is_anthropic:
-            error = {"error": {"message": message, "type": "server_error", "param": None, "code": status}}  # type: ignore[dict-item]
+            error = {"error": {"message": message, "type": "server_error", "param": None, "code": status}}
         await exchange.write(whole_http(json.dumps(error).encode(), status=status, **headers))
 
     return script
