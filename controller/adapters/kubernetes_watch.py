@@ -1,9 +1,9 @@
 """Keeps the objects of one kind in memory as the Kubernetes API has them: list, then watch, and never trust the watch.
 
 A watch is asked for in windows of 40 s, which the API server ends by itself: one that has not ended after 50 s is
-frozen or not from there, however quiet the cluster is. Every five minutes at most all is listed anew, so that an
-event that got lost is made good. A history that is no longer kept (410) means one list; lists come no faster than one
-a second, and ever slower while they fail.
+frozen or not from there, however quiet the cluster is: then all is listed, as the next watch may be no better. Every
+five minutes at most all is listed anyway, so that an event that got lost is made good. A history that is no longer
+kept (410) means one list; lists come no faster than one a second, and ever slower while they fail.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import structlog
 from controller.adapters.kubernetes_client import KubernetesClient
 from controller.adapters.kubernetes_kinds import Json, Kind
 from controller.adapters.kubernetes_objects import ObjectStore, Slim, version_of, without_managed_fields
-from controller.adapters.kubernetes_refusals import BROKEN, of_status
+from controller.adapters.kubernetes_refusals import BROKEN, TIMED_OUT, of_status
 from controller.core.errors import ClusterError, ClusterGone, ClusterUnavailable
 
 log = structlog.get_logger()
@@ -119,6 +119,8 @@ class KubernetesWatch:
                 log.warning(
                     "kubernetes_watch_failed", kind=self.kind.plural, error=str(error), again_in_s=self._pause_s
                 )
+                if error.reason == TIMED_OUT:
+                    self._relist("late")
                 await self._rest()
             await asyncio.sleep(max(0.0, began_s + self._first_pause_s - time.monotonic()))
 
