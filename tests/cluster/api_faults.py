@@ -23,6 +23,9 @@ class CallFault:
     body: bytes = b""
     headers: dict[str, str] = field(default_factory=dict)
     cut: str = ""  # "before" or "after" the API has heard it
+    picks: Callable[[Asked], bool] | None = None  # which of the calls that match; None: all
+    then: Callable[[], None] | None = None  # happens before the connection is cut, in the proxy's thread
+    skips: int = 0  # so many are let through first
     times: int | None = None  # None: always
     hits: int = 0
 
@@ -32,6 +35,11 @@ class CallFault:
         if any(want not in ("", found) for want, found in wanted):
             return False
         if self.times is not None and self.hits >= self.times:
+            return False
+        if self.picks is not None and not self.picks(asked):
+            return False
+        if self.skips > 0:
+            self.skips -= 1
             return False
         self.hits += 1
         return True

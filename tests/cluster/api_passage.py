@@ -87,13 +87,13 @@ class Passage:
             self.calls.append(Call(asked=asked, at_s=began_s, status=fault.status, done=False, body=body))
             return _spoiled(request, fault)
         try:
-            return await self._pass_on(request, asked, body, began_s, cut=fault is not None)
+            return await self._pass_on(request, asked, body, began_s, fault)
         except aiohttp.ClientError:
             self.calls.append(Call(asked=asked, at_s=began_s, status=None, done=False, body=body))
             raise _reset(request) from None
 
     async def _pass_on(
-        self, request: web.BaseRequest, asked: Asked, body: bytes, began_s: float, *, cut: bool
+        self, request: web.BaseRequest, asked: Asked, body: bytes, began_s: float, fault: CallFault | None
     ) -> web.StreamResponse:
         headers = {name: value for name, value in request.headers.items() if name.lower() not in HOP_BY_HOP}
         headers |= {"Accept-Encoding": "identity", **self._who}
@@ -102,15 +102,15 @@ class Passage:
             request.method, url, data=body or None, headers=headers, allow_redirects=False
         ) as answer:
             done = answer.status < 300
-            status = None if cut else answer.status
+            status = answer.status if fault is None else None
             self.calls.append(Call(asked=asked, at_s=began_s, status=status, done=done, body=body))
             kept = {name: value for name, value in answer.headers.items() if name.lower() not in HOP_BY_HOP}
             if asked.verb == "watch" and done:
                 return await self._relay(request, asked.resource, answer, kept)
             data = await answer.read()
             await self._faults.unless_silent()
-            if cut:
-                raise _reset(request)
+            if fault is not None:
+                raise _reset(request, fault)
             return web.Response(status=answer.status, body=data, headers=kept)
 
     async def _relay(
@@ -153,12 +153,14 @@ class Passage:
 
 def _spoiled(request: web.BaseRequest, fault: CallFault) -> web.Response:
     if fault.cut:
-        raise _reset(request)
+        raise _reset(request, fault)
     headers = {"Content-Type": "application/json", **fault.headers}
     return web.Response(status=fault.status or 500, body=fault.body, headers=headers)
 
 
-def _reset(request: web.BaseRequest) -> ConnectionResetError:
+def _reset(request: web.BaseRequest, fault: CallFault | None = None) -> ConnectionResetError:
+    if fault is not None and fault.then is not None:
+        fault.then()
     if request.transport is not None:
         request.transport.abort()
     return ConnectionResetError()

@@ -11,13 +11,13 @@ import asyncio
 import contextlib
 import ssl
 import threading
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
 
-from tests.cluster.api_asked import Call, asked_of, tally
+from tests.cluster.api_asked import Asked, Call, asked_of, tally
 from tests.cluster.api_faults import CallFault, Faults, WatchFaults, status_body
 from tests.cluster.api_passage import passage
 from tests.cluster.handle import ControlPlane
@@ -87,10 +87,21 @@ class ApiserverProxy:
         return fault
 
     def lose(
-        self, *, verb: str = "", resource: str = "", name: str = "", cut: str = "after", times: int | None = 1
+        self,
+        *,
+        verb: str = "",
+        resource: str = "",
+        name: str = "",
+        cut: str = "after",
+        picks: Callable[[Asked], bool] | None = None,
+        then: Callable[[], None] | None = None,
+        skips: int = 0,
+        times: int | None = 1,
     ) -> CallFault:
-        """The connection of such a call is cut, before the API hears it or after it has done it."""
-        fault = CallFault(verb=verb, resource=resource, name=name, cut=cut, times=times)
+        """The connection of such a call is cut before the API hears it, or after it is done; `then` happens first."""
+        fault = CallFault(
+            verb=verb, resource=resource, name=name, cut=cut, picks=picks, then=then, skips=skips, times=times
+        )
         self.faults.calls.append(fault)
         return fault
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol
@@ -73,10 +73,11 @@ class StandInNode:
         cold_start_s: float = 0.5,
         room: int | None = None,
         selector: str = "app.kubernetes.io/component=engine",
+        nodes: Sequence[str] = (NODE,),
     ) -> None:
         self._api, self._make_engine = api, make_engine
         self._pods = f"/api/v1/namespaces/{namespace}/pods"
-        self._selector = selector
+        self._selector, self._nodes = selector, nodes
         self.cold_start_s = cold_start_s
         self.wards: dict[str, Ward] = {}
         self.made: list[str] = []  # every pod that there ever was
@@ -216,7 +217,7 @@ class StandInNode:
             await asyncio.wait({leaving, waiting}, return_when=asyncio.FIRST_COMPLETED)
             for task in (leaving, waiting):
                 task.cancel()
-        target = {"apiVersion": "v1", "kind": "Node", "name": NODE}
+        target = {"apiVersion": "v1", "kind": "Node", "name": random.choice(self._nodes)}
         body = {"apiVersion": "v1", "kind": "Binding", "metadata": {"name": ward.name}, "target": target}
         await self._api.call("POST", f"{self._pods}/{ward.name}/binding", body, allowed=GONE)
         return True
