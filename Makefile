@@ -34,7 +34,8 @@ kind-up: ## stand it all up on kind with simulated engines (needs docker, kind, 
 	@scripts/kind-up.sh
 
 faults: dev-env vllm-env ## the fault matrix: what breaks, when it is seen, when it heals, and what must hold
-	@.venv/bin/python -m tests.faults --vllm
+	@scripts/cluster-tools.sh etcd kube-apiserver kube-controller-manager kubectl helm
+	@.venv/bin/python -m tests.faults --vllm --cluster
 
 lint: dev-env ## format, lint, types and import contracts
 	@.venv/bin/ruff format --check .

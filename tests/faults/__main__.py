@@ -28,6 +28,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--count", type=int, default=1, help="how often each row runs")
     parser.add_argument("--seed", type=int, help="repeat the rows with this seed")
     parser.add_argument("--vllm", action="store_true", help="also the rows that need the real vLLM (make vllm-env)")
+    parser.add_argument("--cluster", action="store_true", help="also the rows on Kubernetes (scripts/cluster-tools.sh)")
     parser.add_argument("--keep", type=Path, metavar="FILE", help="add the JSON lines to FILE")
     parser.add_argument("--table", type=Path, metavar="FILE", help="run nothing: print the table of FILE as Markdown")
     parser.add_argument("--readme", action="store_true", help="put these rows into the table of tests/faults/README.md")
@@ -35,7 +36,8 @@ def _parse() -> argparse.Namespace:
 
 
 def _run(given: argparse.Namespace, out: Path) -> int:
-    marks = "faults" if given.vllm else "faults and not vllm"
+    left_out = [name for name, wanted in (("vllm", given.vllm), ("cluster", given.cluster)) if not wanted]
+    marks = " and not ".join(("faults", *left_out))
     command = [sys.executable, "-m", "pytest", "-q", "-m", marks, "-p", "no:cacheprovider", "--no-header", str(HERE)]
     if given.only:
         command += ["-k", given.only]

@@ -38,6 +38,7 @@ class Setup:
     environ: Mapping[str, str] = field(default_factory=dict)
     open_files: int | None = None
     wrapper: Sequence[str] = ()  # a command in front of the gateway's own
+    words: Sequence[str] = ()  # more of the gateway's own
 
 
 def key_variable(provider: str) -> str:
@@ -136,9 +137,9 @@ class GatewayProcess:
         lines = [line for line in (await self.page("/metrics")).splitlines() if not line.startswith("#")]
         return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
 
-    async def ready(self) -> None:
+    async def ready(self, within_s: float = READY_S) -> None:
         """Returns once it answers."""
-        deadline_s = time.monotonic() + READY_S
+        deadline_s = time.monotonic() + within_s
         while True:
             assert self.process.poll() is None, f"the gateway ended: {self.log.read_text()[-3000:]}"
             assert time.monotonic() < deadline_s, f"not ready: {self.log.read_text()[-3000:]}"
@@ -193,6 +194,7 @@ def start(folder: Path, setup: Setup, provider_key: str) -> GatewayProcess:
     key, _ = keys.create("stubs", "faults", now_s=time.time())
     keys.close()
     command = [sys.executable, "-m", "controller.cli.main", "gateway", "-c", str(file), "--state-dir", str(state_dir)]
+    command += setup.words
     if setup.open_files is not None:
         command = ["prlimit", f"--nofile={setup.open_files}", *command]
     with log.open("ab") as sink:
