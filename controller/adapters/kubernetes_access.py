@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ssl
 import time
+from base64 import b64encode
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,20 +85,14 @@ async def kubeconfig_access(paths: str, *, context: str | None, namespace: str |
             raise SpillwayError(f"kubeconfig {paths}: {wanted} cannot be used: {error}") from error
         return found, loader.current_context["context"]
 
-    def shown_by(found: Configuration) -> dict[str, str]:
-        token = found.api_key.get("BearerToken")
-        if token is not None:
-            return {"Authorization": str(token)}
-        return {"Authorization": found.get_basic_auth_token()} if found.username else {}
-
     settings, named = await load()
-    loaded_at_s, shown = time.monotonic(), shown_by(settings)
+    loaded_at_s, shown = time.monotonic(), _shown_by(settings)
 
     async def headers(refused: bool) -> Mapping[str, str]:
         nonlocal loaded_at_s, shown
         if refused and time.monotonic() - loaded_at_s >= RENEW_EVERY_S:
             loaded_at_s = time.monotonic()
-            shown = shown_by((await load())[0])
+            shown = _shown_by((await load())[0])
         return shown
 
     return Access(
@@ -109,6 +104,17 @@ async def kubeconfig_access(paths: str, *, context: str | None, namespace: str |
         proxy=settings.proxy,
         trust_env=True,
     )
+
+
+def _shown_by(settings: object) -> dict[str, str]:
+    """The header that says who calls, as kubeconfig has it: a token or a password; none beside a certificate."""
+    token = getattr(settings, "api_key", {}).get("BearerToken")
+    if token is not None:
+        return {"Authorization": str(token)}
+    if not getattr(settings, "username", ""):
+        return {}
+    words = f"{getattr(settings, 'username', '')}:{getattr(settings, 'password', '') or ''}"
+    return {"Authorization": f"Basic {b64encode(words.encode()).decode()}"}
 
 
 def _tls_of(settings: object) -> ssl.SSLContext:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from controller.adapters.kubernetes_watch import KubernetesWatch
     from controller.cli.reload import Reload
     from controller.config.changes import Adoption
+    from controller.config.settings import Settings
     from controller.core.fleet import Replica
     from controller.loop.ports import EngineFeed, GatewayFeed
     from controller.loop.tick import ControlLoop
@@ -179,9 +180,7 @@ class ControllerOnKubernetes:
         return KubernetesMemory(self._client, epoch=lambda: self.lease.epoch)
 
     def _build(self) -> None:
-        from controller.adapters.engine_scrape import EngineScraper
         from controller.adapters.kubernetes_events import KubernetesEvents
-        from controller.adapters.kubernetes_gateways import KubernetesGateways
         from controller.adapters.kubernetes_pools import KubernetesPools
         from controller.adapters.kubernetes_spec import KubernetesSpec
         from controller.adapters.kubernetes_status import KubernetesStatus
@@ -202,14 +201,7 @@ class ControllerOnKubernetes:
             now_s=self._clock.unix_s,
         )
         self._status = status
-        self._engines = EngineScraper(settings.controller.scrape_timeout_s)
-        self._gateways = KubernetesGateways(
-            lambda: self._pods.objects,
-            admin_port=settings.gateway.admin_port,
-            timeout_s=settings.controller.scrape_timeout_s,
-            now_s=self._clock.unix_s,
-        )
-        self._feeds = (self._engines, self._gateways)
+        self._open_feeds(settings)
         self._writers = [self._memory.run, status.run, events.run, lambda: spec.keep_clear(CLEAR_EVERY_S)]
         self._loop = ControlLoop(
             settings,
@@ -222,6 +214,20 @@ class ControllerOnKubernetes:
             clock=self._clock,
             usable_providers=usable_providers(settings, self._environ),
         )
+
+    def _open_feeds(self, settings: Settings) -> None:
+        """What reads engines and gateways."""
+        from controller.adapters.engine_scrape import EngineScraper
+        from controller.adapters.kubernetes_gateways import KubernetesGateways
+
+        self._engines = EngineScraper(settings.controller.scrape_timeout_s)
+        self._gateways = KubernetesGateways(
+            lambda: self._pods.objects,
+            admin_port=settings.gateway.admin_port,
+            timeout_s=settings.controller.scrape_timeout_s,
+            now_s=self._clock.unix_s,
+        )
+        self._feeds = (self._engines, self._gateways)
 
     def _reconfigure(self) -> Adoption:
         from controller.cli.overrides import usable_providers
