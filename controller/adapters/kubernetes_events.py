@@ -1,7 +1,8 @@
 """Events about ModelPools (`events.k8s.io/v1`): what `kubectl describe` and `kubectl events` show.
 
-One for each change; what is told again within six minutes is counted on the Event that there is. Nobody waits for them:
-they go out one after the other, no more than so many are waiting, and one that is refused is dropped.
+One for each change; what is told again in the same words within six minutes is counted on the Event that there is (the
+API lets nobody change the words of one). Nobody waits for them: they go out one after the other, no more than so many
+are waiting, and one that is refused is dropped.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ class KubernetesEvents:
         self._instance = instance[:INSTANCE_CHARS]
         self._waiting: deque[Happening] = deque(maxlen=WAITING_MAX)
         self._news = asyncio.Event()
-        self._told: dict[tuple[str, str, str, str], _Told] = {}
+        self._told: dict[tuple[str, ...], _Told] = {}
 
     def tell(self, happening: Happening) -> None:
         """Afterwards it goes out as soon as can be."""
@@ -77,14 +78,14 @@ class KubernetesEvents:
 
     async def _send(self, one: Happening) -> None:
         metadata, now_s = one.about["metadata"], time.monotonic()
-        key = (str(metadata.get("uid")), one.kind, one.reason, one.action)
+        key = (str(metadata.get("uid")), one.kind, one.reason, one.action, one.note)
         told = self._told.get(key)
         try:
             if told is not None and now_s - told.at_s < SERIES_S:
                 told.count, told.at_s = told.count + 1, now_s
                 series = {"count": told.count, "lastObservedTime": _now()}
                 path = EVENTS.path(self._client.namespace, told.name)
-                await self._client.patch(path, {"note": one.note[:NOTE_CHARS], "series": series})
+                await self._client.patch(path, {"series": series})
             else:
                 name = f"{str(metadata['name'])[:NAME_CHARS]}.{secrets.token_hex(8)}"
                 await self._client.create(EVENTS.path(self._client.namespace), self._event(name, one))
@@ -93,7 +94,7 @@ class KubernetesEvents:
             self._told.pop(key, None)
             log.warning("event_not_told", reason=one.reason, about=metadata["name"], error=str(error))
 
-    def _remember(self, key: tuple[str, str, str, str], told: _Told) -> None:
+    def _remember(self, key: tuple[str, ...], told: _Told) -> None:
         self._told.pop(key, None)
         self._told[key] = told
         while len(self._told) > KNOWN_MAX:

@@ -189,6 +189,8 @@ class FakeApiServer:
         uid = self.objects[key]["metadata"]["uid"]
         if given["metadata"].get("uid") not in {None, "", uid}:
             raise Refused(422, "Invalid", f'"{key[2]}" is invalid: metadata.uid: Invalid value: field is immutable')
+        if key[0].endswith("/events") and given.get("note") != self.objects[key].get("note"):
+            raise Refused(422, "Invalid", f'Event "{key[2]}" is invalid: message: Invalid value: field is immutable')
         version = given["metadata"].get("resourceVersion")
         if version not in {None, "", self.objects[key]["metadata"]["resourceVersion"]}:
             words = "the object has been modified; please apply your changes to the latest version and try again"

@@ -23,31 +23,32 @@ def happening(reason: str = "SpillStarted", note: str = "full") -> Happening:
 
 
 async def test_one_event_for_each_change_and_a_count_for_repeats() -> None:
-    """What is told again is counted on the event there is; one that is refused holds nothing up."""
+    """The same words again are counted on the Event there is, others make one; one that is refused holds nothing up."""
     async with running_apiserver() as api:
         client = KubernetesClient(api.access())
         events = KubernetesEvents(client, instance="controller-0")
         task = asyncio.create_task(events.run(), name="events")
         refuse: list[int] = []
         api.faults.append(lambda request: (403, status_error(403, "Forbidden", "no")) if refuse.pop() else None)
-        refuse[:] = [0, 0, 0, 1]
-        for one in (happening("Refused"), happening(), happening(note="x" * 5000), happening("ScaledUp")):
+        refuse[:] = [0, 0, 0, 0, 1]
+        long = happening("ScaledUp", note="x" * 5000)
+        for one in (happening("Refused"), happening(), happening(), happening(note="still full"), long):
             events.tell(one)
-        await until(lambda: len(api.named(EVENTS)) == 2 and not refuse)
+        await until(lambda: len(api.named(EVENTS)) == 3 and not refuse)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         await client.close()
-        found = {one["reason"]: one for one in api.named(EVENTS)}
-        spilled = found["SpillStarted"]
+        found = {one["note"][:10]: one for one in api.named(EVENTS)}
+        spilled = found["full"]
         assert spilled["series"]["count"] == 2
-        assert len(spilled["note"]) == 1024
+        assert "series" not in found["still full"]
+        assert len(found["x" * 10]["note"]) == 1024
         assert (spilled["reportingController"], spilled["reportingInstance"]) == (
             "spillway.dev/controller",
             "controller-0",
         )
         assert spilled["regarding"]["kind"] == "ModelPool"
         assert spilled["regarding"]["uid"] == "u1"
-        assert "series" not in found["ScaledUp"]
 
 
 def gateway(
