@@ -1,0 +1,55 @@
+"""Planned changes on a real cluster lose nothing: replicas drain, and every part is rolled under load."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.cluster.installation import RELEASE, Installation, installed, until_serving
+from tests.cluster.traffic import playing
+from tests.cluster.whole import Cluster
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
+POOL = "llama-8b"
+LONG_TOKENS = 1500  # at least 30 s of one stream
+SHORT_TOKENS = 4
+
+
+@pytest.fixture(scope="module")
+def here(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    """Both charts installed, one pool of two replicas that serves."""
+    with installed(cluster, "changes", tmp_path_factory.mktemp("changes")) as made:
+        made.install_pool(POOL, "modelPool.replicas.min=2")
+        until_serving(made, POOL)
+        made.until_ready(POOL, 2, within_s=90.0)
+        yield made
+
+
+def test_a_drained_replica_finishes_its_streams(here: Installation) -> None:
+    """The pod that an operator orders away goes once its long streams have ended, and none of them is cut."""
+    with playing(here.url, here.key, model=POOL, rate_per_s=0.5, max_tokens=LONG_TOKENS) as traffic:
+        time.sleep(10.0)
+        name = here.pods("engine")[0]["metadata"]["name"]
+        here.kubectl("annotate", "pod", name, "spillway.dev/drain=true")
+        here.reaches("the replica drains", lambda: here.replicas(POOL).get("draining") == 1, within_s=20.0)
+    here.reaches(
+        "that very pod is gone",
+        lambda: name not in [one["metadata"]["name"] for one in here.pods("engine")],
+        within_s=120.0,
+    )
+    here.until_ready(POOL, 2, within_s=90.0)
+    assert not traffic.errors, traffic.errors
+    assert sum(traffic.targets().values()) >= 5
+
+
+@pytest.mark.parametrize("what", [f"{RELEASE}-gateway", f"{RELEASE}-controller", POOL])
+def test_a_rollout_under_load_fails_no_request(here: Installation, what: str) -> None:
+    """Every pod of a Deployment is replaced at 200 requests a second, and each request is answered whole."""
+    with playing(here.url, here.key, model=POOL, rate_per_s=200.0, prompt_words=4, max_tokens=SHORT_TOKENS) as traffic:
+        time.sleep(3.0)
+        here.kubectl("rollout", "restart", f"deployment/{what}")
+        here.rolled_out(what, within_s=240.0)
+        time.sleep(3.0)
+    assert not traffic.errors, traffic.errors
