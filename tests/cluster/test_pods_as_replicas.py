@@ -104,7 +104,7 @@ async def fleet_of(plane: ControlPlane, replicas: int) -> AsyncIterator[Fleet]:
         await asyncio.gather(*tasks, return_exceptions=True)
         await client.close()
         await api.close()
-        await asyncio.sleep(0.05)  # for the transports to close
+        await asyncio.sleep(0.25)  # for transports with TLS to close
 
 
 async def test_the_pod_that_was_chosen_goes(plane: ControlPlane) -> None:

@@ -62,6 +62,7 @@ async def client_of(place: Real | None) -> AsyncIterator[KubernetesClient]:
             yield client
         finally:
             await client.close()
+            await asyncio.sleep(0.25)  # for transports with TLS to close
 
 
 def deployment(name: str, replicas: int = 1) -> Json:
