@@ -17,14 +17,20 @@ TASK_STARTERS = {
     "controller/engine_sim/provider_app.py",
     "controller/engine_sim/web.py",
     "controller/gateway/idempotent_answers.py",
+    "controller/loop/elected.py",
     "controller/web/h1_accept.py",
     "controller/web/h1_connection.py",
 }
-# Around a tick or a request, which a defect ends and nothing else; each says so on its line.
+# Around a tick, a request, a reload, the status of one pool or a completion, which a defect ends and nothing else; each
+# says so on its line.
 LAST_CATCHES = {
+    "controller/adapters/kubernetes_status.py",
+    "controller/cli/complete.py",
+    "controller/cli/reload.py",
     "controller/engine_sim/app.py",
     "controller/engine_sim/provider_app.py",
     "controller/gateway/app.py",
+    "controller/loop/elected.py",
     "controller/loop/serve.py",
     "controller/loop/tick.py",
 }
