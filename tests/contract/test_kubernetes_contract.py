@@ -44,7 +44,10 @@ class Real:
         return name
 
 
-@pytest.fixture(params=["fake", pytest.param("real", marks=[pytest.mark.cluster, pytest.mark.timeout(300)])])
+REAL = pytest.param("real", marks=[pytest.mark.cluster, pytest.mark.timeout(300)])
+
+
+@pytest.fixture(params=["fake", REAL])
 def place(request: pytest.FixtureRequest) -> Real | None:
     """None: the fake."""
     return None if request.param == "fake" else Real(request.getfixturevalue("control_plane"))
@@ -163,10 +166,9 @@ async def test_status_by_server_side_apply(place: Real | None) -> None:
         assert less["metadata"]["generation"] == made["metadata"]["generation"]
 
 
+@pytest.mark.parametrize("place", [REAL], indirect=True)  # the fake notes owners of replica numbers alone
 async def test_who_has_set_a_pin_is_kept(place: Real | None) -> None:
     """Of those who manage fields, the one of the pin, so that the pin says whose it is, and no others."""
-    if place is None:
-        pytest.skip("the fake notes owners of replica numbers alone")
     async with client_of(place) as client:
         await client.create(MODEL_POOLS.path(client.namespace), model_pool("p"))
         path = MODEL_POOLS.path(client.namespace, "p")
@@ -179,10 +181,9 @@ async def test_who_has_set_a_pin_is_kept(place: Real | None) -> None:
         assert word.pin.who == "kubectl-scale"
 
 
+@pytest.mark.parametrize("place", [REAL], indirect=True)  # the fake knows no rules of kinds
 async def test_what_makes_no_sense_is_invalid(place: Real | None) -> None:
     """An object that breaks a rule of its kind is refused as such."""
-    if place is None:
-        pytest.skip("the fake knows no rules of kinds")
     async with client_of(place) as client:
         wrong = model_pool("p", replicas={"min": 3, "max": 2})
         with pytest.raises(ClusterInvalid, match="must be less than or equal to"):
