@@ -40,6 +40,7 @@ pytestmark = [pytest.mark.faults, pytest.mark.vllm, pytest.mark.timeout(420)]
 
 LIMIT_S = 240.0
 EJECTED_S, ERROR_S, ERROR_BUSY_S, BACK_S, BACK_AFTER_HANG_S, UNREADY_S = 10.0, 1.0, 5.0, 5.0, 30.0, 0.5
+BACK_BUSY_S = 20.0  # where vLLM has all cores: the first answers of a new engine take seconds
 GIVEN = "vllm:generation_tokens_total"
 CANARIES = Canaries.fresh()  # of the whole file: the words of the model are made before its rows
 
@@ -209,7 +210,7 @@ def test_b1_a_real_engine_is_killed(engines: Sequence[RealEngine], tmp_path: Pat
             await asked_and_answered(here, 20)
             line.detected()
             await started_again(here, line, dying)
-            line.figures["back_s"] = round(await serves_again(here, dying, BACK_S), 1)
+            line.within("back_s", await serves_again(here, dying, BACK_BUSY_S), BACK_S)
             line.healed()
             line.figures["tokens"] = await is_counted(here, [told for told in ends if told.end == ANSWERED])
 
