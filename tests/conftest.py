@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import inspect
 import sys
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import structlog
@@ -16,14 +18,15 @@ from hypothesis import settings
 
 pytest_plugins = ["tests.cluster.fixtures"]  # `control_plane` and `cluster`, for the tests of any folder
 
-structlog.configure(
-    processors=[
+LOGS: dict[str, Any] = {
+    "processors": [
         structlog.processors.add_log_level,
         structlog.processors.format_exc_info,
         structlog.processors.JSONRenderer(),
     ],
-    logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),  # of the moment: stdout is for data
-)
+    "logger_factory": lambda *_: structlog.PrintLogger(sys.stderr),  # of the moment: stdout is for data
+}
+structlog.configure(**LOGS)
 
 settings.register_profile("untimed", parent=settings(), deadline=None)  # else as before: `ci` where CI is set
 settings.load_profile("untimed")
@@ -36,3 +39,13 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     wanted = pyfuncitem._fixtureinfo.argnames  # as pytest itself does
     asyncio.run(pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in wanted}))
     return True
+
+
+@pytest.fixture(autouse=True)
+def _logs() -> Iterator[None]:
+    """A command that a test runs in this process sets up logs of its own, on a stderr that is closed after it."""
+    yield
+    if structlog.get_config()["logger_factory"] is not LOGS["logger_factory"]:
+        structlog.reset_defaults()
+        structlog.contextvars.clear_contextvars()
+        structlog.configure(**LOGS)
