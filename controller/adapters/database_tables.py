@@ -81,7 +81,9 @@ ledger = Table(
 )
 Index("ledger_at_s", ledger.c.at_s)
 
-spend = Table(  # what each tenant has bought and set aside, per UTC day ("2026-11-25") and month ("2026-11")
+# What each tenant has bought and set aside per UTC day ("2026-11-25") and month ("2026-11"), and per UTC hour
+# ("2026-11-25T14") for what a pool spills: there `tenant` is the pool's name.
+spend = Table(
     "spend",
     metadata,
     Column("tenant", Text, primary_key=True),

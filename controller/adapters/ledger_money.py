@@ -18,9 +18,7 @@ from controller.adapters.ledger_rows import entry_row, storable
 from controller.adapters.ledger_statements import ByKeys, Inserter, Parameters, Row, driver_text
 from controller.core.ledger import LedgerEntry, Reservation, Verdict
 from controller.core.requests import TargetKind
-from controller.routing.budget import LimitsOf, SpendRow, SpendSheet, periods
-
-Key = tuple[str, str]  # tenant and period
+from controller.routing.budget import HourLimitOf, Key, LimitsOf, SpendRow, SpendSheet, keys_of
 
 _SPENT = (
     update(spend)
@@ -32,18 +30,19 @@ _HOLDER_AT = _HELD_COLUMNS.index("holder")
 _wished: attrgetter[Row] = attrgetter(*(name for name in _HELD_COLUMNS if name != "holder"))
 
 
-def _forget(ids: Sequence[Parameters]) -> ReturningDelete[tuple[str, str, float, int]]:
+def _forget(ids: Sequence[Parameters]) -> ReturningDelete[tuple[str, str, float, str | None, int]]:
+    columns = (reservation.c.tenant, reservation.c.at_s, reservation.c.home_pool, reservation.c.amount_nanousd)
     return (
         delete(reservation)
         .where(reservation.c.request_id.in_([name for (name,) in ids]))
-        .returning(reservation.c.request_id, reservation.c.tenant, reservation.c.at_s, reservation.c.amount_nanousd)
+        .returning(reservation.c.request_id, *columns)
     )
 
 
-def _find_booked(ids: Sequence[Parameters]) -> Select[tuple[str, str, float, str, int, bool]]:
+def _find_booked(ids: Sequence[Parameters]) -> Select[tuple[str, str, float, str | None, str, int, bool]]:
     return select(
-        ledger.c.request_id, ledger.c.tenant, ledger.c.at_s, ledger.c.target_kind, ledger.c.cost_nanousd,
-        ledger.c.outcome_unknown,
+        ledger.c.request_id, ledger.c.tenant, ledger.c.at_s, ledger.c.home_pool, ledger.c.target_kind,
+        ledger.c.cost_nanousd, ledger.c.outcome_unknown,
     ).where(ledger.c.request_id.in_([name for (name,) in ids]))  # fmt: skip
 
 
@@ -71,6 +70,7 @@ Operation = Reservation | LedgerEntry | Void
 class _Held:
     tenant: str
     at_s: float
+    pool: str | None
     amount_nanousd: int
 
 
@@ -78,6 +78,7 @@ class _Held:
 class _Booked:
     tenant: str
     at_s: float
+    pool: str | None
     bought_nanousd: int
     outcome_unknown: bool
 
@@ -97,9 +98,10 @@ class _Group:
 class MoneyDesk:
     """Carries out groups of operations for one holder of reservations."""
 
-    def __init__(self, dialect: Dialect, *, holder: str, limits_of: LimitsOf) -> None:
+    def __init__(self, dialect: Dialect, *, holder: str, limits_of: LimitsOf, hour_limit_of: HourLimitOf) -> None:
         self._holder = holder
         self.limits_of = limits_of
+        self.hour_limit_of = hour_limit_of
         self._entries = Inserter(ledger, dialect)
         self._reservations = Inserter(reservation, dialect)
         self._sums = Inserter(spend, dialect)
@@ -140,22 +142,24 @@ class MoneyDesk:
             if careful or not isinstance(operation, Reservation) or operation.request_id in self.held
         }
         held = {
-            name: _Held(tenant, at_s, amount_nanousd)
-            for name, tenant, at_s, amount_nanousd in self._forget.run(connection, _keys(wanted))
+            name: _Held(tenant, at_s, pool, amount_nanousd)
+            for name, tenant, at_s, pool, amount_nanousd in self._forget.run(connection, _keys(wanted))
         }
         posted = {operation.request_id for operation in operations if isinstance(operation, LedgerEntry)}
         booked = self._read_booked(connection, posted - held.keys())
-        places = [(found.tenant, found.at_s) for found in held.values()]
-        places += [(found.tenant, found.at_s) for found in booked.values()]
-        places += [(op.tenant, op.at_s) for op in operations if not isinstance(op, Void)]
-        keys = {(tenant, period) for tenant, at_s in places for period in periods(at_s)}
+        places = [(found.tenant, found.at_s, found.pool) for found in held.values()]
+        places += [(found.tenant, found.at_s, found.pool) for found in booked.values()]
+        places += [(op.tenant, op.at_s, _buyer(op)) for op in operations if not isinstance(op, Void)]
+        keys = {key for place in places for key in keys_of(*place)}
         return _Group(sheet=SpendSheet(self._read_sums(connection, keys)), held=held, booked=booked)
 
     def _read_booked(self, connection: Connection, ids: set[str]) -> dict[str, _Booked]:
         external = TargetKind.EXTERNAL.value
         return {
-            name: _Booked(tenant, at_s, cost_nanousd if kind == external else 0, bool(outcome_unknown))
-            for name, tenant, at_s, kind, cost_nanousd, outcome_unknown in self._find_booked.run(connection, _keys(ids))
+            name: _Booked(tenant, at_s, pool, cost_nanousd if kind == external else 0, bool(outcome_unknown))
+            for name, tenant, at_s, pool, kind, cost_nanousd, outcome_unknown in self._find_booked.run(
+                connection, _keys(ids)
+            )
         }
 
     def _read_sums(self, connection: Connection, keys: set[Key]) -> dict[Key, SpendRow]:
@@ -164,8 +168,8 @@ class MoneyDesk:
         while keys:
             if missing:
                 self._sums.insert(connection, [(*key, 0, 0) for key in sorted(missing)])
-            for tenant, period, spent_nanousd, reserved_nanousd in self._lock_sums.run(connection, sorted(keys)):
-                found[tenant, period] = SpendRow(spent_nanousd, reserved_nanousd)
+            for whose, period, spent_nanousd, reserved_nanousd in self._lock_sums.run(connection, sorted(keys)):
+                found[whose, period] = SpendRow(spent_nanousd, reserved_nanousd)
             missing = keys - found.keys()  # somebody deleted it: that is no reason to forget what is spent from now on
             if not missing:
                 break
@@ -175,7 +179,7 @@ class MoneyDesk:
     def _apply(self, group: _Group, operation: Operation) -> Verdict | None:
         before = group.held.pop(operation.request_id, None)
         if before is not None:
-            group.sheet.release(before.tenant, before.at_s, before.amount_nanousd)
+            group.sheet.release(before.tenant, before.at_s, before.amount_nanousd, pool=before.pool)
             group.reserved.pop(operation.request_id, None)
         if isinstance(operation, Void):
             return None
@@ -185,9 +189,17 @@ class MoneyDesk:
         return self._reserve(group, operation)
 
     def _reserve(self, group: _Group, wish: Reservation) -> Verdict:
-        verdict = group.sheet.reserve(wish.tenant, wish.at_s, wish.amount_nanousd, self.limits_of(wish.tenant))
+        pool = wish.home_pool
+        verdict = group.sheet.reserve(
+            wish.tenant,
+            wish.at_s,
+            wish.amount_nanousd,
+            self.limits_of(wish.tenant),
+            pool=pool,
+            hour_nanousd=None if pool is None else self.hour_limit_of(pool),
+        )
         if verdict is Verdict.GRANTED:
-            group.held[wish.request_id] = _Held(wish.tenant, wish.at_s, wish.amount_nanousd)
+            group.held[wish.request_id] = _Held(wish.tenant, wish.at_s, pool, wish.amount_nanousd)
             group.reserved[wish.request_id] = wish
         return verdict
 
@@ -200,7 +212,7 @@ class MoneyDesk:
         self._unbook.run(connection, _keys(group.unbooked))
         self._entries.insert(connection, entries)
         changed = [
-            (row.spent_nanousd, row.reserved_nanousd, tenant, period) for tenant, period, row in group.sheet.changed()
+            (row.spent_nanousd, row.reserved_nanousd, whose, period) for whose, period, row in group.sheet.changed()
         ]
         if changed:
             connection.exec_driver_sql(self._set_sums, changed)
@@ -214,16 +226,24 @@ def _keys(ids: Iterable[str]) -> list[Row]:
     return [(name,) for name in sorted(ids)]
 
 
+def _buyer(operation: Reservation | LedgerEntry) -> str | None:
+    """The pool for which it is bought: what own pools serve is not, and has no row of its own to lock."""
+    is_own = isinstance(operation, LedgerEntry) and operation.target_kind is not TargetKind.EXTERNAL
+    return None if is_own else operation.home_pool
+
+
 def _post(group: _Group, entry: LedgerEntry) -> None:
     """Once per id; but what is known takes the place of an estimate that was booked because nothing was known."""
     known = group.booked.get(entry.request_id)
     if known is not None:
         if not known.outcome_unknown or entry.outcome_unknown:
             return
-        group.sheet.spend(known.tenant, known.at_s, -known.bought_nanousd)
+        group.sheet.spend(known.tenant, known.at_s, -known.bought_nanousd, pool=known.pool)
         group.unbooked.add(entry.request_id)
     bought_nanousd = entry.cost_nanousd if entry.target_kind is TargetKind.EXTERNAL else 0
     if bought_nanousd:
-        group.sheet.spend(entry.tenant, entry.at_s, bought_nanousd)
-    group.booked[entry.request_id] = _Booked(entry.tenant, entry.at_s, bought_nanousd, entry.outcome_unknown)
+        group.sheet.spend(entry.tenant, entry.at_s, bought_nanousd, pool=entry.home_pool)
+    group.booked[entry.request_id] = _Booked(
+        entry.tenant, entry.at_s, entry.home_pool, bought_nanousd, entry.outcome_unknown
+    )
     group.entries[entry.request_id] = entry

@@ -18,13 +18,15 @@ from sqlalchemy import Connection, Row, delete, exists, or_, select
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
-from controller.adapters.database_tables import holder, reservation
+from controller.adapters.database_tables import holder, reservation, spend
 from controller.core.ledger import Reservation
+from controller.routing.budget import HOUR_S, hour_of
 
 SEEN_INTERVAL_S = 5.0
 DEAD_AFTER_S = 30.0  # six times not seen
 CLOCK_SLACK_S = 1.0  # a start time moves a little when the clock is set
 SWEEP_ROWS = 500
+KEPT_HOURS = 48  # of pools' spending; no purchase is settled so late
 _HELD_COLUMNS = tuple(column.name for column in reservation.columns if column.name != "holder")
 
 
@@ -43,6 +45,14 @@ class Recovery:
         self._started_s = psutil.Process().create_time()
         self._seen_since_s: float | None = None  # monotonic: since when the database has answered without a gap
         self._seen_s: float | None = None
+        self._cleared_at_s = 0.0
+
+    def clear_hours(self, connection: Connection, now_s: float) -> None:
+        """What pools spent in hours long ago goes, once an hour: nothing is decided by it any more."""
+        if now_s - self._cleared_at_s >= HOUR_S:
+            self._cleared_at_s = now_s
+            is_hour = spend.c.period.like("____-__-__T__")
+            connection.execute(delete(spend).where(is_hour, spend.c.period < hour_of(now_s - KEPT_HOURS * HOUR_S)))
 
     def be_seen(self, connection: Connection, now_s: float) -> None:
         """Afterwards the others know that this process lives."""

@@ -22,10 +22,11 @@ from controller.adapters.ledger_wishes import Wish
 from controller.adapters.ledger_writer import GROUP_COMMIT_S, QUEUE_ENTRIES, LedgerWriter
 from controller.core.ledger import Backlog, LedgerEntry, Reservation, Verdict
 from controller.core.requests import TargetKind
-from controller.routing.budget import LimitsOf
+from controller.routing.budget import HourLimitOf, LimitsOf, hour_limits
 
 RESERVE_WAIT_S = 0.050  # the request path waits no longer for a database that is locked or gone
 FLUSH_TIMEOUT_S = 10.0
+NO_HOUR_LIMITS = hour_limits({})
 
 
 class LedgerStore:
@@ -35,6 +36,7 @@ class LedgerStore:
         self,
         place: Place,
         limits_of: LimitsOf,
+        hour_limit_of: HourLimitOf = NO_HOUR_LIMITS,
         *,
         journal_folder: Path,
         group_commit_s: float = GROUP_COMMIT_S,
@@ -44,7 +46,7 @@ class LedgerStore:
         self._reserve_wait_s = reserve_wait_s
         holder = new_holder()
         self._engine = open_database(place, busy_timeout_ms=0)
-        self._desk = MoneyDesk(self._engine.dialect, holder=holder, limits_of=limits_of)
+        self._desk = MoneyDesk(self._engine.dialect, holder=holder, limits_of=limits_of, hour_limit_of=hour_limit_of)
         self._writer = LedgerWriter(
             self._engine,
             self._desk,
@@ -55,9 +57,10 @@ class LedgerStore:
         )
         self.reader = LedgerReader(self._engine)
 
-    def reconfigure(self, limits_of: LimitsOf, reserve_wait_s: float) -> None:
+    def reconfigure(self, limits_of: LimitsOf, hour_limit_of: HourLimitOf, reserve_wait_s: float) -> None:
         """The budgets from now on; what is spent and reserved counts under the new ones."""
-        self._desk.limits_of, self._reserve_wait_s = limits_of, reserve_wait_s
+        self._desk.limits_of, self._desk.hour_limit_of = limits_of, hour_limit_of
+        self._reserve_wait_s = reserve_wait_s
 
     def backlog(self) -> Backlog:
         """What waits for its commit now."""

@@ -285,6 +285,7 @@ class LedgerWriter:
         now_s = time.time()
         with self._transactions.begin(wait_s=LOCK_WAIT_S) as connection:
             self._recovery.be_seen(connection, now_s)
+            self._recovery.clear_hours(connection, now_s)
             lost = [unknown_entry(held) for held in self._recovery.lost(connection, now_s)]
             if lost:
                 self._desk.carry_out(connection, lost, careful=True)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from controller.adapters.spec_files import SpecFiles
     from controller.config.settings import Settings
     from controller.core.secret import Secret
-    from controller.routing.budget import LimitsOf
+    from controller.routing.budget import HourLimitOf, LimitsOf
 
 
 DATABASE_RETRY_S = 1.0
@@ -180,17 +180,18 @@ def open_ledger(settings: Settings) -> LedgerStore:
 
     return LedgerStore(
         database_place(settings),
-        budgets_of(settings),
+        *budgets_of(settings),
         journal_folder=settings.state_dir / "ledger-journal",
         reserve_wait_s=settings.gateway.timeouts.ledger_s,
     )
 
 
-def budgets_of(settings: Settings) -> LimitsOf:
-    """What each tenant may spend."""
-    from controller.routing.budget import limits_by_tenant
+def budgets_of(settings: Settings) -> tuple[LimitsOf, HourLimitOf]:
+    """What each tenant may spend, and what may be spent for each pool."""
+    from controller.routing.budget import hour_limits, limits_by_tenant
 
-    return limits_by_tenant(settings.budgets.usd_per_day, settings.budgets.usd_per_month)
+    of_pools = {pool.name: pool.spill.max_usd_per_hour for pool in settings.pools.values()}
+    return limits_by_tenant(settings.budgets.usd_per_day, settings.budgets.usd_per_month), hour_limits(of_pools)
 
 
 def open_limit_rows(settings: Settings) -> LimitRows:

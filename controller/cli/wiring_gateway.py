@@ -74,7 +74,7 @@ def join_gateway(settings: Settings, fleet: FleetFeed, environ: Mapping[str, str
         provider_keys.reconfigure(new.providers)
 
     def take(new: Settings) -> Adoption:
-        ledger.reconfigure(budgets_of(new), new.gateway.timeouts.ledger_s)
+        ledger.reconfigure(*budgets_of(new), new.gateway.timeouts.ledger_s)
         return gateway.reconfigure(new, usable_providers(new, variables))
 
     def close() -> None:

@@ -204,6 +204,7 @@ class SpillSection(Section):
     exit_saturation_ratio: Annotated[float, Field(strict=True, ge=0, le=2)] = 0.60
     min_dwell_s: Annotated[float, Field(strict=True, ge=0, le=3600)] = 20.0
     return_ramp_ratio_per_s: Annotated[float, Field(strict=True, gt=0, le=1)] = 0.02
+    max_usd_per_hour: Usd | None = None
 
     @model_validator(mode="after")
     def _ordered(self) -> SpillSection:

@@ -103,4 +103,5 @@ class Verdict(Enum):
     GRANTED = "granted"
     DAY_SPENT = "day"
     MONTH_SPENT = "month"
+    POOL_HOUR_SPENT = "pool's hour"
     UNAVAILABLE = "unavailable"  # the database did not answer in time

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +56,7 @@ class SpillPolicy:
     exit_saturation_ratio: float = 0.60
     min_dwell_s: float = 20.0
     return_ramp_ratio_per_s: float = 0.02  # at most 10 % of traffic comes back per 5 s
+    max_usd_per_hour: Decimal | None = None  # bought in one UTC hour, over all gateways; None: no limit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -236,7 +236,7 @@ class Admission:
             )
         if wish.amount_nanousd:
             verdict = await self._ledger.reserve(wish)
-            self._spent.told(wish.tenant, verdict, wish.at_s)
+            self._spent.told(wish, verdict)
             if verdict is not Verdict.GRANTED:
                 return unpaid(provider.name, verdict)
             credential = self._credentials.pick(provider, tokens, self._clock.monotonic_s())

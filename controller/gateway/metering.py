@@ -36,11 +36,12 @@ class Meter:
             metrics.arrivals += 1
             profile = exchange.profile
             metrics.input_tokens += profile.input_tokens_estimate
-            if not profile.spill_allowed or profile.reach.own_only or (self.spent.until_s and self._is_spent(exchange)):
+            if (
+                not profile.spill_allowed
+                or profile.reach.own_only
+                or (self.spent.until_s and self.spent.holds(exchange.key.tenant, home.name, exchange.at_s))
+            ):
                 metrics.bound += 1
-
-    def _is_spent(self, exchange: Exchange) -> bool:
-        return self.spent.holds(exchange.key.tenant, exchange.at_s)
 
     def estimate(self, exchange: Exchange, *, output_tokens: int) -> None:
         """The upstream did not say what it used: bill what was seen, flagged."""

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from controller.core.ledger import Reservation, Verdict
 from controller.core.money import Usage
 from controller.gateway.destinations import Destination
 from controller.gateway.exchange import Exchange, Skip
-from controller.routing.budget import DAY_S
+from controller.routing.budget import DAY_S, HOUR_S
 
 BUDGET = "budget"
 UNAVAILABLE = "ledger_unavailable"
 LEDGER_RETRY_S = 1.0
 UNAVAILABLE_S = 30.0  # so long after a ledger that did not answer nothing can be counted on
 OUTCOME_SLACK_S = 60.0  # after the request's deadline: nobody will tell any more how it ended
+
+
+class Payer(NamedTuple):
+    """A tenant, or a pool that spills: whose budget may be spent."""
+
+    tenant: str | None = None
+    pool: str | None = None
 
 
 def reservation(exchange: Exchange, provider: str, destination: Destination, *, deadline_s: float) -> Reservation:
@@ -44,31 +53,38 @@ def reservation(exchange: Exchange, provider: str, destination: Destination, *, 
 
 
 class SpentBudgets:
-    """Tenants for whom nothing is bought just now, and until when, as the ledger has said."""
+    """Tenants and pools for whom nothing is bought just now, and until when, as the ledger has said."""
 
     __slots__ = ("until_s",)
 
     def __init__(self) -> None:
-        self.until_s: dict[str, float] = {}  # mostly empty, and then no request need ask more
+        self.until_s: dict[Payer, float] = {}  # mostly empty, and then no request need ask more
 
-    def told(self, tenant: str, verdict: Verdict, at_s: float) -> None:
-        """The ledger's word about a purchase: one that is granted ends it, else it is asked again at the next day."""
+    def told(self, wish: Reservation, verdict: Verdict) -> None:
+        """The ledger's word about a purchase: granted, it is over; else it is asked again in the next period."""
+        tenant, pool, at_s = Payer(tenant=wish.tenant), Payer(pool=wish.home_pool), wish.at_s
         if verdict is Verdict.UNAVAILABLE:
             self.until_s[tenant] = at_s + UNAVAILABLE_S
+        elif verdict is Verdict.POOL_HOUR_SPENT:
+            self.until_s[pool] = (at_s // HOUR_S + 1) * HOUR_S
         elif verdict is not Verdict.GRANTED:
             self.until_s[tenant] = (at_s // DAY_S + 1) * DAY_S
         elif self.until_s:
             self.until_s.pop(tenant, None)
+            self.until_s.pop(pool, None)
 
     def forget(self) -> None:
         """Budgets may have changed: the ledger is asked again."""
         self.until_s.clear()
 
-    def holds(self, tenant: str, at_s: float) -> bool:
-        """Whether nothing can be bought for this tenant now."""
-        until_s = self.until_s.get(tenant)
+    def holds(self, tenant: str, pool: str, at_s: float) -> bool:
+        """Whether nothing can be bought now for what this tenant asks of this pool."""
+        return self._holds(Payer(tenant=tenant), at_s) or self._holds(Payer(pool=pool), at_s)
+
+    def _holds(self, payer: Payer, at_s: float) -> bool:
+        until_s = self.until_s.get(payer)
         if until_s is not None and at_s >= until_s:
-            del self.until_s[tenant]
+            del self.until_s[payer]
             return False
         return until_s is not None
 

@@ -15,6 +15,7 @@ from pydantic.alias_generators import to_camel
 
 _DNS_LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 Key = Annotated[str, Field(min_length=1, max_length=100)]
+Usd = Annotated[str, Field(max_length=13, pattern=r"^([0-9]{1,6}(\.[0-9]{1,6})?|1000000)$")]
 Percent = Annotated[int, Field(strict=True, ge=1, le=100)]
 
 
@@ -101,6 +102,7 @@ class SpillPart(Part):
     exit_saturation_percent: Annotated[int, Field(strict=True, ge=0, le=200)] = 60
     min_dwell_seconds: Annotated[int, Field(strict=True, ge=0, le=3600)] = 20
     return_ramp_percent_per_second: Percent = 2
+    max_usd_per_hour: Usd | None = None
 
     @model_validator(mode="after")
     def _ordered(self) -> SpillPart:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 
 from pydantic import ValidationError
 
@@ -88,4 +89,5 @@ def _spill(spill: SpillPart) -> SpillPolicy:
         exit_saturation_ratio=spill.exit_saturation_percent / 100,
         min_dwell_s=float(spill.min_dwell_seconds),
         return_ramp_ratio_per_s=spill.return_ramp_percent_per_second / 100,
+        max_usd_per_hour=None if spill.max_usd_per_hour is None else Decimal(spill.max_usd_per_hour),
     )

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
+from controller.adapters.database import open_database
+from controller.adapters.database_tables import spend
 from controller.adapters.ledger_reader import open_reader
 from controller.adapters.ledger_store import LedgerStore
 from controller.core.ledger import LedgerEntry, Verdict
 from controller.core.money import Usage
 from controller.core.requests import TargetKind
-from controller.routing.budget import SpendLimits
+from controller.routing.budget import SpendLimits, hour_limits, hour_of
 from tests.adapters.ledger_values import (
     CENT_NANOUSD,
     ENTRY,
@@ -26,6 +31,7 @@ from tests.adapters.ledger_values import (
 )
 
 GRANTED, DAY, MONTH, UNAVAILABLE = Verdict.GRANTED, Verdict.DAY_SPENT, Verdict.MONTH_SPENT, Verdict.UNAVAILABLE
+HOUR = Verdict.POOL_HOUR_SPENT
 
 
 @pytest.fixture
@@ -147,6 +153,45 @@ def test_month_and_day_hold_together(place: Path | str, tmp_path: Path) -> None:
     assert (day.spent_nanousd, month.spent_nanousd) == (2 * CENT_NANOUSD, 3 * CENT_NANOUSD)
     assert reserved(book, "g", at_s=first + 86_400) == [MONTH]
     book.close()
+
+
+def test_what_a_pool_may_spill_for_in_an_hour(place: Path | str, tmp_path: Path) -> None:
+    """Exact over tenants and a restart; what came cheaper or was taken back is free again, own answers cost nothing."""
+    limit_of = hour_limits({"llama-8b": Decimal("0.03")})
+    book = open_store(place, tmp_path, unlimited, hour_limit_of=limit_of)
+    of_pool = {"home_pool": "llama-8b"}
+    assert reserved(book, "a", "b", cents=1.5, **of_pool) == [GRANTED, GRANTED]
+    assert reserved(book, "c", cents=1e-7, tenant="other", **of_pool) == [HOUR]
+    assert reserved(book, "d", cents=50, home_pool="mixtral-8x7b") == [GRANTED]
+    assert reserved(book, "e", cents=50) == [GRANTED]
+    assert reserved(book, "f", cents=3, at_s=NOON_S + 3600, **of_pool) == [GRANTED]
+    book.post(entry("a", home_pool="llama-8b"))  # one cent
+    book.void("b")
+    book.post(entry("own", home_pool="llama-8b", target_kind=TargetKind.OWN, cost_nanousd=90 * CENT_NANOUSD))
+    book.close()
+    again = open_store(place, tmp_path, unlimited, hour_limit_of=limit_of)
+    assert reserved(again, "g", "h", cents=2, **of_pool) == [GRANTED, HOUR]
+    again.reconfigure(unlimited, hour_limits({"llama-8b": Decimal("0.05")}), 10.0)
+    assert reserved(again, "h", cents=2, **of_pool) == [GRANTED]
+    again.close()
+
+
+def test_hours_of_pools_long_ago_go(place: Path | str, tmp_path: Path) -> None:
+    """After two days, days and months of tenants stay."""
+    now_s = time.time()
+    book = open_store(place, tmp_path, unlimited)
+    for name, at_s in (("now", now_s), ("old", now_s - 49 * 3600.0)):
+        book.post(entry(name, at_s=at_s, home_pool="llama-8b"))
+    book.close()
+    again = open_store(place, tmp_path, unlimited)
+    assert again.recovered()
+    database = open_database(place, busy_timeout_ms=10_000)
+    with database.connect() as connection:
+        hours = [period for (period,) in connection.execute(select(spend.c.period)) if "T" in period]
+    database.dispose()
+    assert hours == [hour_of(now_s)]
+    assert again.reader.spend(now_s - 49 * 3600.0)["acme"][0].spent_nanousd == CENT_NANOUSD
+    again.close()
 
 
 def test_tenants_do_not_share(book: LedgerStore) -> None:

@@ -90,6 +90,7 @@ pools:
       exit_saturation_ratio: 0.4
       min_dwell_s: 5
       return_ramp_ratio_per_s: 0.1
+      max_usd_per_hour: 2.5
     model_dir: /models/llama
 """
     ).pools["a"]
@@ -105,6 +106,7 @@ pools:
     assert spill.to == ("gpt-6-luna", "gpt-6-terra")
     assert (spill.enter_saturation_ratio, spill.exit_saturation_ratio) == (1.2, 0.4)
     assert (spill.min_dwell_s, spill.return_ramp_ratio_per_s) == (5, 0.1)
+    assert spill.max_usd_per_hour == Decimal("2.5")
 
 
 def test_a_pool_that_says_no_token_budget_has_the_one_that_keeps_its_tpot(settings_of: Load) -> None:

@@ -62,6 +62,7 @@ class MemoryLedger:
 
     left_nanousd: int = 10**12
     answers: bool = True
+    hour_spent: str = ""  # this pool's
     reserved: dict[str, int] = field(default_factory=dict)
     wishes: list[Reservation] = field(default_factory=list)
     posted: list[LedgerEntry] = field(default_factory=list)
@@ -74,6 +75,8 @@ class MemoryLedger:
             return Verdict.UNAVAILABLE
         if wish.amount_nanousd > self.left_nanousd:
             return Verdict.DAY_SPENT
+        if wish.home_pool is not None and wish.home_pool == self.hour_spent:
+            return Verdict.POOL_HOUR_SPENT
         self.reserved[wish.request_id] = wish.amount_nanousd
         return Verdict.GRANTED
 

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import pytest
 
-from controller.core.ledger import Verdict
+from controller.core.ledger import Reservation, Verdict
 from controller.gateway.purchases import UNAVAILABLE_S, SpentBudgets
-from controller.routing.budget import DAY_S
+from controller.routing.budget import DAY_S, HOUR_S
+from tests.adapters.ledger_values import wish
 from tests.gateway.gateway_builders import MemoryLedger
 from tests.gateway.gateway_world import BEARER, World, jumping, whole
 
 NOON_S = 1_790_000_000.0 // DAY_S * DAY_S + DAY_S / 2
+
+
+def asked(tenant: str, pool: str | None = None) -> Reservation:
+    """A purchase at noon for what the pool spills."""
+    return wish("r", tenant=tenant, home_pool=pool, at_s=NOON_S)
 
 
 @pytest.mark.parametrize(
@@ -24,16 +30,31 @@ NOON_S = 1_790_000_000.0 // DAY_S * DAY_S + DAY_S / 2
 def test_what_the_ledger_refuses_holds_for_a_while(verdict: Verdict, for_s: float) -> None:
     """For that tenant, until it is asked again; a purchase that is granted ends it at once."""
     spent = SpentBudgets()
-    spent.told("other", Verdict.GRANTED, NOON_S)
+    spent.told(asked("other"), Verdict.GRANTED)
     assert not spent.until_s
-    spent.told("acme", verdict, NOON_S)
+    spent.told(asked("acme"), verdict)
     assert spent.until_s
-    assert spent.holds("acme", NOON_S + for_s - 1.0)
-    assert not spent.holds("other", NOON_S)
-    assert not spent.holds("acme", NOON_S + for_s)
+    assert spent.holds("acme", "any", NOON_S + for_s - 1.0)
+    assert not spent.holds("other", "any", NOON_S)
+    assert not spent.holds("acme", "any", NOON_S + for_s)
     assert not spent.until_s
-    spent.told("acme", verdict, NOON_S)
-    spent.told("acme", Verdict.GRANTED, NOON_S + 1.0)
+    spent.told(asked("acme"), verdict)
+    spent.told(asked("acme"), Verdict.GRANTED)
+    assert not spent.until_s
+
+
+def test_the_spent_hour_of_a_pool_holds_for_all_that_ask_it() -> None:
+    """Whoever asks, until the next hour; other pools and what has no pool are not touched."""
+    spent = SpentBudgets()
+    spent.told(asked("acme", "llama-8b"), Verdict.POOL_HOUR_SPENT)
+    assert spent.holds("acme", "llama-8b", NOON_S + HOUR_S - 1.0)
+    assert spent.holds("other", "llama-8b", NOON_S)
+    assert not spent.holds("acme", "mixtral-8x7b", NOON_S)
+    spent.told(asked("acme"), Verdict.GRANTED)
+    assert spent.holds("acme", "llama-8b", NOON_S)
+    assert not spent.holds("acme", "llama-8b", NOON_S + HOUR_S)
+    spent.told(asked("acme", "llama-8b"), Verdict.POOL_HOUR_SPENT)
+    spent.told(asked("acme", "llama-8b"), Verdict.GRANTED)
     assert not spent.until_s
 
 

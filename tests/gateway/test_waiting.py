@@ -54,6 +54,28 @@ def test_too_many_hear_so_at_once() -> None:
         assert refused.took_s < 0.001
 
 
+def test_a_pool_whose_hour_is_spent_lets_wait_what_it_would_spill() -> None:
+    """The answer comes from home, later, and says why nothing was bought; nothing is left reserved."""
+    world, heard = small(), list[Heard]()
+    world.ledger.hour_spent = "llama-8b"
+
+    async def act(group: asyncio.TaskGroup) -> None:
+        await filled(world, group)
+        heard.append(await world.ask())
+        assert world.gateway.metrics.targets["llama-8b"].bound == 2  # those that may not leave by their own word
+        await world.ask()
+        assert world.gateway.metrics.targets["llama-8b"].bound == 3
+
+    play(world, act)
+    assert heard[0].status == 200
+    assert heard[0].headers["x-spillway-target"] == "llama-8b"
+    assert heard[0].took_s > TOOK_S
+    assert world.external.calls == []
+    assert world.ledger.reserved == {}
+    entry = next(entry for entry in world.ledger.posted if "skipped" in entry.reason)
+    assert "the budget of the pool's hour does not cover it" in entry.reason
+
+
 def test_a_full_line_yields_to_a_higher_class() -> None:
     """The newest of the lowest class is refused in its place."""
     world = small(waiting=2)

@@ -154,6 +154,7 @@ def test_every_field_reaches_the_pool() -> None:
             "exitSaturationPercent": 55,
             "minDwellSeconds": 10,
             "returnRampPercentPerSecond": 5,
+            "maxUsdPerHour": "20.5",
         },
     }
     section = PoolSection.model_validate(
@@ -188,6 +189,7 @@ def test_every_field_reaches_the_pool() -> None:
                 "exit_saturation_ratio": 0.55,
                 "min_dwell_s": 10.0,
                 "return_ramp_ratio_per_s": 0.05,
+                "max_usd_per_hour": 20.5,
             },
         }
     )

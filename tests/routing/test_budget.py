@@ -15,6 +15,7 @@ from controller.routing.budget import (
     SpendLimits,
     SpendRow,
     SpendSheet,
+    hour_limits,
     limits_by_tenant,
     periods,
 )
@@ -53,9 +54,41 @@ def test_settling_frees_what_was_reserved_and_counts_what_it_cost() -> None:
     assert sheet.reserve("acme", NOON_S, 70, limits) is Verdict.GRANTED
 
 
+def test_what_a_pool_spills_is_bought_in_its_hour() -> None:
+    """To the unit, whoever asks; the next hour is empty, other pools and what has no pool are not touched."""
+    sheet = SpendSheet({})
+    limits = SpendLimits()
+
+    def reserve(tenant: str, amount: int, pool: str | None, at_s: float = NOON_S, hour: int | None = 100) -> Verdict:
+        return sheet.reserve(tenant, at_s, amount, limits, pool=pool, hour_nanousd=hour)
+
+    assert reserve("acme", 60, "llama-8b") is Verdict.GRANTED
+    assert reserve("other", 41, "llama-8b", NOON_S + 3599) is Verdict.POOL_HOUR_SPENT
+    assert reserve("other", 40, "llama-8b") is Verdict.GRANTED
+    assert reserve("acme", 41, "llama-8b", NOON_S + 3600) is Verdict.GRANTED
+    assert reserve("acme", 41, "llama-8b", hour=None) is Verdict.GRANTED
+    assert reserve("acme", 100, "mixtral-8x7b") is Verdict.GRANTED
+    assert reserve("acme", 1000, None) is Verdict.GRANTED
+    sheet.release("acme", NOON_S, 60, pool="llama-8b")
+    sheet.spend("acme", NOON_S, 20, pool="llama-8b")
+    sums = _sums(sheet)
+    assert sums["llama-8b", f"{DAY}T12"] == (20, 81)
+    assert sums["llama-8b", f"{DAY}T13"] == (0, 41)
+    assert sums["acme", DAY] == (20, 41 + 41 + 100 + 1000)
+
+
+def test_limits_of_pools_by_name() -> None:
+    """In nanousd; a pool that is not named, or has none, may spill for what it takes."""
+    limit_of = hour_limits({"llama-8b": Decimal("0.5"), "mixtral-8x7b": None, "closed": Decimal(0)})
+    found = [limit_of(name) for name in ("llama-8b", "mixtral-8x7b", "closed", "unnamed")]
+    assert found == [500_000_000, None, 0, None]
+
+
 def test_a_refusal_changes_nothing() -> None:
     """Nothing is to be written back."""
     sheet = SpendSheet({})
+    refused = sheet.reserve("acme", NOON_S, 1, SpendLimits(), pool="llama-8b", hour_nanousd=0)
+    assert refused is Verdict.POOL_HOUR_SPENT
     assert sheet.reserve("acme", NOON_S, 1, SpendLimits(month_nanousd=0)) is Verdict.MONTH_SPENT
     assert sheet.changed() == ()
 
