@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from controller.modelpool.objects import Json, entries, part
+from controller.modelpool.objects import Json, entries, number, part
 
 WORDS_EVERY_S = 15.0
+SHARE_EVERY_S = 10.0  # for a share that moved by less than SHARE_POINTS: gateways send away by themselves what is late
+SHARE_POINTS = 5
 FIGURES_EVERY_S = 300.0  # words that differ by their figures alone: an idle pool is not written each tick
 _AT_ONCE = ("observedGeneration", "selector", "replicas", "coldStartSeconds", "saturationPercent", "pin")
 _FIGURES = re.compile(r"[0-9][0-9.,:]*")
@@ -18,9 +20,23 @@ def needs_write(previous: Json | None, following: Json, *, written_at_s: float, 
     if previous is None or _urgent(previous) != _urgent(following):
         return True
     waited_s = abs(now_s - written_at_s)
+    moved = _moved(_share(previous), _share(following))
+    if moved >= SHARE_POINTS or (moved and waited_s >= SHARE_EVERY_S):
+        return True
     if waited_s < WORDS_EVERY_S or dict(previous) == dict(following):
         return False
     return waited_s >= FIGURES_EVERY_S or _without_figures(previous) != _without_figures(following)
+
+
+def _share(status: Json) -> int:
+    return number(part(status, "routing"), "spillPercent") or 0
+
+
+def _moved(before: int, after: int) -> int:
+    """By how many points; to and from nothing and everything by as many as can be."""
+    if before != after and {before, after} & {0, 100}:
+        return 100
+    return abs(after - before)
 
 
 def _urgent(status: Json) -> list[object]:
@@ -34,7 +50,6 @@ def _urgent(status: Json) -> list[object]:
     return [
         *(status.get(name) for name in _AT_ONCE),
         routing.get("mode"),
-        routing.get("spillPercent"),
         decision.get("final"),
         conditions,
     ]

@@ -11,7 +11,7 @@ from controller.core.fleet import RoutingMode
 from controller.modelpool.events import events_of
 from controller.modelpool.facts import Obstacle, Trouble
 from controller.modelpool.status import Status
-from controller.modelpool.writes import FIGURES_EVERY_S, WORDS_EVERY_S, needs_write
+from controller.modelpool.writes import FIGURES_EVERY_S, SHARE_EVERY_S, WORDS_EVERY_S, needs_write
 
 CALM = view()
 SPILLS = view(mode=RoutingMode.SPILLING, spill_ratio=0.2, mode_reason="saturated: 0.95 >= 0.90")
@@ -99,6 +99,35 @@ def test_words_wait_and_figures_wait_longer(words: str, waits_s: float) -> None:
     assert not needs_write(before, after, written_at_s=NOW_S, now_s=NOW_S + waits_s - 1)
     assert needs_write(before, after, written_at_s=NOW_S, now_s=NOW_S + waits_s)
     assert needs_write(before, after, written_at_s=NOW_S, now_s=NOW_S - waits_s)
+
+
+@pytest.mark.parametrize(
+    ("share", "then", "at_once"),
+    [
+        (0.2, 0.25, True),
+        (0.2, 0.24, False),
+        (0.2, 0.15, True),
+        (0.2, 0.19, False),
+        (0.98, 1.0, True),
+        (0.02, 0.0, True),
+    ],
+)
+def test_a_share_that_trembles_waits(share: float, then: float, at_once: bool) -> None:
+    """Five points, everything and nothing are written at once; less after ten seconds, whichever way the clock goes."""
+    before, after = status_of(replace(SPILLS, spill_ratio=share)), status_of(replace(SPILLS, spill_ratio=then))
+    assert needs_write(before, after, written_at_s=NOW_S, now_s=NOW_S + SHARE_EVERY_S - 1) == at_once
+    assert needs_write(before, after, written_at_s=NOW_S, now_s=NOW_S + SHARE_EVERY_S)
+    assert needs_write(before, after, written_at_s=NOW_S, now_s=NOW_S - SHARE_EVERY_S)
+
+
+def test_a_fleet_whose_shares_all_tremble_is_written_seldom() -> None:
+    """A pool whose share moves by two points each second for ten minutes costs at most one call in ten seconds."""
+    written, written_at_s, calls = status_of(SPILLS), NOW_S, 0
+    for second in range(600):
+        status = status_of(replace(SPILLS, spill_ratio=0.2 + 0.02 * (second % 2)))
+        if needs_write(written, status, written_at_s=written_at_s, now_s=NOW_S + second):
+            written, written_at_s, calls = status, NOW_S + second, calls + 1
+    assert calls <= 600 / SHARE_EVERY_S
 
 
 def test_nothing_new_is_never_written() -> None:
