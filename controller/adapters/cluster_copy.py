@@ -20,12 +20,21 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """Objects of the cluster as of then."""
+    """Objects of the cluster as of then. `good`: of pools whose spec was refused, as it was accepted last."""
 
     at_s: float
     namespace: str
     pools: tuple[Json, ...]
     pods: tuple[Json, ...]
+    good: tuple[Json, ...] = ()
+
+    def accepted(self, present: Iterable[Json]) -> dict[str, Json]:
+        """By name, the pools that are `present` still as this gateway went by them then."""
+        uids = {item["metadata"]["name"]: item["metadata"].get("uid") for item in present}
+        found = {str(item["metadata"]["name"]): item for item in (*self.pools, *self.good)}
+        return {
+            name: item for name, item in found.items() if name in uids and item["metadata"].get("uid") == uids[name]
+        }
 
 
 class ClusterCopy:
@@ -53,6 +62,7 @@ class ClusterCopy:
                 namespace=str(raw["namespace"]),
                 pools=_named(raw["pools"]),
                 pods=_named(raw["pods"]),
+                good=_named(raw.get("good") or ()),
             )
         except FileNotFoundError:
             return None

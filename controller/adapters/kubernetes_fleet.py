@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 
@@ -30,15 +30,16 @@ log = structlog.get_logger()
 GATHER_S = 0.02  # events come in bursts: one look for those that come together
 DISK_AFTER_S = 3.0  # the API has not answered by then: what was kept is taken
 KEEP_EVERY_S = 2.0
-_Versions = frozenset[tuple[str, str, int]]
+_Versions = frozenset[tuple[str, str, int]]  # name, uid, generation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rebased:
-    """Another spillway.yaml, and the pools by it."""
+    """Another spillway.yaml, and the pools by it; `versions`: of the specs that it was worked out with."""
 
     base: ClusterBase
     pools: ClusterPools
+    versions: _Versions
 
 
 class KubernetesFleet:
@@ -60,10 +61,12 @@ class KubernetesFleet:
         self._views = Views()
         self._known: ClusterPools = cluster_pools(base, ())
         self._versions: _Versions | None = None
-        self._disk: Known | None = None
+        self._earlier: Known | None = None  # as it was kept before this start
+        self._disk: Known | None = None  # the same, while it is the picture
+        self._accepted: dict[str, Json] = {}  # the good pools, with the specs that they go by
         self._on_pools: Callable[[Settings], object] = lambda _: None
         self._news = asyncio.Event()
-        self._kept_at_s, self._kept_revision = -inf, 0
+        self._kept_at_s, self._kept = -inf, self._worth_keeping
         for watch in (self._pools_watch, self._pods_watch):
             watch.on_change(self._news.set)
 
@@ -92,11 +95,15 @@ class KubernetesFleet:
 
     def worked_out(self, base: ClusterBase) -> Rebased:
         """What the pools there are come to with another spillway.yaml; for a thread."""
-        return Rebased(base=base, pools=cluster_pools(base, list(self._pools().values()), self._known))
+        objects = list(self._pools().values())
+        return Rebased(base=base, pools=cluster_pools(base, objects, self._known), versions=versions_of(objects))
 
     def rebase(self, found: Rebased) -> Settings:
         """The settings by it; from now on pools are checked against that spillway.yaml."""
-        self._base, self._known = found.base, found.pools
+        pools = found.pools
+        if self._versions is not None and found.versions != self._versions:  # a pool that came meanwhile stays
+            pools = cluster_pools(found.base, list(self._pools().values()), self._known)
+        self._base, self._known = found.base, pools
         if self._versions is not None:
             self._versions = frozenset()  # they may have changed while it was worked out
             self._news.set()
@@ -131,13 +138,13 @@ class KubernetesFleet:
     async def _begin(self) -> None:
         """Returns once the cluster has been listed, or what was kept is to do until it is."""
         deadline_s = time.monotonic() + self._disk_after_s
+        self._earlier = await asyncio.to_thread(self._copy.last, self._client.namespace)
         while not self._synced:
             left_s = deadline_s - time.monotonic()
-            if left_s <= 0 and self._disk is None:
-                self._disk = await asyncio.to_thread(self._copy.last, self._client.namespace)
-                if self._disk is not None:
-                    log.warning("fleet_from_disk", age_s=round(self._now_s() - self._disk.at_s, 1))
-                    return
+            if left_s <= 0 and self._earlier is not None:
+                self._disk = self._earlier
+                log.warning("fleet_from_disk", age_s=round(self._now_s() - self._disk.at_s, 1))
+                return
             await self._wait_for_news(max(left_s, self._disk_after_s / 2))
 
     @property
@@ -169,11 +176,15 @@ class KubernetesFleet:
         if versions == self._versions:
             return
         base = self._base
-        known = await asyncio.to_thread(cluster_pools, base, objects, self._known)
+        known = await asyncio.to_thread(self._pools_by, base, objects)
         if base is not self._base:  # replaced meanwhile: once more
             self._news.set()
             return
         self._known = known
+        specs = {str(item["metadata"]["name"]): item for item in objects}
+        accepted = self._accepted if self._versions is not None else self._accepted_earlier(objects)
+        sources = {name: (accepted if name in known.kept else specs).get(name) for name in known.good}
+        self._accepted = {name: source for name, source in sources.items() if source is not None}
         self._look()  # before requests may ask for a new pool
         self._versions = versions
         for name, problems in self._known.problems.items():
@@ -182,18 +193,34 @@ class KubernetesFleet:
                 log.warning("pool_refused", pool=name, problems=told, goes_on=name in self._known.kept)
         self._on_pools(self._known.settings)
 
+    def _pools_by(self, base: ClusterBase, objects: Sequence[Json]) -> ClusterPools:
+        """Pools that are refused go on as before; at the first look as before this start."""
+        known = self._known
+        if self._versions is None:
+            known = cluster_pools(base, self._accepted_earlier(objects).values())
+        return cluster_pools(base, objects, known)
+
+    def _accepted_earlier(self, objects: Sequence[Json]) -> dict[str, Json]:
+        return {} if self._earlier is None else self._earlier.accepted(objects)
+
     @property
     def _is_news_to_disk(self) -> bool:
-        return self._views.view.revision != self._kept_revision and self._disk is None
+        return self._worth_keeping != self._kept and self._disk is None
+
+    @property
+    def _worth_keeping(self) -> tuple[int, frozenset[str]]:
+        """What is another one when there is something to keep."""
+        return self._views.view.revision, self._known.kept
 
     def _to_keep(self) -> Known:
         """What is known now, for a gateway that starts while the cluster is away."""
-        self._kept_revision, self._kept_at_s = self._views.view.revision, time.monotonic()
+        self._kept, self._kept_at_s = self._worth_keeping, time.monotonic()
         return Known(
             at_s=self._now_s(),
             namespace=self._client.namespace,
             pools=tuple(self._pools().values()),
             pods=tuple(self._pods().values()),
+            good=tuple(self._accepted[name] for name in sorted(self._known.kept & self._accepted.keys())),
         )
 
     async def _wait_for_news(self, limit_s: float | None) -> None:

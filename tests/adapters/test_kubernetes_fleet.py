@@ -7,12 +7,14 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from structlog.testing import capture_logs
 
 from controller.adapters.cluster_copy import ClusterCopy
 from controller.adapters.kubernetes_client import KubernetesClient
 from controller.adapters.kubernetes_fleet import KubernetesFleet
+from controller.adapters.kubernetes_kinds import Json
 from controller.config.settings import Settings
 from controller.core.fleet import PoolView, ReplicaState, RoutingMode
 from tests.adapters.fake_api_objects import status_error
@@ -220,3 +222,60 @@ async def test_another_spillway_yaml_is_taken_with_the_pools_there_are(tmp_path:
             assert settings.tenants["acme"].requests_per_min == 60
             await until(lambda: len(gateway.taken) == 2)
             assert gateway.taken[-1].tenants["acme"].requests_per_min == 60
+
+
+def of_generation(number: int, **spec: Any) -> Json:
+    """The pool as it was changed for the so-manieth time."""
+    made = model_pool(**spec)
+    made["metadata"]["generation"] = number
+    return made
+
+
+async def test_the_last_good_spec_outlives_a_restart(tmp_path: Path) -> None:
+    """A pool with a typing error is served as it was accepted last, by the next process too, the API there or not."""
+    async with running_apiserver() as api:
+        await furnished(api)
+        async with running(api, tmp_path) as gateway:
+            await until(lambda: gateway.fleet.is_known)
+            await api.put(POOLS_AT, of_generation(2, slo={"ttftP95Milliseconds": 700}))
+            await until(lambda: gateway.taken[-1].pools[NAME].slo.ttft_p95_s == 0.7)
+            await api.put(POOLS_AT, of_generation(3, model="no-such-model"))
+            await until(lambda: NAME in gateway.fleet._known.kept)
+        for faults in ([], [lambda _: AWAY], []):
+            api.faults[:] = faults
+            async with running(api, tmp_path) as gateway:
+                await until(lambda: gateway.fleet.is_known)
+                assert gateway.fleet.from_disk == bool(faults)
+                assert gateway.taken[-1].pools[NAME].slo.ttft_p95_s == 0.7
+                assert gateway.states() == {f"{NAME}-a": READY}
+        async with running(api, tmp_path) as gateway:
+            await until(lambda: gateway.fleet.is_known)
+            await api.put(POOLS_AT, of_generation(4, slo={"ttftP95Milliseconds": 800}))
+            await until(lambda: gateway.taken[-1].pools[NAME].slo.ttft_p95_s == 0.8)
+
+
+async def test_a_pool_of_the_same_name_is_another_one(tmp_path: Path) -> None:
+    """What was deleted and made anew while no gateway ran has no earlier spec to go by."""
+    async with running_apiserver() as api:
+        await furnished(api)
+        async with running(api, tmp_path) as gateway:
+            await until(lambda: gateway.fleet.is_known)
+        anew = model_pool(model="no-such-model")
+        anew["metadata"]["uid"] = "another"
+        await api.drop(POOLS_AT, NAME)
+        await api.put(POOLS_AT, anew)
+        async with running(api, tmp_path) as gateway:
+            await until(lambda: gateway.fleet.is_known)
+            assert gateway.taken[-1].pools == {}
+
+
+async def test_a_pool_that_comes_while_a_file_is_read_stays(tmp_path: Path) -> None:
+    """Another spillway.yaml, worked out before the pool was known, does not take it away: nobody gets a 404 for it."""
+    async with running_apiserver() as api, running(api, tmp_path) as gateway:
+        await until(lambda: gateway.fleet.is_known)
+        found = gateway.fleet.worked_out(base(tmp_path, OTHER_BASE))
+        await furnished(api)
+        await until(lambda: NAME in gateway.taken[-1].pools)
+        settings = gateway.fleet.rebase(found)
+        assert list(settings.pools) == [NAME]
+        assert list(settings.tenants) == ["acme"]
