@@ -18,6 +18,7 @@ import structlog
 
 from controller.adapters.kubernetes_client import KubernetesClient
 from controller.adapters.kubernetes_kinds import LEASES, Json
+from controller.adapters.kubernetes_owner import Nobody, Owner, owned
 from controller.core.errors import ClusterConflict, ClusterError, ClusterForbidden, ClusterNotFound, ForbiddenCause
 
 log = structlog.get_logger()
@@ -28,6 +29,8 @@ HOLD_S = 10.0  # after which its holder writes no more
 RENEW_EVERY_S = 3.0
 RETRY_S = 0.5
 LOOK_EVERY_S = 2.0  # of those that wait
+OWNER_WITHIN_S = 5.0  # for whose a Lease is that has to be made
+HANDS_MAX = 1_000_000  # of one Lease: a hundred years of a change every hour
 
 
 class LeaseLost(ClusterForbidden):
@@ -40,13 +43,17 @@ def awake_s() -> float:
 
 
 class KubernetesLease:
-    """One controller's part in it. `client` is used for nothing else, so that renewals wait for nobody."""
+    """One controller's part in it. `client` is used for nothing else, so that renewals wait for nobody.
+
+    `owner`: whose the Lease is.
+    """
 
     def __init__(
         self,
         client: KubernetesClient,
         *,
         identity: str,
+        owner: Owner | None = None,
         name: str = NAME,
         duration_s: float = DURATION_S,
         clock_s: Callable[[], float] = awake_s,
@@ -54,6 +61,8 @@ class KubernetesLease:
     ) -> None:
         self._client = client
         self._name = name
+        self._owner: Owner = owner or Nobody()
+        self._may_own = True
         self.identity = f"{identity}-{secrets.token_hex(3)}"
         self._duration_s = duration_s
         self._clock_s = clock_s
@@ -64,8 +73,16 @@ class KubernetesLease:
 
     @property
     def epoch(self) -> int:
-        """How often it had changed hands when it was taken; of two writers the one with the higher is the younger."""
-        return 0 if self._lease is None else int(self._lease["spec"].get("leaseTransitions") or 0)
+        """Of two writers the one with the higher is the younger: when the Lease was made, then whose hand it is in."""
+        if self._lease is None:
+            return 0
+        made_s = _seconds(self._lease["metadata"].get("creationTimestamp"))
+        return made_s * HANDS_MAX + self._transitions
+
+    @property
+    def _transitions(self) -> int:
+        """How often it had changed hands when it was looked at."""
+        return int(self._lease_spec().get("leaseTransitions") or 0)
 
     @property
     def holder(self) -> str:
@@ -84,9 +101,10 @@ class KubernetesLease:
 
     async def acquire(self) -> None:
         """Afterwards this controller holds it."""
+        owner_due_s = self._clock_s() + OWNER_WITHIN_S
         while True:
             try:
-                if await self._try():
+                if await self._try(owner_due_s):
                     log.info("lease_acquired", lease=self._name, identity=self.identity, epoch=self.epoch)
                     return
             except ClusterError as error:
@@ -130,7 +148,9 @@ class KubernetesLease:
     async def _renewed(self) -> bool:
         """Whether it was written; LeaseLost where somebody else has."""
         try:
-            await self._write(transitions=self.epoch, acquired=str(self._lease_spec().get("acquireTime") or _now()))
+            await self._write(
+                transitions=self._transitions, acquired=str(self._lease_spec().get("acquireTime") or _now())
+            )
         except ClusterConflict:
             await self._look()
             if self.holder != self.identity:
@@ -139,17 +159,19 @@ class KubernetesLease:
             return False
         return True
 
-    async def _try(self) -> bool:
+    async def _try(self, owner_due_s: float) -> bool:
         """Whether it is ours now."""
         began_s = self._clock_s()
         try:
             await self._look()
         except ClusterNotFound:
             self._lease = None
+            if not self._owner.is_known() and began_s < owner_due_s:
+                return False
         if self._lease is not None and self.holder and self.holder != self.identity and not self._has_run_out():
             return False
         try:
-            await self._write(transitions=0 if self._lease is None else self.epoch + 1, acquired=_now())
+            await self._write(transitions=0 if self._lease is None else self._transitions + 1, acquired=_now())
         except ClusterConflict:
             return False  # another one was faster
         self._renewed_at_s = began_s
@@ -178,11 +200,22 @@ class KubernetesLease:
             "leaseTransitions": transitions,
         }
         if self._lease is None:
-            metadata = {"name": self._name}
+            metadata = owned({"name": self._name}, self._owner.reference())
             body = {"apiVersion": LEASES.api_version, "kind": LEASES.name, "metadata": metadata, "spec": spec}
             self._lease = await self._client.create(LEASES.path(self._client.namespace), body)
         else:
-            self._lease = await self._client.replace(self._path(), {**self._lease, "spec": spec})
+            self._lease = await self._replace({**self._lease, "spec": spec})
+
+    async def _replace(self, body: Json) -> Json:
+        """Also made ours where an older controller made it, unless the cluster lets only those do so who may delete."""
+        metadata = owned(body["metadata"], self._owner.reference())
+        if self._may_own and metadata is not body["metadata"]:
+            try:
+                return await self._client.replace(self._path(), {**body, "metadata": metadata})
+            except ClusterForbidden as error:
+                self._may_own = False
+                log.warning("lease_stays_without_owner", lease=self._name, error=str(error))
+        return await self._client.replace(self._path(), body)
 
     def _lease_spec(self) -> Json:
         spec: Json = {} if self._lease is None else self._lease["spec"]
@@ -190,6 +223,11 @@ class KubernetesLease:
 
     def _path(self) -> str:
         return LEASES.path(self._client.namespace, self._name)
+
+
+def _seconds(stamp: object) -> int:
+    """Since 1970, of an instant as the API writes it; 0 where there is none."""
+    return 0 if not isinstance(stamp, str) else int(datetime.fromisoformat(stamp).timestamp())
 
 
 def _now() -> str:

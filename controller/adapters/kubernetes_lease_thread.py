@@ -32,7 +32,7 @@ class LeaseInThread:
 
     @property
     def epoch(self) -> int:
-        """How often it had changed hands when it was taken."""
+        """Of two writers the one with the higher is the younger."""
         return self._lease.epoch
 
     @property

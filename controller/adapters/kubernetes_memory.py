@@ -15,8 +15,8 @@ import structlog
 
 from controller.adapters.kubernetes_client import KubernetesClient
 from controller.adapters.kubernetes_kinds import CONFIG_MAPS, Json
-from controller.adapters.kubernetes_objects import version_of
-from controller.core.errors import ClusterConflict, ClusterError, ClusterNotFound
+from controller.adapters.kubernetes_owner import Nobody, Owner, owned
+from controller.core.errors import ClusterConflict, ClusterError, ClusterForbidden, ClusterNotFound
 
 log = structlog.get_logger()
 
@@ -29,13 +29,17 @@ RETRY_S = 2.0
 
 
 class KubernetesMemory:
-    """The ConfigMap of one namespace. Who cannot write it goes on without, and says so once."""
+    """The ConfigMap of one namespace, of that `owner`. Who cannot write it goes on without, and says so once."""
 
-    def __init__(self, client: KubernetesClient, *, epoch: Callable[[], int], name: str = NAME) -> None:
+    def __init__(
+        self, client: KubernetesClient, *, epoch: Callable[[], int], owner: Owner | None = None, name: str = NAME
+    ) -> None:
         self._client = client
         self._epoch = epoch
+        self._owner: Owner = owner or Nobody()
+        self._may_own = True
         self._name = name
-        self._version = ""
+        self._there: Json = {}  # metadata as it is in the cluster
         self._found: bytes | None = None
         self._wanted: bytes | None = None
         self._news, self._idle = asyncio.Event(), asyncio.Event()
@@ -51,7 +55,7 @@ class KubernetesMemory:
         except ClusterError as error:
             log.warning("controller_memory_unreadable", error=str(error))
             return
-        self._version = version_of(found)
+        self._there = found["metadata"]
         data = (found.get("binaryData") or {}).get(KEY)
         self._found = _unpacked(data) if isinstance(data, str) else None
 
@@ -99,42 +103,52 @@ class KubernetesMemory:
         packed = zlib.compress(data, 6)
         if len(packed) > BYTES_MAX:
             raise ClusterConflict(f"{len(packed)} bytes, at most {BYTES_MAX} are kept", reason="TooLarge")
-        metadata = {"name": self._name, "annotations": {EPOCH: str(self._epoch())}}
-        body: Json = {
-            "apiVersion": CONFIG_MAPS.api_version,
-            "kind": CONFIG_MAPS.name,
-            "metadata": metadata,
-            "binaryData": {KEY: b64encode(packed).decode()},
-        }
+        binary = {KEY: b64encode(packed).decode()}
         for _ in range(3):
             try:
-                if self._version:
-                    metadata["resourceVersion"] = self._version
-                    written = await self._client.replace(self._path(), body)
-                else:
-                    written = await self._client.create(CONFIG_MAPS.path(self._client.namespace), body)
+                self._there = (await self._put(binary))["metadata"]
             except (ClusterConflict, ClusterNotFound):
                 await self._look_who_wrote()
-                metadata.pop("resourceVersion", None)
             else:
-                self._version = version_of(written)
                 return
         raise ClusterConflict("somebody else writes it, too", reason="Conflict")
 
+    async def _put(self, binary: Json) -> Json:
+        """The object as written; made ours where an older controller made it, if the cluster lets us."""
+        there, reference = self._there, self._owner.reference()
+        kept: Json = {"name": self._name, "annotations": {EPOCH: str(self._epoch())}}
+        if not there:
+            body = _object(owned(kept, reference), binary)
+            return await self._client.create(CONFIG_MAPS.path(self._client.namespace), body)
+        kept |= {name: there[name] for name in ("resourceVersion", "ownerReferences") if name in there}
+        metadata = owned(kept, reference)
+        if self._may_own and metadata is not kept:
+            try:
+                return await self._client.replace(self._path(), _object(metadata, binary))
+            except ClusterForbidden as error:
+                self._may_own = False
+                log.warning("controller_memory_stays_without_owner", error=str(error))
+        return await self._client.replace(self._path(), _object(kept, binary))
+
     async def _look_who_wrote(self) -> None:
-        """The version to write over; ClusterConflict where one of a later epoch has written."""
+        """Afterwards it is known what to write over; ClusterConflict where one of a later epoch has written."""
         try:
             found = await self._client.get(self._path())
         except ClusterNotFound:
-            self._version = ""
+            self._there = {}
             return
         said = str((found["metadata"].get("annotations") or {}).get(EPOCH) or "0")
         if said.isdecimal() and int(said) > self._epoch():
             raise ClusterConflict(f"a controller of epoch {said} has written it already", reason="Fenced")
-        self._version = version_of(found)
+        self._there = found["metadata"]
 
     def _path(self) -> str:
         return CONFIG_MAPS.path(self._client.namespace, self._name)
+
+
+def _object(metadata: Json, binary: Json) -> Json:
+    kind = {"apiVersion": CONFIG_MAPS.api_version, "kind": CONFIG_MAPS.name}
+    return {**kind, "metadata": metadata, "binaryData": binary}
 
 
 def _unpacked(data: str) -> bytes | None:

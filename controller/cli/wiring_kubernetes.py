@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from controller.adapters.kubernetes_client import KubernetesClient
     from controller.adapters.kubernetes_events import KubernetesEvents
     from controller.adapters.kubernetes_kinds import Json
-    from controller.adapters.kubernetes_memory import KubernetesMemory
     from controller.adapters.kubernetes_pools import KubernetesPools
     from controller.adapters.kubernetes_status import KubernetesStatus
     from controller.adapters.kubernetes_watch import KubernetesWatch
@@ -73,7 +72,9 @@ class ControllerOnKubernetes:
         from controller.adapters.kubernetes_kinds import DEPLOYMENTS, MODEL_POOLS, PODS
         from controller.adapters.kubernetes_lease import KubernetesLease
         from controller.adapters.kubernetes_lease_thread import LeaseInThread
+        from controller.adapters.kubernetes_memory import KubernetesMemory
         from controller.adapters.kubernetes_objects import slim_pod
+        from controller.adapters.kubernetes_owner import OwnDeployment
         from controller.adapters.kubernetes_platform import KubernetesPlatform
         from controller.adapters.kubernetes_pools import slim_model_pool
         from controller.adapters.kubernetes_scaling import slim_deployment
@@ -86,13 +87,15 @@ class ControllerOnKubernetes:
         self._clock = SystemClock()
         self._identity = environ.get("SPILLWAY_POD_NAME") or os.uname().nodename
         metrics = KubernetesMetrics()
-        lease_client = KubernetesClient(access, metrics=metrics, timeout_s=LEASE_TIMEOUT_S)
-        self.lease = LeaseInThread(KubernetesLease(lease_client, identity=self._identity), lease_client)
-        self._client: KubernetesClient = KubernetesClient(access, metrics=metrics, may_write=self.lease.check)
+        self._client: KubernetesClient = KubernetesClient(access, metrics=metrics, may_write=self._may_write)
         self._pools_watch = KubernetesWatch(self._client, MODEL_POOLS, slim=slim_model_pool)
         self._deployments = KubernetesWatch(self._client, DEPLOYMENTS, slim=slim_deployment)
         self._pods = KubernetesWatch(self._client, PODS, slim=slim_pod)
-        self._memory = self._open_memory()
+        owner = OwnDeployment(pod=self._identity, pods=self._pods, deployments=self._deployments)
+        lease_client = KubernetesClient(access, metrics=metrics, timeout_s=LEASE_TIMEOUT_S)
+        lease = KubernetesLease(lease_client, identity=self._identity, owner=owner)
+        self.lease = LeaseInThread(lease, lease_client)
+        self._memory = KubernetesMemory(self._client, epoch=lambda: self.lease.epoch, owner=owner)
         self._platform = KubernetesPlatform(
             self._client,
             deployments=self._deployments,
@@ -171,13 +174,11 @@ class ControllerOnKubernetes:
 
         return reload_of(cluster_pools(self._base, ()).settings.file, load, take)
 
+    def _may_write(self) -> None:
+        self.lease.check()
+
     def _all(self) -> tuple[KubernetesWatch, ...]:
         return (self._pools_watch, self._deployments, self._pods)
-
-    def _open_memory(self) -> KubernetesMemory:
-        from controller.adapters.kubernetes_memory import KubernetesMemory
-
-        return KubernetesMemory(self._client, epoch=lambda: self.lease.epoch)
 
     def _build(self) -> None:
         from controller.adapters.kubernetes_events import KubernetesEvents

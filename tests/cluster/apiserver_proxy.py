@@ -176,6 +176,7 @@ class ApiserverProxy:
         """Nothing of it is left."""
         self.heal()
         self._do(self._passage.end())
+        self._do(asyncio.sleep(0.25))  # for transports with TLS to close
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(COMMAND_S)
         self._loop.close()

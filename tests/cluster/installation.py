@@ -42,6 +42,7 @@ class Installation:
     namespace: str
     folder: Path
     key: str = ""
+    brings_resource: bool | None = None
     pools: list[str] = field(default_factory=list)
 
     # words for kubectl and helm
@@ -115,8 +116,9 @@ class Installation:
     def install(self, config: Mapping[str, object], *settings: str) -> None:
         """helm/ops is there, and its processes are ready."""
         file = self.folder / "ops.yaml"
-        is_first = "modelpools" not in self.cluster.kubectl("get", "crd", "-o", "name")
-        values = {"config": config, "crds": {"install": is_first}, **OPS_VALUES}
+        if self.brings_resource is None:
+            self.brings_resource = "modelpools" not in self.cluster.kubectl("get", "crd", "-o", "name")
+        values = {"config": config, "crds": {"install": self.brings_resource}, **OPS_VALUES}
         file.write_text(yaml.safe_dump(values), encoding="utf-8")
         self.helm("upgrade", "--install", RELEASE, str(ROOT / "helm" / "ops"), "-f", str(file), *_set(settings))
         self.rolled_out(f"{RELEASE}-gateway", f"{RELEASE}-controller")

@@ -13,6 +13,7 @@ from tests.cluster.commands import run
 from tests.cluster.errors import CommandFailed
 from tests.cluster.handle import ControlPlane
 from tests.cluster.kubernetes_schemas import write_schemas
+from tests.cluster.namespace_objects import objects_of
 from tests.cluster.programs import built
 from tests.cluster.start_control_plane import start_control_plane
 from tests.helm.rendered_charts import (
@@ -75,13 +76,6 @@ def _list(objects: list[Json]) -> str:
     return json.dumps({"apiVersion": "v1", "kind": "List", "items": objects})
 
 
-def _left(api: ControlPlane, namespace: str) -> set[str]:
-    """Every object of a namespace that somebody made, as `kind/name`."""
-    kinds = api.kubectl("api-resources", "--namespaced", "--verbs=list,create", "-o", "name").split()
-    told = api.kubectl("get", ",".join(kinds), "-n", namespace, "-o", "name", "--ignore-not-found").split()
-    return {name for name in told if not name.startswith(("event", "lease"))}
-
-
 def test_every_manifest_is_valid_by_the_schemas_of_the_api(api: ControlPlane, tmp_path: Path) -> None:
     """kubeconform, strict, with schemas out of the API itself, finds nothing in any manifest of any values file."""
     kinds = {(one["apiVersion"], one["kind"]) for path in values_files() for one in _objects(path)}
@@ -134,10 +128,10 @@ def test_the_only_exception_is_the_one_that_is_listed(api: ControlPlane) -> None
 def test_releases_come_change_and_go(empty: ControlPlane) -> None:
     """An upgrade leaves what an operator and the controller changed; after the uninstall the CRD alone is left."""
     empty.apply(_namespace("llm"))
-    before = _left(empty, "llm")
+    before = objects_of(empty, "llm")
     ops, pool = str(HELM / "ops"), str(HELM / "serving")
     empty.helm("install", "spillway", ops, "-n", "llm", "--dry-run=server")
-    assert _left(empty, "llm") == before
+    assert objects_of(empty, "llm") == before
     empty.helm("install", "spillway", ops, "-n", "llm")
     empty.kubectl("wait", "--for=condition=Established", "crd/modelpools.spillway.dev", "--timeout=30s")
     empty.helm("install", "llama-8b", pool, "-n", "llm", "-f", str(SIM), "--dry-run=server")
@@ -158,9 +152,9 @@ def test_releases_come_change_and_go(empty: ControlPlane) -> None:
     assert "phase: phase3" in said
 
     empty.helm("uninstall", "spillway", "-n", "llm")
-    assert "modelpool.spillway.dev/llama-8b" in _left(empty, "llm")
+    assert "modelpool.spillway.dev/llama-8b" in objects_of(empty, "llm")
     empty.helm("uninstall", "llama-8b", "-n", "llm")
-    assert _left(empty, "llm") == before
+    assert objects_of(empty, "llm") == before
     assert empty.kubectl("get", "crd", "-o", "name").split() == [
         "customresourcedefinition.apiextensions.k8s.io/modelpools.spillway.dev"
     ]

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.cluster.installation import RELEASE, Installation, installed, until_serving
+from tests.cluster.namespace_objects import objects_of
 from tests.cluster.traffic import playing
 from tests.cluster.whole import Cluster
 
@@ -53,3 +54,15 @@ def test_a_rollout_under_load_fails_no_request(here: Installation, what: str) ->
         here.rolled_out(what, within_s=240.0)
         time.sleep(3.0)
     assert not traffic.errors, traffic.errors
+
+
+def test_an_uninstall_leaves_nothing_but_the_resource(here: Installation) -> None:
+    """ModelPools go with their releases; then all that the controller made, too. Secrets are the operator's."""
+    made = objects_of(here.cluster, here.namespace)
+    assert {"lease.coordination.k8s.io/spillway-controller", "configmap/spillway-controller-memory"} <= made
+    here.remove_pool(POOL)
+    assert "modelpool.spillway.dev" not in str(objects_of(here.cluster, here.namespace))
+    here.helm("uninstall", RELEASE, "--wait")
+    theirs = {"secret/providers", f"secret/{RELEASE}", "configmap/kube-root-ca.crt", "serviceaccount/default"}
+    here.reaches("nothing is left", lambda: objects_of(here.cluster, here.namespace) == theirs, within_s=180.0)
+    assert "modelpools.spillway.dev" in here.cluster.kubectl("get", "crd", "-o", "name")
