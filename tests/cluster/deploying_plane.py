@@ -15,7 +15,10 @@ from tests.cluster.start_control_plane import start_control_plane
 
 MANAGER = "kube-controller-manager"
 # No node is there whose absence could be noticed, and 500 pods are made in one go by the tests of scale.
-CONTROLLERS = "deployment-controller,replicaset-controller,garbage-collector-controller,resourcequota-controller"
+CONTROLLERS = (
+    "deployment-controller,replicaset-controller,garbage-collector-controller,resourcequota-controller,"
+    "clusterrole-aggregation-controller"
+)
 
 
 def start_deploying_plane(*, keep: bool = False) -> ControlPlane:

@@ -161,21 +161,37 @@ def test_releases_come_change_and_go(empty: ControlPlane) -> None:
 
 
 def test_a_second_installation_shares_the_resource(empty: ControlPlane) -> None:
-    """It says so, and what the first one left is taken over by the next one of the same name."""
+    """It is told whose the resource is; the commands to take it over work, and the next of that name needs none."""
     for namespace in ("first", "second"):
         empty.apply(_namespace(namespace))
     ops = str(HELM / "ops")
     empty.kubectl("delete", "crd/modelpools.spillway.dev", "--ignore-not-found")
     empty.helm("install", "spillway", ops, "-n", "first")
-    with pytest.raises(CommandFailed, match="cannot be imported into the current release"):
+    with pytest.raises(CommandFailed, match=r"crds\.install: must be false .* release 'spillway' in namespace 'first'"):
         empty.helm("install", "spillway", ops, "-n", "second")
-    empty.helm("install", "spillway", ops, "-n", "second", "--set", "crds.install=false")
-    empty.helm("uninstall", "spillway", "-n", "second")
+    said = empty.helm("install", "spillway", ops, "-n", "second", "--set", "crds.install=false")
+    assert "is not part of this release" in said
+    empty.helm("upgrade", "spillway", ops, "-n", "second", "--reuse-values", "--set", "gateway.drain.seconds=60")
+    empty.helm("upgrade", "spillway", ops, "-n", "first", "--set", "gateway.drain.seconds=60")
     empty.helm("uninstall", "spillway", "-n", "first")
+    _take_over(empty, "second", "upgrade")
+    empty.helm("upgrade", "spillway", ops, "-n", "second", "--set", "crds.install=true")
+    empty.helm("uninstall", "spillway", "-n", "second")
+    _take_over(empty, "first", "install")
     empty.helm("install", "spillway", ops, "-n", "first")
     empty.helm("upgrade", "spillway", ops, "-n", "first", "--set", "crds.keep=false")
     empty.helm("uninstall", "spillway", "-n", "first")
     assert empty.kubectl("get", "crd", "-o", "name").split() == []
+
+
+def _take_over(api: ControlPlane, namespace: str, verb: str) -> None:
+    """Runs the commands that helm names in its refusal."""
+    with pytest.raises(CommandFailed, match="must be false here") as refused:
+        api.helm(verb, "spillway", str(HELM / "ops"), "-n", namespace, "--set", "crds.install=true")
+    commands = re.findall(r"kubectl ((?:label|annotate) crd .*?)(?: &&|$)", str(refused.value), re.MULTILINE)
+    assert len(commands) == 2
+    for command in commands:
+        api.kubectl(*command.split())
 
 
 def test_the_rights_are_these_and_no_others(api: ControlPlane) -> None:

@@ -22,6 +22,7 @@ from tests.helm.rendered_charts import (
     of_kind,
     pods,
     rendered,
+    rendered_text,
     run_helm,
     values_files,
 )
@@ -198,7 +199,7 @@ def test_the_configuration_is_one_that_starts(path: Path, tmp_path: Path) -> Non
 def test_rights_are_few_and_of_one_namespace(path: Path) -> None:
     """No wildcard, no secrets, no exec, nothing of the whole cluster, deletion of pods alone."""
     objects = rendered(path)
-    assert of_kind(objects, "ClusterRole", "ClusterRoleBinding") == []
+    assert of_kind(objects, "ClusterRoleBinding") == []
     for role in of_kind(objects, "Role"):
         for rule in role["rules"]:
             said = {*rule["apiGroups"], *rule["resources"], *rule["verbs"]}
@@ -206,6 +207,36 @@ def test_rights_are_few_and_of_one_namespace(path: Path) -> None:
             assert "delete" not in said or rule["resources"] == ["pods"]
             if role["metadata"]["name"].endswith("-gateway"):
                 assert set(rule["verbs"]) <= {"get", "list", "watch"}
+
+
+@pytest.mark.parametrize(
+    ("values", "made"),
+    [
+        ({}, {"view": {"get", "list", "watch"}, "edit": {"create", "update", "patch", "delete", "deletecollection"}}),
+        ({"rbac": {"aggregate": False}}, {}),
+        ({"rbac": {"create": False}}, {}),
+    ],
+    ids=["default", "off", "no-rights"],
+)
+def test_people_have_rights_by_the_roles_of_the_cluster(
+    values: Json, made: dict[str, set[str]], tmp_path: Path
+) -> None:
+    """Two ClusterRoles on ModelPools alone, each aggregated to one role; none where that is turned off."""
+    file = tmp_path / "values.yaml"
+    file.write_text(yaml.safe_dump(values), encoding="utf-8")
+    documents = [one for one in yaml.safe_load_all(rendered_text("ops", file)) if one]
+    roles = of_kind(documents, "ClusterRole")
+    found = {}
+    for role in roles:
+        (label,) = [one for one in role["metadata"]["labels"] if one.startswith("rbac.")]
+        rules = role["rules"]
+        assert {group for rule in rules for group in rule["apiGroups"]} == {"spillway.dev"}
+        assert {name.partition("/")[0] for rule in rules for name in rule["resources"]} == {"modelpools"}
+        assert any("modelpools/scale" in rule["resources"] for rule in rules)
+        found[label.removeprefix("rbac.authorization.k8s.io/aggregate-to-")] = {
+            verb for rule in rules for verb in rule["verbs"]
+        }
+    assert found == made
 
 
 def test_the_controller_may_do_what_it_does() -> None:

@@ -101,3 +101,20 @@ helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version }}
 {{- end -}}
 {{- end -}}
 {{- end -}}
+
+{{/* (list . name): that the ModelPool resource, where the cluster has it already, is this release's to upgrade. */}}
+{{- define "ops.checkResource" -}}
+{{- $root := index . 0 -}}
+{{- $name := index . 1 -}}
+{{- $found := lookup "apiextensions.k8s.io/v1" "CustomResourceDefinition" "" $name -}}
+{{- if $found -}}
+{{- $said := $found.metadata.annotations | default dict -}}
+{{- $release := get $said "meta.helm.sh/release-name" -}}
+{{- $namespace := get $said "meta.helm.sh/release-namespace" -}}
+{{- if or (ne $release $root.Release.Name) (ne $namespace $root.Release.Namespace) -}}
+{{- $owner := printf "release '%s' in namespace '%s', which upgrades it" $release $namespace -}}
+{{- if not $release -}}{{- $owner = "no release of Helm" -}}{{- end -}}
+{{- fail (printf "crds.install: must be false here, as the resource %s of this cluster belongs to %s; or, where nobody else upgrades it, make it this release's first: kubectl label crd %s --overwrite app.kubernetes.io/managed-by=Helm && kubectl annotate crd %s --overwrite meta.helm.sh/release-name=%s meta.helm.sh/release-namespace=%s" $name $owner $name $name $root.Release.Name $root.Release.Namespace) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
