@@ -3,7 +3,9 @@
 A watch is asked for in windows of 40 s, which the API server ends by itself: one that has not ended after 50 s is
 frozen or not from there, however quiet the cluster is: then all is listed, as the next watch may be no better. Every
 five minutes at most all is listed anyway, so that an event that got lost is made good. A history that is no longer
-kept (410) means one list; lists come no faster than one a second, and ever slower while they fail.
+kept (410) means one list; lists come no faster than one a second, and ever slower while they fail. Who answers, but
+with an error, is spared for up to 30 s; where nobody answers, nobody is spared by waiting, so that 5 s after the API is
+back every kind has been asked for again (it may refuse all for a moment, as its rights are not loaded yet).
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ import structlog
 from controller.adapters.kubernetes_client import KubernetesClient
 from controller.adapters.kubernetes_kinds import Json, Kind
 from controller.adapters.kubernetes_objects import ObjectStore, Slim, version_of, without_managed_fields
-from controller.adapters.kubernetes_refusals import BROKEN, TIMED_OUT, of_status
+from controller.adapters.kubernetes_refusals import BROKEN, NO_ANSWER, TIMED_OUT, of_status
 from controller.core.errors import ClusterError, ClusterGone, ClusterUnavailable
 
 log = structlog.get_logger()
@@ -30,7 +32,8 @@ LATE_S = 10.0
 RESYNC_S = 270.0  # and up to a tenth more, so that many gateways do not ask at once
 STALE_S = 60.0
 FIRST_PAUSE_S = 1.0
-LONGEST_PAUSE_S = 30.0
+LONGEST_PAUSE_S = 30.0  # while the API answers, but not with what was asked for
+SILENT_PAUSE_S = 5.0  # while it does not answer
 LIST_TIMEOUT_S = 30.0
 PAGE = "500"
 OLD_LISTS_MAX = 3  # in a row: then it is the history that went back
@@ -51,6 +54,7 @@ class KubernetesWatch:
         late_s: float = LATE_S,
         resync_s: float = RESYNC_S,
         first_pause_s: float = FIRST_PAUSE_S,
+        silent_pause_s: float = SILENT_PAUSE_S,
     ) -> None:
         self._client = client
         self.kind = kind
@@ -58,6 +62,8 @@ class KubernetesWatch:
         self._selector = {"labelSelector": selector} if selector else {}
         self._window_s, self._late_s, self._resync_s = window_s, late_s, resync_s
         self._first_pause_s = self._pause_s = first_pause_s
+        self._silent_pause_s = silent_pause_s
+        self._is_silent = False
         self._store = ObjectStore(slim)
         self._listeners: list[Callable[[], None]] = []
         self._synced = asyncio.Event()
@@ -116,6 +122,7 @@ class KubernetesWatch:
                 self._relist("gone")
                 await self._rest()
             except ClusterError as error:
+                self._weigh(is_silence=error.reason in NO_ANSWER)
                 log.warning(
                     "kubernetes_watch_failed", kind=self.kind.plural, error=str(error), again_in_s=self._pause_s
                 )
@@ -123,6 +130,14 @@ class KubernetesWatch:
                     self._relist("late")
                 await self._rest()
             await asyncio.sleep(max(0.0, began_s + self._first_pause_s - time.monotonic()))
+
+    def _weigh(self, *, is_silence: bool) -> None:
+        """Pauses stay short while nobody answers, and begin anew with the first refusal of one that is back."""
+        if is_silence:
+            self._pause_s = min(self._pause_s, self._silent_pause_s)
+        elif self._is_silent:
+            self._pause_s = self._first_pause_s
+        self._is_silent = is_silence
 
     async def _rest(self) -> None:
         await asyncio.sleep(self._pause_s * random.uniform(0.5, 1.0))  # noqa: S311 # spread, not secret

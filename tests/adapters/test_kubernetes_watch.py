@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 from aiohttp import web
+from structlog.testing import capture_logs
 
 from controller.adapters.kubernetes_client import KubernetesClient
 from controller.adapters.kubernetes_kinds import PODS
@@ -149,6 +151,31 @@ async def test_while_the_api_is_gone_the_picture_stays() -> None:
             await until(lambda: "b" in watch.objects)
             assert failed < 12
             assert lists(api) - failed < 3
+
+
+async def test_who_does_not_answer_is_asked_again_soon() -> None:
+    """Pauses grow while the API says no; where nobody answers they stay short, so that it is found as it comes back."""
+    async with running_apiserver() as api:
+        await api.put(RESOURCE, pod("a"))
+        async with watching(api, window_s=1, silent_pause_s=0.1) as watch:
+            await until(lambda: api.watches.open == 1)
+            access = watch._client._access
+            with capture_logs() as said:
+                watch._client._access = replace(access, server="http://127.0.0.1:1")  # nobody listens there
+                await until(lambda: len(pauses(said)) >= 6)
+                assert max(pauses(said)) == 0.1
+                silent = len(pauses(said))
+                api.faults.append(lambda _: (503, status_error(503, "ServiceUnavailable", "not now")))
+                watch._client._access = access
+                await until(lambda: pauses(said)[-4:] == [0.05, 0.1, 0.2, 0.4])
+                assert len(pauses(said)) <= silent + 5
+            api.faults.clear()
+            await api.put(RESOURCE, pod("b"))
+            await until(lambda: "b" in watch.objects)
+
+
+def pauses(said: Sequence[Mapping[str, Any]]) -> list[float]:
+    return [one["again_in_s"] for one in said if one["event"] == "kubernetes_watch_failed"]
 
 
 async def test_an_old_list_is_not_believed_at_once() -> None:
