@@ -2,6 +2,7 @@
 
 `publish` hands a view over; `run` writes what of it is worth a call, by server-side apply, so that fields which are
 not said any more are gone, and fenced by version. A pool whose status is refused is tried ever less often, by itself.
+Fields that an older ModelPool resource in the cluster lacks are left out, and tried again every five minutes.
 """
 
 from __future__ import annotations
@@ -17,11 +18,12 @@ from controller.adapters.kubernetes_events import Happening, KubernetesEvents
 from controller.adapters.kubernetes_kinds import MODEL_POOLS, Json
 from controller.adapters.kubernetes_objects import version_of
 from controller.adapters.kubernetes_watch import KubernetesWatch
-from controller.core.errors import ClusterConflict, ClusterError, ClusterNotFound
+from controller.core.errors import ClusterConflict, ClusterError, ClusterNotFound, ClusterUnavailable
 from controller.core.fleet import FleetView, PoolView, Replica
 from controller.modelpool.events import events_of
 from controller.modelpool.facts import PoolFacts
 from controller.modelpool.status import pool_status
+from controller.modelpool.undeclared import Undeclared
 from controller.modelpool.views import view_from_status
 from controller.modelpool.writes import needs_write
 
@@ -54,6 +56,7 @@ class KubernetesStatus:
         self._news = asyncio.Event()
         self._written_at_s: dict[str, float] = {}
         self._backoffs = Backoffs(now_s)
+        self._undeclared = Undeclared()
         self._slots = asyncio.Semaphore(AT_ONCE)
 
     def publish(self, view: FleetView) -> None:
@@ -93,14 +96,15 @@ class KubernetesStatus:
     async def _write(self, item: Json, views: Mapping[str, PoolView]) -> None:
         name, now_s = str(item["metadata"]["name"]), self._now_s()
         previous: Json | None = item.get("status") or None
-        following = dict(pool_status(self._facts(item), views.get(name), previous, now_s))
+        whole = pool_status(self._facts(item), views.get(name), previous, now_s)
+        following = self._undeclared.left_out(whole, now_s)
         written_at_s = self._written_at_s.get(name, 0.0)
         if not needs_write(previous, following, written_at_s=written_at_s, now_s=now_s):
             return
         try:
             async with self._slots:
                 with self._backoffs.writing(name):
-                    await self._apply(item, following)
+                    following = await self._apply_declared(item, following)
         except (ClusterConflict, ClusterNotFound):
             return  # changed or gone meanwhile: the next view is written over what is there then
         except ClusterError as error:
@@ -111,6 +115,23 @@ class KubernetesStatus:
         for event in events_of(previous, following):
             told = Happening(about=item, kind=event.type, reason=event.reason, action=event.action, note=event.note)
             self._events.tell(told)
+
+    async def _apply_declared(self, item: Json, status: Json) -> Json:
+        """What was written: without the fields that the cluster's schema turns out not to have."""
+        while True:
+            try:
+                await self._apply(item, status)
+            except ClusterUnavailable as error:
+                if not self._undeclared.hear(str(error), self._now_s()):
+                    raise
+                log.warning(
+                    "status_fields_left_out",
+                    reason="the ModelPool resource of the cluster is older",
+                    fields=self._undeclared.paths,
+                )
+                status = self._undeclared.left_out(status, self._now_s())
+            else:
+                return status
 
     async def _apply(self, item: Json, status: Json) -> None:
         name = str(item["metadata"]["name"])

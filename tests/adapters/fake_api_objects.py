@@ -68,3 +68,12 @@ def applied(now: Json, given: Json, before: Json, part: str) -> Json:
     wanted = {"status": given["status"]} if part == "status" else {k: v for k, v in given.items() if k != "status"}
     wanted.get("metadata", {}).pop("resourceVersion", None)
     return merged(without(copy.deepcopy(now), before, given), wanted)
+
+
+def has_field(source: object, path: tuple[str, ...]) -> bool:
+    """Whether there is something at that path."""
+    for name in path:
+        if not isinstance(source, dict) or name not in source:
+            return False
+        source = source[name]
+    return True

@@ -17,7 +17,7 @@ import orjson
 from aiohttp import web
 
 from controller.adapters.kubernetes_access import Access
-from tests.adapters.fake_api_objects import applied, merged, scale_of, status_error
+from tests.adapters.fake_api_objects import applied, has_field, merged, scale_of, status_error
 
 Json = dict[str, Any]
 Key = tuple[str, str, str]  # resource path, namespace, name
@@ -60,6 +60,7 @@ class FakeApiServer:
         self.objects: dict[Key, Json] = {}
         self.calls: list[tuple[str, str]] = []
         self.faults: list[Fault] = []
+        self.undeclared: set[tuple[str, ...]] = {("notDeclared",)}  # fields of a status that the schema does not have
         self.watches = Watches()
         self.url = ""
         self._uids = itertools.count(1)
@@ -227,6 +228,9 @@ class FakeApiServer:
                 raise Refused(404, "NotFound", f'"{key[2]}" not found')
             return await self._make(key[0], key[1], given)
         self._check_version(key, given)
+        if missing := [path for path in sorted(self.undeclared) if has_field(given.get("status"), path)]:
+            lines = "".join(f"\n  .status.{'.'.join(path)}: field not declared in schema" for path in missing)
+            raise Refused(500, "", f"failed to create typed patch object: errors:{lines}")
         now = self.objects[key]
         result = applied(now, given, self._fields.get((key, manager + part), {}), part)
         self._fields[key, manager + part] = copy.deepcopy(given)

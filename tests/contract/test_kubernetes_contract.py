@@ -21,8 +21,9 @@ from controller.adapters.kubernetes_memory import KubernetesMemory
 from controller.adapters.kubernetes_pools import slim_model_pool
 from controller.adapters.kubernetes_scaling import Scaling, scaled_by, slim_deployment
 from controller.adapters.kubernetes_watch import KubernetesWatch
-from controller.core.errors import ClusterConflict, ClusterInvalid, ClusterNotFound
+from controller.core.errors import ClusterConflict, ClusterInvalid, ClusterNotFound, ClusterUnavailable
 from controller.modelpool.pins import pin_word
+from controller.modelpool.undeclared import Undeclared
 from tests.adapters.cluster_world import model_pool
 from tests.adapters.fake_apiserver import running_apiserver
 from tests.adapters.kubernetes_world import until
@@ -164,6 +165,22 @@ async def test_status_by_server_side_apply(place: Real | None) -> None:
         assert less["status"] == {"replicas": {"ready": 2}}
         assert less["spec"]["model"] == "llama-8b-self"
         assert less["metadata"]["generation"] == made["metadata"]["generation"]
+
+
+async def test_a_field_that_the_schema_lacks(place: Real | None) -> None:
+    """One such field in a status, and all of it is refused, in words that name the field; without it all is taken."""
+    async with client_of(place) as client:
+        await client.create(MODEL_POOLS.path(client.namespace), model_pool("p"))
+        path = MODEL_POOLS.path(client.namespace, "p", "status")
+        head = {"apiVersion": MODEL_POOLS.api_version, "kind": MODEL_POOLS.name, "metadata": {"name": "p"}}
+        status = {"saturationPercent": 40, "notDeclared": {"level": 1}}
+        known = Undeclared()
+        with pytest.raises(ClusterUnavailable) as refused:
+            await client.apply(path, {**head, "status": status}, manager="m")
+        assert known.hear(str(refused.value), 0.0)
+        assert known.paths in {("notDeclared",), ("notDeclared.level",)}
+        written = await client.apply(path, {**head, "status": {"saturationPercent": 40}}, manager="m")
+        assert written["status"] == {"saturationPercent": 40}
 
 
 @pytest.mark.parametrize("place", [REAL], indirect=True)  # the fake notes owners of replica numbers alone
