@@ -1,7 +1,8 @@
 """What holds for all tests.
 
 Logs of code under test are plain lines: rich tracebacks print every local, for minutes where worlds are large. An
-example that hypothesis draws has no time limit (200 ms unless told): a busy machine would make it fail.
+example that hypothesis draws has no time limit (200 ms unless told): a busy machine would make it fail. Lines are
+traced in the tests of the pure packages only, which have to reach all of them: tracing makes the others half as fast.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import inspect
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,6 +32,20 @@ structlog.configure(**LOGS)
 
 settings.register_profile("untimed", parent=settings(), deadline=None)  # else as before: `ci` where CI is set
 settings.load_profile("untimed")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Coverage, where it is asked for, looks away from whatever is no test of a pure package, fixtures and all."""
+    plugin = getattr(item.config.pluginmanager.getplugin("_cov"), "cov_controller", None)
+    folder = item.path.relative_to(Path(__file__).parent).parts[0]
+    if plugin is None or f"controller/{folder}" in plugin.cov.get_option("run:source"):
+        return (yield)
+    plugin.pause()
+    try:
+        return (yield)
+    finally:
+        plugin.resume()
 
 
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
