@@ -1,4 +1,4 @@
-"""Clusters for tests, one of each level per run. A test that asks for one is marked `cluster` and has minutes."""
+"""Clusters for tests, one per run or per file. A test that asks for one is marked `cluster` and has minutes."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.cluster.deploying_plane import start_deploying_plane
 from tests.cluster.handle import ControlPlane
 from tests.cluster.start_cluster import start_cluster
 from tests.cluster.start_control_plane import start_control_plane
 from tests.cluster.whole import Cluster
 
-LEVELS = {"control_plane", "cluster"}
+LEVELS = {"control_plane", "deploying_plane", "cluster"}
 TEST_S = 300
 
 
@@ -28,6 +29,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def control_plane() -> Iterator[ControlPlane]:
     """etcd and a kube-apiserver."""
     started = start_control_plane()
+    try:
+        yield started
+    finally:
+        started.remove()
+
+
+@pytest.fixture(scope="module")
+def deploying_plane() -> Iterator[ControlPlane]:
+    """One for the tests of a file, in which Deployments make pods."""
+    started = start_deploying_plane()
     try:
         yield started
     finally:

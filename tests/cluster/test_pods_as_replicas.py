@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -21,23 +21,12 @@ from controller.adapters.kubernetes_watch import KubernetesWatch
 from controller.core.fleet import ReplicaState
 from tests.adapters.kubernetes_world import POOL, At
 from tests.cluster.admin_client import AdminClient
-from tests.cluster.deploying_plane import start_deploying_plane
 from tests.cluster.handle import ControlPlane
 from tests.cluster.stand_in_node import StandInNode
 from tests.cluster.test_stand_in_node import Switch, deployment
 
 SOON_S = 60.0
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
-
-
-@pytest.fixture(scope="module")
-def plane() -> Iterator[ControlPlane]:
-    """One for these tests."""
-    started = start_deploying_plane()
-    try:
-        yield started
-    finally:
-        started.remove()
 
 
 @dataclass
@@ -107,9 +96,9 @@ async def fleet_of(plane: ControlPlane, replicas: int) -> AsyncIterator[Fleet]:
         await asyncio.sleep(0.25)  # for transports with TLS to close
 
 
-async def test_the_pod_that_was_chosen_goes(plane: ControlPlane) -> None:
+async def test_the_pod_that_was_chosen_goes(deploying_plane: ControlPlane) -> None:
     """Of four ready ones the oldest, which no ReplicaSet would take by itself."""
-    async with fleet_of(plane, 4) as fleet:
+    async with fleet_of(deploying_plane, 4) as fleet:
         pods = await fleet.ready(4)
         oldest = min(await fleet.platform.list_replicas(POOL), key=lambda one: one.started_at_s).replica_id
         await fleet.platform.mark_draining(oldest)
@@ -121,9 +110,9 @@ async def test_the_pod_that_was_chosen_goes(plane: ControlPlane) -> None:
         assert await fleet.replicas() == 3
 
 
-async def test_one_that_starts_is_not_taken_instead(plane: ControlPlane) -> None:
+async def test_one_that_starts_is_not_taken_instead(deploying_plane: ControlPlane) -> None:
     """A ready pod goes while another has no node yet; that one stays, and serves once there is room."""
-    async with fleet_of(plane, 2) as fleet:
+    async with fleet_of(deploying_plane, 2) as fleet:
         pods = await fleet.ready(2)
         await fleet.node.set_room(2)
         await fleet.platform.start(POOL)
@@ -136,11 +125,11 @@ async def test_one_that_starts_is_not_taken_instead(plane: ControlPlane) -> None
         assert await fleet.replicas() == 2
 
 
-async def test_a_successor_shrinks_no_second_time(plane: ControlPlane) -> None:
+async def test_a_successor_shrinks_no_second_time(deploying_plane: ControlPlane) -> None:
     """The one that marked and shrunk is gone; the next one finds the pod going, or gone, and writes nothing."""
-    async with fleet_of(plane, 3) as fleet:
+    async with fleet_of(deploying_plane, 3) as fleet:
         pods = await fleet.ready(3)
-        manager = plane.component("kube-controller-manager")
+        manager = deploying_plane.component("kube-controller-manager")
         await fleet.platform.mark_draining(pods[1])
         await asyncio.sleep(1.0)
         manager.freeze()
@@ -158,9 +147,9 @@ async def test_a_successor_shrinks_no_second_time(plane: ControlPlane) -> None:
         assert await fleet.replicas() == 2
 
 
-async def test_a_rollout_is_left_alone(plane: ControlPlane) -> None:
+async def test_a_rollout_is_left_alone(deploying_plane: ControlPlane) -> None:
     """While pods of an older template are replaced, never more replicas are listed than there shall be."""
-    async with fleet_of(plane, 2) as fleet:
+    async with fleet_of(deploying_plane, 2) as fleet:
         before = await fleet.ready(2)
         body = {"spec": {"template": {"metadata": {"annotations": {"version": "2"}}}}}
         await fleet.client.patch(DEPLOYMENTS.path(fleet.client.namespace, "d"), body)

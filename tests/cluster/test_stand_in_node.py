@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import pytest
 
 from tests.cluster.admin_client import AdminClient, Json
-from tests.cluster.deploying_plane import start_deploying_plane
 from tests.cluster.handle import ControlPlane
 from tests.cluster.stand_in_node import StandInNode
 
@@ -38,16 +37,6 @@ class Switch:
     def is_idle(self) -> bool:
         """Whether it may go."""
         return not self.busy
-
-
-@pytest.fixture(scope="module")
-def plane() -> Iterator[ControlPlane]:
-    """One for these tests."""
-    started = start_deploying_plane()
-    try:
-        yield started
-    finally:
-        started.remove()
 
 
 def deployment(name: str, replicas: int) -> dict[str, object]:
@@ -110,9 +99,9 @@ async def scale(api: AdminClient, namespace: str, replicas: int) -> None:
     await api.patch(path, {"spec": {"replicas": replicas}})
 
 
-async def test_pods_get_ready_with_engines_of_their_own(plane: ControlPlane) -> None:
+async def test_pods_get_ready_with_engines_of_their_own(deploying_plane: ControlPlane) -> None:
     """Each at its own address; after a shrink the one of the lowest cost is gone, and its engine with it."""
-    async with place(plane, "ready", 3) as (api, node, engines):
+    async with place(deploying_plane, "ready", 3) as (api, node, engines):
         pods = await until(api, "ready", readyReplicas=3)
         assert len({one["status"]["podIP"] for one in pods.values()}) == 3
         assert {engines[name].address for name in pods} == {one["status"]["podIP"] for one in pods.values()}
@@ -130,9 +119,9 @@ async def test_pods_get_ready_with_engines_of_their_own(plane: ControlPlane) -> 
         assert not engines[chosen].on
 
 
-async def test_pods_without_room_wait_and_say_so(plane: ControlPlane) -> None:
+async def test_pods_without_room_wait_and_say_so(deploying_plane: ControlPlane) -> None:
     """Once there is room they start."""
-    async with place(plane, "full", 2, room=1) as (api, node, _):
+    async with place(deploying_plane, "full", 2, room=1) as (api, node, _):
         pods = await until(api, "full", readyReplicas=1, replicas=2)
         async with asyncio.timeout(SOON_S):
             while not any(one["status"].get("conditions") and not one["spec"].get("nodeName") for one in pods.values()):
@@ -143,9 +132,9 @@ async def test_pods_without_room_wait_and_say_so(plane: ControlPlane) -> None:
         await until(api, "full", readyReplicas=2)
 
 
-async def test_a_pod_crashes_or_goes_silent(plane: ControlPlane) -> None:
+async def test_a_pod_crashes_or_goes_silent(deploying_plane: ControlPlane) -> None:
     """The first is seen in its status, the second is not."""
-    async with place(plane, "broken", 2) as (api, node, engines):
+    async with place(deploying_plane, "broken", 2) as (api, node, engines):
         first, second = await until(api, "broken", readyReplicas=2)
         await node.silence(first)
         await node.crash(second)
