@@ -20,6 +20,14 @@ def status_error(code: int, reason: str, message: str) -> Json:
     }
 
 
+class Refused(Exception):
+    """An answer with an error status."""
+
+    def __init__(self, status: int, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.status, self.body = status, status_error(status, reason, message)
+
+
 def scale_of(item: Json) -> Json:
     """The scale subresource of a Deployment."""
     metadata = {name: item["metadata"][name] for name in ("name", "namespace", "uid", "resourceVersion")}

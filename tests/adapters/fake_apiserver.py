@@ -17,7 +17,7 @@ import orjson
 from aiohttp import web
 
 from controller.adapters.kubernetes_access import Access
-from tests.adapters.fake_api_objects import applied, has_field, merged, scale_of, status_error
+from tests.adapters.fake_api_objects import Refused, applied, has_field, merged, scale_of, status_error
 
 Json = dict[str, Any]
 Key = tuple[str, str, str]  # resource path, namespace, name
@@ -32,14 +32,6 @@ KINDS = {
     "/apis/spillway.dev/v1alpha1/modelpools": "ModelPool",
 }
 WITH_STATUS = frozenset({"Pod", "Deployment", "ModelPool"})
-
-
-class Refused(Exception):
-    """An answer with an error status."""
-
-    def __init__(self, status: int, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.status, self.body = status, status_error(status, reason, message)
 
 
 @dataclass
