@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Iterator, Mapping
+from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import inf
 
 import structlog
@@ -15,16 +15,17 @@ from controller.autoscale.shared_nodes import Claim, Given
 from controller.config.changes import Adoption, adopt
 from controller.config.settings import Settings
 from controller.core.errors import ClusterResting, SpillwayError
-from controller.core.fleet import FleetView, Pin, PoolView, Replica, ReplicaState
+from controller.core.fleet import FleetView, PoolView, ReplicaState
 from controller.core.pools import Pool
-from controller.core.samples import EngineMetrics, PoolSample
+from controller.core.samples import PoolSample
 from controller.loop.gateways import Gateways, GatewaysWord
 from controller.loop.memory import Memory, MemoryRefused, decoded, encoded, pool_memory
 from controller.loop.nodes import SharedNodes, claim_of, claim_unseen
-from controller.loop.plan import PoolPlan, PoolWish, after_start, plan_pool, wish_pool
+from controller.loop.plan import PoolPlan, after_start, plan_pool, wish_pool
 from controller.loop.ports import Clock, EngineFeed, FleetSink, GatewayFeed, MemoryStore, Platform, SpecFeed
 from controller.loop.prices import PriceBook
 from controller.loop.roster import Roster
+from controller.loop.turns import End, Listing, Turn, Word
 from controller.loop.views import Seen, pool_view, unused
 from controller.telemetry.controller_metrics import ControllerMetrics
 
@@ -32,33 +33,6 @@ log = structlog.get_logger()
 
 SCRAPED = frozenset({ReplicaState.READY, ReplicaState.DRAINING})
 KEEP_EVERY_S = 10.0  # and before each change of a pool's size
-
-_Listing = tuple[tuple[Replica, ...], Mapping[str, EngineMetrics]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Word:
-    """What operators have said, as read in this tick."""
-
-    pins: Mapping[str, Pin]
-    ordered: frozenset[str]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Turn:
-    """One pool as observed in this tick, and what it wishes."""
-
-    seen: Seen
-    wish: PoolWish
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _End:
-    """What is to be done with one pool, and how it then looks."""
-
-    plan: PoolPlan
-    view: PoolView
-    sample: PoolSample | None
 
 
 class ControlLoop:
@@ -130,8 +104,8 @@ class ControlLoop:
         if heard is not None:
             self._prices.hear(heard.providers, now_s)
             self.metrics.providers(self._prices.offers.out())
-        word = _Word(pins=self._roster.pins(self._spec.pins(), now_s), ordered=self._spec.drains())
-        turns: dict[str, _Turn] = {}
+        word = Word(pins=self._roster.pins(self._spec.pins(), now_s), ordered=self._spec.drains())
+        turns: dict[str, Turn] = {}
         claims: dict[str, Claim] = {}
         for pool, listing in zip(pools.values(), listings, strict=True):
             turn, claim = self._begin(pool, listing, heard, word, now_s)
@@ -160,8 +134,8 @@ class ControlLoop:
         return self.view
 
     def _begin(
-        self, pool: Pool, listing: _Listing | BaseException, heard: GatewaysWord | None, word: _Word, now_s: float
-    ) -> tuple[_Turn | None, Claim | None]:
+        self, pool: Pool, listing: Listing | BaseException, heard: GatewaysWord | None, word: Word, now_s: float
+    ) -> tuple[Turn | None, Claim | None]:
         """What a pool is seen to be and wishes to be; what goes wrong in it stays with this pool."""
         with self._alone(pool):
             if isinstance(listing, BaseException):
@@ -172,8 +146,8 @@ class ControlLoop:
         return None, claim_unseen(pool, self.view.pools.get(pool.name))
 
     def _plan(
-        self, pool: Pool, turn: _Turn | None, given: Given | None, heard: GatewaysWord | None, now_s: float
-    ) -> _End | None:
+        self, pool: Pool, turn: Turn | None, given: Given | None, heard: GatewaysWord | None, now_s: float
+    ) -> End | None:
         """What is to be done of what was wished and given; None where that fails, or the turn has."""
         with self._alone(pool):
             if turn is None:
@@ -190,10 +164,10 @@ class ControlLoop:
             )
             self._states[pool.name] = state
             view = replace(pool_view(pool, seen, plan, state, self._prices.words(pool)), pin=turn.wish.pin)
-            return _End(plan=plan, view=view, sample=seen.sample)
+            return End(plan=plan, view=view, sample=seen.sample)
         return None
 
-    async def _end(self, pool: Pool, end: _End | None, now_s: float) -> PoolView | None:
+    async def _end(self, pool: Pool, end: End | None, now_s: float) -> PoolView | None:
         """Carries out what is to be done; the last view stands where that fails, or nothing is known."""
         with self._alone(pool):
             if end is not None:
@@ -227,7 +201,7 @@ class ControlLoop:
             self.metrics.acted(pool.name, "turn_failed")
             log.exception("pool_failed", pool=pool.name)
 
-    def _wish(self, pool: Pool, seen: Seen, word: _Word, now_s: float) -> tuple[_Turn, Claim | None]:
+    def _wish(self, pool: Pool, seen: Seen, word: Word, now_s: float) -> tuple[Turn, Claim | None]:
         """What the pool would have if it were alone, and what that asks of nodes that it shares."""
         state, managed, prior_s = self._states[pool.name], self._platform.manages(pool), pool.scale.cold_start_s
         if managed:
@@ -246,7 +220,7 @@ class ControlLoop:
             now_s=now_s,
         )
         claim = claim_of(pool, wish, seen.replicas, seen.sample, prices=prices, cold_start_s=cold_start_s)
-        return _Turn(seen=seen, wish=wish), claim
+        return Turn(seen=seen, wish=wish), claim
 
     async def close(self) -> None:
         """Afterwards what was learned is kept and no connection is open; every replica goes on running."""
@@ -255,7 +229,7 @@ class ControlLoop:
         await self._engines.close()
         await self._gateway.close()
 
-    async def _list(self, pool: Pool) -> _Listing:
+    async def _list(self, pool: Pool) -> Listing:
         replicas = await self._platform.list_replicas(pool)
         asked = [one for one in replicas if one.state in SCRAPED]
         answers = await asyncio.gather(*(self._engines.scrape(one.url) for one in asked))
