@@ -19,7 +19,8 @@ HOURS_PER_MONTH = 730
 
 def raw(name: str) -> dict[str, Any]:
     """A data file as it is written."""
-    content = yaml.safe_load(files("controller.catalogue").joinpath(name).read_text(encoding="utf-8"))
+    text = files("controller.catalogue").joinpath(name).read_text(encoding="utf-8")
+    content = yaml.load(text, Loader=yaml.CSafeLoader)
     assert isinstance(content, dict)
     return content
 

@@ -23,7 +23,7 @@ FOLDER = Path(__file__).parent / "bad_files"
 
 def _cases() -> Iterator[Any]:
     for file in sorted(FOLDER.glob("*.yaml")):
-        for case in yaml.safe_load(file.read_text(encoding="utf-8")):
+        for case in yaml.load(file.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader):
             yield pytest.param(case, id=f"{file.stem}-{case['id']}")
 
 

@@ -31,13 +31,13 @@ Case = dict[str, Any]
 
 def cases(name: str) -> list[Case]:
     """All cases of one file."""
-    found: list[Case] = yaml.safe_load((FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
+    found: list[Case] = yaml.load((FOLDER / f"{name}.yaml").read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
     return found
 
 
 def crd() -> dict[str, Any]:
     """The definition as the chart has it."""
-    found: dict[str, Any] = yaml.safe_load(CRD_FILE.read_text(encoding="utf-8"))
+    found: dict[str, Any] = yaml.load(CRD_FILE.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
     return found
 
 
