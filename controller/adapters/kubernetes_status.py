@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import structlog
 
@@ -25,12 +26,27 @@ from controller.modelpool.facts import PoolFacts
 from controller.modelpool.status import pool_status
 from controller.modelpool.undeclared import Undeclared
 from controller.modelpool.views import view_from_status
-from controller.modelpool.writes import needs_write
+from controller.modelpool.writes import LOOK_EVERY_S, needs_write, seen_at_once
 
 log = structlog.get_logger()
 
 MANAGER = "spillway-controller"
 AT_ONCE = 8  # calls
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """A pool whose status was made and needed no call. `signs`: of the view."""
+
+    item: Json
+    facts: PoolFacts
+    signs: tuple[object, ...]
+    at_s: float
+
+    def holds(self, item: Json, facts: PoolFacts, signs: tuple[object, ...], now_s: float) -> bool:
+        """Whether making it again would come to the same, but for words and figures that can wait."""
+        is_young = abs(now_s - self.at_s) < LOOK_EVERY_S
+        return is_young and self.item is item and self.facts == facts and self.signs == signs
 
 
 class KubernetesStatus:
@@ -55,6 +71,7 @@ class KubernetesStatus:
         self._view: FleetView | None = None
         self._news = asyncio.Event()
         self._written_at_s: dict[str, float] = {}
+        self._looks: dict[str, _Look] = {}
         self._backoffs = Backoffs(now_s)
         self._undeclared = Undeclared()
         self._slots = asyncio.Semaphore(AT_ONCE)
@@ -85,6 +102,7 @@ class KubernetesStatus:
         views = {} if self._view is None else self._view.pools
         objects = self._pools.objects
         self._written_at_s = {name: at_s for name, at_s in self._written_at_s.items() if name in objects}
+        self._looks = {name: look for name, look in self._looks.items() if name in objects}
         await asyncio.gather(*(self._alone(item, views) for item in objects.values()))
 
     async def _alone(self, item: Json, views: Mapping[str, PoolView]) -> None:
@@ -95,11 +113,15 @@ class KubernetesStatus:
 
     async def _write(self, item: Json, views: Mapping[str, PoolView]) -> None:
         name, now_s = str(item["metadata"]["name"]), self._now_s()
+        view, facts, look = views.get(name), self._facts(item), self._looks.get(name)
+        signs = seen_at_once(view)
+        if look is not None and look.holds(item, facts, signs, now_s):
+            return
         previous: Json | None = item.get("status") or None
-        whole = pool_status(self._facts(item), views.get(name), previous, now_s)
-        following = self._undeclared.left_out(whole, now_s)
+        following = self._undeclared.left_out(pool_status(facts, view, previous, now_s), now_s)
         written_at_s = self._written_at_s.get(name, 0.0)
         if not needs_write(previous, following, written_at_s=written_at_s, now_s=now_s):
+            self._looks[name] = _Look(item, facts, signs, now_s)
             return
         try:
             async with self._slots:

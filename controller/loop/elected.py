@@ -8,6 +8,7 @@ changes.
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import socket
 import time
@@ -203,6 +204,8 @@ async def _lead(standing: Standing, leader: LeaderMetrics, stop: asyncio.Event, 
 
     if await _unless(stop, begin()):
         loop = ready[0]
+        gc.collect()
+        gc.freeze()  # what stays is not looked through again: every third tick of 200 pools took 0.1 s longer for it
         standing.pace = pace = WatchfulPace(loop, cluster)
         leader.leading = loop.metrics
         writing = [group.create_task(one, name="writer") for one in cluster.writers()]

@@ -31,7 +31,9 @@ class Kept(Collector):
         pytest.param('a{x="}",y="\\"a 2"} 1\n', [("a", 1.0)], id="labels with quotes and braces"),
         pytest.param("# TYPE a gauge\n# HELP a a 9\na 1\n", [("a", 1.0)], id="comments are no samples"),
         pytest.param("b 1\n!!! nonsense !!!\na 1\n", [("a", 1.0)], id="nonsense that nobody asked for"),
-        pytest.param("a{x=\"1\"} 1\na{x=\"1\"}  2 1395066363000\na\t3\n", [("a", 1.0), ("a", 2.0), ("a", 3.0)], id="spaces"),
+        pytest.param(
+            'a{x="1"} 1\na{x="1"}  2 1395066363000\na\t3\n', [("a", 1.0), ("a", 2.0), ("a", 3.0)], id="spaces"
+        ),
         pytest.param("", [], id="nothing"),
     ],
 )

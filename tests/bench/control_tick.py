@@ -86,7 +86,9 @@ async def fill(api: FakeApiServer, pools: int, replicas: int, gateways: int, por
             await api.put(PODS, {"metadata": metadata, "spec": {"nodeName": "n"}, "status": status})
     for number in range(gateways):
         metadata = {"name": f"gateway-{number}", "labels": GATEWAY_LABELS}
-        await api.put(PODS, {"metadata": metadata, "spec": {"nodeName": "n"}, "status": running(f"127.2.0.{number + 1}")})
+        await api.put(
+            PODS, {"metadata": metadata, "spec": {"nodeName": "n"}, "status": running(f"127.2.0.{number + 1}")}
+        )
 
 
 async def serve(given: argparse.Namespace, ports: tuple[int, int], place: Path) -> None:

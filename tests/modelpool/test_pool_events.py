@@ -7,11 +7,11 @@ from dataclasses import replace
 import pytest
 from pool_values import NOW_S, error, pin_word, status_of, view
 
-from controller.core.fleet import RoutingMode
+from controller.core.fleet import PoolView, RoutingMode
 from controller.modelpool.events import events_of
 from controller.modelpool.facts import Obstacle, Trouble
 from controller.modelpool.status import Status
-from controller.modelpool.writes import FIGURES_EVERY_S, SHARE_EVERY_S, WORDS_EVERY_S, needs_write
+from controller.modelpool.writes import FIGURES_EVERY_S, SHARE_EVERY_S, WORDS_EVERY_S, needs_write, seen_at_once
 
 CALM = view()
 SPILLS = view(mode=RoutingMode.SPILLING, spill_ratio=0.2, mode_reason="saturated: 0.95 >= 0.90")
@@ -81,6 +81,16 @@ def test_notes_say_from_what_to_what_and_why() -> None:
 def test_what_others_act_on_is_written_at_once(after: Status) -> None:
     """However little time has passed."""
     assert needs_write(status_of(CALM), after, written_at_s=NOW_S, now_s=NOW_S)
+
+
+@pytest.mark.parametrize(
+    "after",
+    [SPILLS, replace(SPILLS, spill_ratio=0.3), view(2), replace(CALM, saturation_ratio=0.8), None],
+    ids=["mode", "share", "counts", "saturation", "nothing-known"],
+)
+def test_what_others_act_on_is_seen_at_once(after: PoolView | None) -> None:
+    """Before a status is made of it."""
+    assert seen_at_once(after) != seen_at_once(CALM)
 
 
 def test_the_first_status_is_written() -> None:

@@ -18,7 +18,7 @@ from controller.modelpool.findings import TYPES
 from controller.modelpool.objects import entries, instant
 from controller.modelpool.status import BUCKET_PERCENT, SLACK_PERCENT, pool_status, saturation_percent
 from controller.modelpool.views import view_from_status
-from controller.modelpool.writes import needs_write
+from controller.modelpool.writes import needs_write, seen_at_once
 
 VALID = Draft202012Validator(schema()["properties"]["status"], format_checker=FormatChecker())
 _instants = st.floats(1, 4e9)
@@ -50,6 +50,18 @@ def test_equal_input_makes_no_change(facts: PoolFacts, view: PoolView | None, no
     assert again == first
     assert events_of(first, again) == ()
     assert not needs_write(first, again, written_at_s=now_s, now_s=now_s + 1e6)
+
+
+@settings(max_examples=50)
+@given(any_facts, views(), views(), _instants)
+def test_what_is_not_seen_at_once_can_wait(facts: PoolFacts, view: PoolView, other: PoolView, now_s: float) -> None:
+    """A view with the words and times of another one changes nothing that is written at once."""
+    facts = replace(facts, pin=None)
+    words = {name: getattr(other, name) for name in ("mode_reason", "wanted_reason", "decision_reason", "constraints")}
+    later = replace(view, **words, mode_since_s=other.mode_since_s)
+    first = pool_status(facts, view, None, now_s)
+    assert seen_at_once(later) == seen_at_once(view)
+    assert not needs_write(first, pool_status(facts, later, first, now_s), written_at_s=now_s, now_s=now_s)
 
 
 @settings(max_examples=50)
