@@ -139,7 +139,10 @@ class KubernetesFleet:
         """Returns once the cluster has been listed, or what was kept is to do until it is."""
         deadline_s = time.monotonic() + self._disk_after_s
         self._earlier = await asyncio.to_thread(self._copy.last, self._client.namespace)
-        while not self._synced:
+        while True:
+            self._news.clear()  # else one list that is there already would keep this loop from ever waiting
+            if self._synced:
+                return
             left_s = deadline_s - time.monotonic()
             if left_s <= 0 and self._earlier is not None:
                 self._disk = self._earlier

@@ -279,3 +279,18 @@ async def test_a_pool_that_comes_while_a_file_is_read_stays(tmp_path: Path) -> N
         settings = gateway.fleet.rebase(found)
         assert list(settings.pools) == [NAME]
         assert list(settings.tenants) == ["acme"]
+
+
+async def test_one_list_may_come_long_before_the_other(tmp_path: Path) -> None:
+    """Pools are there and pods are not: the process waits and goes on with all else, and is not ready."""
+    async with running_apiserver() as api:
+        await furnished(api)
+        api.faults.append(lambda request: AWAY if request.path.endswith("/pods") else None)
+        async with running(api, tmp_path) as gateway:
+            await until(lambda: gateway.fleet._pools_watch.is_synced)
+            for _ in range(20):
+                await asyncio.sleep(0.01)
+            assert not gateway.fleet.is_known
+            api.faults.clear()
+            await until(lambda: gateway.fleet.is_known)
+            assert gateway.states() == {f"{NAME}-a": READY}
