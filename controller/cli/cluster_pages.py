@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -14,16 +14,18 @@ if TYPE_CHECKING:
     from controller.adapters.kubernetes_sight import Sight
 
 ADMIN_PORT, CONTROLLER_PORT = 8081, 8082  # as the chart of helm/ops has them
+BOOKS_TRIES = 3  # of gateways: each may take seconds to say that it cannot
 WORST_FIRST = ("ejected", "left alone", "ramping")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pages:
-    """By pod of a gateway; `leading`: the view of the controller that leads, None where it does not answer."""
+    """By pod of a gateway. `leading`: the view of the controller that leads, `books`: today's; None: nobody answers."""
 
     metrics: Mapping[str, bytes]
     loads: Mapping[str, bytes]
     leading: FleetView | None
+    books: bytes | None
 
 
 def with_figures(view: PoolView, leading: FleetView | None) -> PoolView:
@@ -47,12 +49,24 @@ async def read_pages(client: KubernetesClient, sight: Sight) -> Pages:
     from controller.adapters.kubernetes_sight import GATEWAY
 
     gateways = sight.members(GATEWAY)
-    metrics, loads, leading = await asyncio.gather(
+    metrics, loads, leading, books = await asyncio.gather(
         pages(client, gateways, ADMIN_PORT, "/metrics"),
         pages(client, gateways, ADMIN_PORT, "/v1/loads"),
         read_leader(client, sight),
+        _books(client, gateways),
     )
-    return Pages(metrics=metrics, loads=loads, leading=leading)
+    return Pages(metrics=metrics, loads=loads, leading=leading, books=books)
+
+
+async def _books(client: KubernetesClient, gateways: Sequence[str]) -> bytes | None:
+    """The books as the first gateway has them that can read them: all share one database."""
+    from controller.adapters.kubernetes_pages import page
+
+    for name in gateways[:BOOKS_TRIES]:
+        body = await page(client, name, ADMIN_PORT, "/v1/books")
+        if body is not None:
+            return body
+    return None
 
 
 async def read_leader(client: KubernetesClient, sight: Sight) -> FleetView | None:

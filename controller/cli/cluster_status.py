@@ -68,11 +68,22 @@ def document_of(sight: Sight, pages: Pages, now_s: float, cluster: Cluster) -> d
             for name in sight.pools
         ],
         "providers": provider_rows(pages.metrics.values()),
-        "spend_today": None,
-        "tenants": [],
+        **_books(pages.books),
         "spent_since_start_usd": _spent(pages.metrics.values()),
         "books_command": cluster.wish.command("ledger report --by day"),
     }
+
+
+def _books(page: bytes | None) -> dict[str, object]:
+    """`spend_today` and `tenants`, as on one machine; None and nothing where no gateway can read its database."""
+    import orjson
+
+    from controller.cli.status_books import books_from
+
+    try:
+        return books_from(orjson.loads(page or b"{}"))
+    except (ValueError, ArithmeticError):
+        return books_from(None)
 
 
 def provider_rows(metrics: Iterable[bytes]) -> list[dict[str, object]]:

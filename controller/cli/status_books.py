@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from controller.core.money import usd
@@ -21,9 +23,29 @@ def books_of(settings: Settings, now_s: float) -> dict[str, object]:
     if reader is None:
         return {"spend_today": None, "tenants": []}
     try:
-        return {"spend_today": _spend_today(reader, now_s), "tenants": _tenants(settings, reader, now_s)}
+        return books_by(reader, settings, now_s)
     finally:
         reader.close()
+
+
+def books_by(reader: LedgerReader, settings: Settings, now_s: float) -> dict[str, object]:
+    """The same out of a ledger that is open."""
+    return {"spend_today": _spend_today(reader, now_s), "tenants": _tenants(settings, reader, now_s)}
+
+
+def books_from(said: object) -> dict[str, object]:
+    """The same as a gateway tells it; as if there were no ledger where that is none of it."""
+    found = said if isinstance(said, Mapping) else {}
+    today, tenants = found.get("spend_today"), found.get("tenants")
+    return {
+        "spend_today": _exact(today) if isinstance(today, Mapping) else None,
+        "tenants": [_exact(row) for row in tenants] if isinstance(tenants, list) else [],
+    }
+
+
+def _exact(row: Mapping[str, object]) -> dict[str, object]:
+    """With amounts as numbers again."""
+    return {name: Decimal(value) if isinstance(value, str) and "usd" in name else value for name, value in row.items()}
 
 
 def _spend_today(reader: LedgerReader, now_s: float) -> dict[str, object]:

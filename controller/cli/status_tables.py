@@ -46,7 +46,7 @@ def status_view(document: Row, *, wide: bool = False) -> RenderableType:
             Text("\nTenants, used of their limits"),
             aligned(TENANT_COLUMNS, [_tenant_cells(row) for row in tenants]),
         ]
-    parts.append(_spent_there(document) if "books_command" in document else _spend(document["spend_today"]))
+    parts.append(_spent_there(document) if _is_only_counted(document) else _spend(document["spend_today"]))
     return Group(*parts)
 
 
@@ -159,8 +159,13 @@ def _of(used: object, limit: object) -> str:
     return f"{used} of {limit}" if limit is not None else str(used)
 
 
+def _is_only_counted(document: Row) -> bool:
+    """Whether it is of a cluster none of whose gateways can read the database now."""
+    return "books_command" in document and document["spend_today"] is None
+
+
 def _spent_there(document: Row) -> RenderableType:
-    """What gateways of a cluster have counted themselves; its books are read by another command."""
+    """What gateways of a cluster have counted themselves, where none of them can read the books."""
     from rich.text import Text
 
     spent, by_day = document["spent_since_start_usd"], f"by day: {document['books_command']}"

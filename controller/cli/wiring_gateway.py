@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from controller.cli.wiring import (
     budgets_of,
     ca_files,
+    database_place,
     engine_key,
     open_idempotency_claims,
     open_key_snapshot,
@@ -30,13 +31,17 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Joined:
-    """A gateway and its adapters. `prepare` reads the files that another configuration names, for a thread."""
+    """A gateway and its adapters. `prepare` reads the files that another configuration names, for a thread.
+
+    `books`: what was spent today, for a thread.
+    """
 
     gateway: Gateway
     clock: Clock
     prepare: Callable[[Settings], None]
     take: Callable[[Settings], Adoption]
     close: Callable[[], None]
+    books: Callable[[], Mapping[str, object]]
 
 
 def join_gateway(settings: Settings, fleet: FleetFeed, environ: Mapping[str, str]) -> Joined:
@@ -44,13 +49,16 @@ def join_gateway(settings: Settings, fleet: FleetFeed, environ: Mapping[str, str
     from controller.adapters.aiohttp_upstream import AiohttpUpstream
     from controller.adapters.clock import SystemClock
     from controller.adapters.h1_upstream import H1Upstream
+    from controller.adapters.open_books import OpenBooks
     from controller.adapters.provider_keys import ProviderKeys
     from controller.cli.overrides import usable_providers
+    from controller.cli.status_books import books_by
     from controller.gateway.app import Gateway
 
     variables, clock = dict(environ), SystemClock()
     keys, ledger = open_key_snapshot(settings), open_ledger(settings)
     limits, claims = open_limit_rows(settings), open_idempotency_claims(settings)
+    open_books = OpenBooks(database_place(settings))
     provider_keys = ProviderKeys(settings.providers, variables)
     provider_keys.start()
     external = AiohttpUpstream(private_hosts=private_hosts(settings), ca_files=ca_files(settings))
@@ -77,14 +85,18 @@ def join_gateway(settings: Settings, fleet: FleetFeed, environ: Mapping[str, str
         ledger.reconfigure(*budgets_of(new), new.gateway.timeouts.ledger_s)
         return gateway.reconfigure(new, usable_providers(new, variables))
 
+    def books() -> Mapping[str, object]:
+        return open_books.read(lambda reader: books_by(reader, gateway.settings, clock.unix_s()))
+
     def close() -> None:
+        open_books.close()
         provider_keys.close()
         limits.close()
         claims.close()
         ledger.close()
         keys.close()
 
-    return Joined(gateway=gateway, clock=clock, prepare=prepare, take=take, close=close)
+    return Joined(gateway=gateway, clock=clock, prepare=prepare, take=take, close=close, books=books)
 
 
 def reload_of(file: Path | None, load: Callable[[], T], take: Callable[[T], Adoption]) -> Reload[T]:

@@ -63,6 +63,7 @@ def build_gateway(
         clock=joined.clock,
         watch=watch,
         close=joined.close,
+        books=joined.books,
         reloads=reload_of(settings.file, load, take),
         is_ready=lambda: fleet.is_known,
         collectors=(client.metrics, FleetMetrics(lambda: fleet.view().revision, lambda: fleet.from_disk)),

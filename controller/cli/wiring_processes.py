@@ -45,6 +45,7 @@ def build_gateway(
         clock=joined.clock,
         watch=fleet.watch,
         close=joined.close,
+        books=joined.books,
         reloads=None if load is None else reload_of(settings.file, prepared, joined.take),
     )
 

@@ -1,4 +1,4 @@
-"""Health, readiness, metrics and live load, on a port of their own that callers never reach."""
+"""Health, readiness, metrics, live load and today's spend, on a port of their own that callers never reach."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from prometheus_client.registry import Collector
 from controller.core.fleet import PoolView, ReplicaState
 from controller.gateway.answers import JSON, Headers, send_whole
 from controller.gateway.app import Gateway
+from controller.gateway.books_page import BooksPage, ReadBooks
 from controller.gateway.loads import LiveLoad
 from controller.gateway.ports import Line
 from controller.routing.balance import RAMP_S
@@ -19,11 +20,12 @@ from controller.telemetry.provider_metrics import ProviderMetrics
 
 _TEXT = (b"content-type", b"text/plain; charset=utf-8")
 _METRICS = (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
+BOOKS = b"/v1/books"
 Answer = tuple[int, tuple[bytes, bytes], bytes]
 
 
 class Admin:
-    """A callable; every answer is ready at once."""
+    """A callable; every answer is ready at once, but for that of the books."""
 
     def __init__(
         self,
@@ -32,6 +34,7 @@ class Admin:
         now_s: Callable[[], float],
         collectors: Sequence[Collector] = (),
         is_ready: Callable[[], bool] = lambda: True,
+        books: ReadBooks = dict,
     ) -> None:
         self._gateway = gateway
         self._is_ready = is_ready
@@ -45,17 +48,24 @@ class Admin:
             b"/metrics": lambda: (200, _METRICS, render(self._registry)),
             b"/v1/loads": self._loads,
         }
-        self._unknown = b"not found; see %b\n" % b" ".join(self._routes)
+        self._books = BooksPage(books, now_s)
+        self._unknown = b"not found; see %b\n" % b" ".join((*self._routes, BOOKS))
 
     async def __call__(self, line: Line) -> None:
         """One request."""
         route = self._routes.get(line.path)
-        if route is None or line.method != b"GET":
+        if line.path == BOOKS and line.method == b"GET":
+            status, kind, body = await self._told_books()
+        elif route is None or line.method != b"GET":
             status, kind, body = 404, _TEXT, self._unknown
         else:
             status, kind, body = route()
         headers: Headers = [kind]
         send_whole(line, status, headers, body)
+
+    async def _told_books(self) -> Answer:
+        body = await self._books.body()
+        return (503, _TEXT, b"the ledger cannot be read now\n") if body is None else (200, JSON, body)
 
     def _ready(self) -> Answer:
         if self._gateway.draining:

@@ -23,6 +23,7 @@ from controller.config.settings import GatewaySettings, Settings
 from controller.gateway.admin import Admin
 from controller.gateway.answers import Headers, base_headers, error_body, error_headers
 from controller.gateway.app import Gateway
+from controller.gateway.books_page import ReadBooks
 from controller.gateway.loop_lag import LoopLag
 from controller.gateway.memory import MemoryReturn
 from controller.gateway.ports import Clock, Reloads
@@ -46,7 +47,7 @@ class Service:
     """A gateway with what lives and dies with it. `watch` runs until cancelled; `close` writes down what is queued.
 
     `reloads` None: the configuration is that of the start. `collectors`: further metrics of the process. `is_ready`:
-    whether it knows its pools.
+    whether it knows its pools. `books`: what was spent today, for a thread.
     """
 
     gateway: Gateway
@@ -56,6 +57,7 @@ class Service:
     reloads: Reloads | None = None
     collectors: tuple[Collector, ...] = ()
     is_ready: Callable[[], bool] = lambda: True
+    books: ReadBooks = dict
 
 
 def connection_limit(open_files: int) -> int:
@@ -138,7 +140,13 @@ async def _run(service: Service, settings: Settings, listeners: tuple[socket.soc
     admin_limits = limits_of(settings.gateway, ADMIN_CONNECTIONS)
     reloads = service.reloads
     collectors = service.collectors if reloads is None else (*service.collectors, reloads.metrics)
-    pages = Admin(gateway, now_s=service.clock.monotonic_s, collectors=collectors, is_ready=service.is_ready)
+    pages = Admin(
+        gateway,
+        now_s=service.clock.monotonic_s,
+        collectors=collectors,
+        is_ready=service.is_ready,
+        books=service.books,
+    )
     admin = _server(gateway, pages, admin_limits)
     drain, loop = _Drain(gateway, data), asyncio.get_running_loop()
     lag = LoopLag(gateway.metrics.loop_lag, gateway.metrics.loop_computed)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import orjson
 import pytest
 from about_cluster import document, refused, run
@@ -27,6 +29,24 @@ spillway_provider_keys{provider="groq",state="refused"} 1
 spillway_spend_usd_total{kind="external"} 0.25
 spillway_spend_usd_total{kind="own"} 0.5
 """
+
+
+BOOKS: dict[str, Any] = {
+    "spend_today": {"requests": 7, "spilled": 2, "simulated": 0, "bought_usd": "0.125", "own_usd": "0.5"},
+    "tenants": [
+        {
+            "tenant": "acme",
+            "requests_per_min": 60,
+            "requests_this_minute": 3,
+            "tokens_per_min": None,
+            "tokens_this_minute": 0,
+            "usd_per_day": "5",
+            "bought_today_usd": "0.125",
+            "usd_per_month": None,
+            "bought_this_month_usd": "1.5",
+        }
+    ],
+}
 
 
 def test_status_has_the_table_of_one_machine(there: FakeCluster) -> None:
@@ -64,6 +84,36 @@ def test_status_as_data_has_the_names_of_one_machine(there: FakeCluster) -> None
     assert (pool["name"], pool["ready"], pool["desired"], pool["spilled"]) == ("llama-8b", 1, 2, None)
     assert pool["conditions"][0]["type"] == "CapacityUnavailable"
     assert pool["replicas"][0]["replica_id"] == "llama-8b-aaa"
+
+
+def test_spend_is_the_ledgers_as_on_one_machine(there: FakeCluster) -> None:
+    """Of the first gateway that can read it, exact, with tenants and their limits; else what gateways have counted."""
+    there.fleet("demo-gateway-1", "demo-gateway-2")
+    there.pages["demo-gateway-1:8081", "/metrics"] = METRICS
+    assert "Spend since these gateways started: bought $0.2500" in run("status").stdout
+    there.pages["demo-gateway-2:8081", "/v1/books"] = orjson.dumps(BOOKS)
+    result = run("status")
+    assert "Spend today (UTC): 7 requests, 2 spilled, 0 simulated; bought $0.1250, own pools" in result.stdout
+    assert "since these gateways started" not in result.stdout
+    assert ["acme", "3", "of", "60", "0", "0.1250", "of", "5", "1.5000"] in [
+        line.split() for line in result.stdout.splitlines()
+    ]
+    told = document("status")
+    assert isinstance(told, dict)
+    assert told["spend_today"] == {**BOOKS["spend_today"], "bought_usd": told["spend_today"]["bought_usd"],
+                                   "own_usd": told["spend_today"]["own_usd"]}  # fmt: skip
+    assert float(told["spend_today"]["bought_usd"]) == 0.125
+    assert float(told["tenants"][0]["bought_this_month_usd"]) == 1.5
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"spend_today": 3}', b'{"spend_today": {"bought_usd": "x"}}'])
+def test_books_that_cannot_be_read_are_none(there: FakeCluster, body: bytes) -> None:
+    """Another page than that of the books is passed over."""
+    there.fleet("demo-gateway-1")
+    there.pages["demo-gateway-1:8081", "/v1/books"] = body
+    told = document("status")
+    assert isinstance(told, dict)
+    assert (told["spend_today"], told["tenants"]) == (None, [])
 
 
 def test_a_controller_that_is_gone_is_told(there: FakeCluster) -> None:

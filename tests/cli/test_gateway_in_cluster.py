@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -71,6 +72,8 @@ async def test_pods_of_a_pool_serve_and_drain(tmp_path: Path) -> None:
         assert len(here.engine.calls) == calls, "a draining pod was called"
         await here.api.put(PODS_AT, pod("b", ip="127.0.0.1"))
         assert (await asked).end == ANSWERED, "who waited is served by the pod that came"
+        books = json.loads(await gateway.page("/v1/books"))
+        assert books["spend_today"]["requests"] in {1, 2}, "what was answered is in the ledger, which the page reads"
         metrics = await gateway.metrics()
         assert metrics["spillway_fleet_revision"] >= 3
         assert metrics['spillway_kubernetes_watch_age_seconds{resource="pods"}'] < PATIENCE_S

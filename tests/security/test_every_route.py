@@ -54,9 +54,16 @@ ELSEWHERE = (
     "/metrics",
     "/readyz",
     "/v1/loads",
+    "/v1/books",
     "/admin",
 )
-ADMIN = {"/healthz": "ok", "/readyz": "ready", "/metrics": "# HELP", "/v1/loads": '{"fleet_revision"'}
+ADMIN = {
+    "/healthz": "ok",
+    "/readyz": "ready",
+    "/metrics": "# HELP",
+    "/v1/loads": '{"fleet_revision"',
+    "/v1/books": '{"spend_today"',
+}
 # Never in a refusal: who else there is, what is behind the gateway, how it is made.
 SAYS_TOO_MUCH = (b"acme", b"zoo", b"127.0.0.1", b"Traceback", b".py", b"spillway.db", b"pepper", b"x-spillway-target")
 
