@@ -100,4 +100,5 @@ def test_counters_of_a_real_gateway_are_read(there: Installation, cluster: Clust
     told = json.loads(call(cluster, "status", "--json", "-n", there.namespace).stdout)["data"]
     assert (told["gateway_up"], told["controller_up"]) == (True, True)
     assert told["spent_since_start_usd"] == {"external": 0.0, "own": 0.0}
+    assert told["spend_today"]["requests"] == 0, "a gateway reads its ledger"
     assert {one["name"]: one["state"] for one in told["providers"]}["openai"] == "no key"
