@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import time
+import urllib.request
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.cluster.installation import RELEASE, Installation, installed, until_serving
 from tests.cluster.namespace_objects import objects_of
@@ -14,7 +17,8 @@ from tests.cluster.whole import Cluster
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 POOL = "llama-8b"
-LONG_TOKENS = 1500  # at least 30 s of one stream
+LONG_TOKENS = 2400  # 31.5 ms each at the least
+LONG_S = 60.0
 SHORT_TOKENS = 4
 
 
@@ -28,12 +32,23 @@ def here(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         yield made
 
 
+def _answers_under_way(pod: dict[str, Any]) -> float:
+    """What the engine in this pod says itself."""
+    with urllib.request.urlopen(f"http://{pod['status']['podIP']}:8000/metrics", timeout=10) as page:
+        families = text_string_to_metric_families(page.read().decode())
+        samples = [one for family in families for one in family.samples]
+    return sum(one.value for one in samples if one.name == "vllm:num_requests_running")
+
+
 def test_a_drained_replica_finishes_its_streams(here: Installation) -> None:
-    """The pod that an operator orders away goes once its long streams have ended, and none of them is cut."""
+    """The pod that an operator orders away goes once its streams of a minute and more have ended, and none is cut."""
     with playing(here.url, here.key, model=POOL, rate_per_s=0.5, max_tokens=LONG_TOKENS) as traffic:
-        time.sleep(10.0)
-        name = here.pods("engine")[0]["metadata"]["name"]
+        time.sleep(12.0)
+        pod = max(here.pods("engine"), key=_answers_under_way)  # gateways keep equal prompts together
+        name = pod["metadata"]["name"]
+        assert _answers_under_way(pod) >= 3
         here.kubectl("annotate", "pod", name, "spillway.dev/drain=true")
+        ordered_s = time.monotonic()
         here.reaches("the replica drains", lambda: here.replicas(POOL).get("draining") == 1, within_s=20.0)
     here.reaches(
         "that very pod is gone",
@@ -42,7 +57,10 @@ def test_a_drained_replica_finishes_its_streams(here: Installation) -> None:
     )
     here.until_ready(POOL, 2, within_s=90.0)
     assert not traffic.errors, traffic.errors
-    assert sum(traffic.targets().values()) >= 5
+    open_then = [one for one in traffic.answers if one.at_s < ordered_s]
+    assert {one.target for one in open_then} == {POOL}
+    assert len(open_then) >= 5
+    assert min(one.lasted_s for one in open_then) >= LONG_S
 
 
 @pytest.mark.parametrize("what", [f"{RELEASE}-gateway", f"{RELEASE}-controller", POOL])
