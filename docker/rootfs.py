@@ -26,6 +26,8 @@ LEFT_OUT = re.compile(
     r"(__pycache__|config-3.*|distutils|dist-packages|ensurepip|idlelib|lib2to3|pydoc_data|site-packages|"
     r"sitecustomize\.py|test|tests|tkinter|turtle\.py|turtledemo|venv|_test.*\.so|_ctypes_test.*|_tkinter.*|_xx.*|xx.*)"
 )
+# The kinds and calls of the Kubernetes client: 120 MB with their bytecode, and kubeconfig is read without any of them.
+UNUSED = re.compile(r".*/site-packages/kubernetes/(aio/)?client/(api|models)/(?!__init__\.py).*")
 PASSWD = f"root:x:0:0:root:/root:/sbin/nologin\nspillway:x:{UID}:{UID}:spillway:/var/lib/spillway:/sbin/nologin\n"
 GROUP = f"root:x:0:\nspillway:x:{UID}:\n"
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
@@ -93,6 +95,12 @@ def files_below(folder: Path, left_out: re.Pattern[str] | None = None) -> Iterat
             yield path
 
 
+def installed_below(venv: Path) -> Iterator[Path]:
+    """Every file that is installed there, but for caches, scripts and what nothing of ours imports."""
+    found = files_below(venv, re.compile(r"__pycache__|bin"))
+    return (path for path in found if not UNUSED.fullmatch(str(path)))
+
+
 def shared_libraries(files: Iterable[Path]) -> set[Path]:
     """What the loader would map for these programs and modules; the build stops where one would be missing."""
     binaries = [str(path) for path in files if path.is_file() and path.read_bytes()[:4] == b"\x7fELF"]
@@ -149,7 +157,7 @@ def base(root: Path, venv: Path) -> None:
     programs = [path for path in files_below(venv / "bin") if path.name.startswith("python")]  # no other's scripts
     installed = [
         *files_below(stdlib, LEFT_OUT),
-        *files_below(venv, re.compile(r"__pycache__|bin")),
+        *installed_below(venv),
         *programs,
     ]
     rootfs.add_all(installed)

@@ -68,6 +68,14 @@ def test_no_installer_no_cache_no_source_of_surprises(image: Image) -> None:
         assert not (image.files / folder).exists(), folder
 
 
+def test_the_kubernetes_client_is_there_to_read_kubeconfig_alone(image: Image) -> None:
+    """Its kinds and calls would be a third of the image; `test_rootfs.py` does without them."""
+    parts = [name.partition("/site-packages/kubernetes/")[2] for name in _named(image)]
+    generated = [one for one in parts if "client/models/" in one or "client/api/" in one]
+    assert {Path(one).stem.partition(".")[0] for one in generated} == {"__init__"}
+    assert "aio/config/kube_config.py" in parts
+
+
 def test_what_is_installed_is_what_is_locked(image: Image) -> None:
     """Every distribution has the version of requirements/runtime.txt, and none is there besides ours."""
     site = image.files / "opt/spillway/lib/python3.11/site-packages"
