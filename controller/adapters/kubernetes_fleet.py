@@ -186,6 +186,7 @@ class KubernetesFleet:
         self._known = known
         specs = {str(item["metadata"]["name"]): item for item in objects}
         accepted = self._accepted if self._versions is not None else self._accepted_earlier(objects)
+        self._earlier = None
         sources = {name: (accepted if name in known.kept else specs).get(name) for name in known.good}
         self._accepted = {name: source for name, source in sources.items() if source is not None}
         self._look()  # before requests may ask for a new pool
