@@ -14,7 +14,7 @@ from controller.adapters.ledger_sums import By, LedgerTotal, bought, totals
 from controller.core.ledger import LedgerEntry
 from controller.core.rate_limits import Amounts
 from controller.core.usage_check import UsageLine
-from controller.routing.budget import SpendRow, periods
+from controller.routing.budget import SpendRow, hour_of, periods
 
 EXPORT_CHUNK_ROWS = 1_000
 
@@ -71,6 +71,12 @@ class LedgerReader:
                 sums = found.setdefault(row.tenant, (SpendRow(), SpendRow()))[0 if row.period == day else 1]
                 sums.spent_nanousd, sums.reserved_nanousd = row.spent_nanousd, row.reserved_nanousd
         return found
+
+    def spent_in_hour(self, at_s: float) -> dict[str, SpendRow]:
+        """What was bought and set aside for what each pool spills, in the UTC hour of an instant."""
+        with self._engine.connect() as connection:
+            rows = connection.execute(select(spend).where(spend.c.period == hour_of(at_s)))
+            return {row.tenant: SpendRow(row.spent_nanousd, row.reserved_nanousd) for row in rows}
 
     def granted(self, minute: int) -> dict[str, Amounts]:
         """Requests and tokens of the UTC minute that gateways have for each tenant, spent or not."""

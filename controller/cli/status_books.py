@@ -1,4 +1,4 @@
-"""What `spillway status` tells out of the database: today's spend, and how near each tenant is to its limits."""
+"""What `spillway status` tells out of the database: today's spend, how near tenants and pools are to limits."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 
 def books_of(settings: Settings, now_s: float) -> dict[str, object]:
-    """`spend_today`, None when there is no ledger yet, and `tenants`."""
+    """`spend_today`, None when there is no ledger yet, `tenants` and `spill_limits`."""
     from controller.cli.wiring import open_ledger_reader
 
     reader = open_ledger_reader(settings)
     if reader is None:
-        return {"spend_today": None, "tenants": []}
+        return {"spend_today": None, "tenants": [], "spill_limits": []}
     try:
         return books_by(reader, settings, now_s)
     finally:
@@ -30,17 +30,25 @@ def books_of(settings: Settings, now_s: float) -> dict[str, object]:
 
 def books_by(reader: LedgerReader, settings: Settings, now_s: float) -> dict[str, object]:
     """The same out of a ledger that is open."""
-    return {"spend_today": _spend_today(reader, now_s), "tenants": _tenants(settings, reader, now_s)}
+    return {
+        "spend_today": _spend_today(reader, now_s),
+        "tenants": _tenants(settings, reader, now_s),
+        "spill_limits": _spill_limits(settings, reader, now_s),
+    }
 
 
 def books_from(said: object) -> dict[str, object]:
     """The same as a gateway tells it; as if there were no ledger where that is none of it."""
     found = said if isinstance(said, Mapping) else {}
-    today, tenants = found.get("spend_today"), found.get("tenants")
+    today = found.get("spend_today")
     return {
         "spend_today": _exact(today) if isinstance(today, Mapping) else None,
-        "tenants": [_exact(row) for row in tenants] if isinstance(tenants, list) else [],
+        **{name: _rows(found.get(name)) for name in ("tenants", "spill_limits")},
     }
+
+
+def _rows(said: object) -> list[dict[str, object]]:
+    return [_exact(row) for row in said if isinstance(row, Mapping)] if isinstance(said, list) else []
 
 
 def _exact(row: Mapping[str, object]) -> dict[str, object]:
@@ -58,6 +66,22 @@ def _spend_today(reader: LedgerReader, now_s: float) -> dict[str, object]:
         "bought_usd": usd(sum(row.bought_nanousd for row in today)),
         "own_usd": usd(sum(row.own_nanousd for row in today)),
     }
+
+
+def _spill_limits(settings: Settings, reader: LedgerReader, now_s: float) -> list[dict[str, object]]:
+    """Pools that may spill for so much in an hour, and how much of it they have."""
+    from controller.routing.budget import SpendRow
+
+    limited = [pool for pool in settings.pools.values() if pool.spill.max_usd_per_hour is not None]
+    spent = reader.spent_in_hour(now_s) if limited else {}
+    return [
+        {
+            "pool": pool.name,
+            "usd_per_hour": pool.spill.max_usd_per_hour,
+            "bought_this_hour_usd": usd(spent.get(pool.name, SpendRow()).spent_nanousd),
+        }
+        for pool in limited
+    ]
 
 
 def _tenants(settings: Settings, reader: LedgerReader, now_s: float) -> list[dict[str, object]]:

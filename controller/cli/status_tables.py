@@ -18,6 +18,7 @@ Row = Mapping[str, object]
 POOL_COLUMNS = ("NAME", "READY", "DESIRED", "WARMING", "ROUTING", "SPILL%", "SAT%", "AGE")  # within 80 characters
 WIDE_COLUMNS = ("IN-FLIGHT", "SPILLED", "DRAINING", "MODEL")
 TENANT_COLUMNS = ("TENANT", "REQUESTS/MIN", "TOKENS/MIN", "USD TODAY", "USD THIS MONTH")
+LIMIT_COLUMNS = ("POOL", "USD THIS HOUR")
 UNKNOWN = "<unknown>"
 STARTS = "starting"  # as a platform says of a replica that does as it should
 NONE = "<none>"
@@ -46,6 +47,9 @@ def status_view(document: Row, *, wide: bool = False) -> RenderableType:
             Text("\nTenants, used of their limits"),
             aligned(TENANT_COLUMNS, [_tenant_cells(row) for row in tenants]),
         ]
+    limits = cast("Sequence[Row]", document["spill_limits"])
+    if limits:
+        parts += [Text("\nSpill of this hour (UTC)"), aligned(LIMIT_COLUMNS, [_limit_cells(row) for row in limits])]
     parts.append(_spent_there(document) if _is_only_counted(document) else _spend(document["spend_today"]))
     return Group(*parts)
 
@@ -153,6 +157,10 @@ def _tenant_cells(row: Row) -> list[str]:
     ]
     money = ((row["bought_today_usd"], row["usd_per_day"]), (row["bought_this_month_usd"], row["usd_per_month"]))
     return [str(row["tenant"]), *minute, *(_of(f"{bought:.4f}", limit) for bought, limit in money)]
+
+
+def _limit_cells(row: Row) -> list[str]:
+    return [str(row["pool"]), _of(f"{row['bought_this_hour_usd']:.4f}", row["usd_per_hour"])]
 
 
 def _of(used: object, limit: object) -> str:

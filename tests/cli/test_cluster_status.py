@@ -46,6 +46,7 @@ BOOKS: dict[str, Any] = {
             "bought_this_month_usd": "1.5",
         }
     ],
+    "spill_limits": [{"pool": "llama-8b", "usd_per_hour": "20", "bought_this_hour_usd": "3.25"}],
 }
 
 
@@ -98,6 +99,7 @@ def test_spend_is_the_ledgers_as_on_one_machine(there: FakeCluster) -> None:
     assert ["acme", "3", "of", "60", "0", "0.1250", "of", "5", "1.5000"] in [
         line.split() for line in result.stdout.splitlines()
     ]
+    assert ["llama-8b", "3.2500", "of", "20"] in [line.split() for line in result.stdout.splitlines()]
     told = document("status")
     assert isinstance(told, dict)
     assert told["spend_today"] == {**BOOKS["spend_today"], "bought_usd": told["spend_today"]["bought_usd"],
@@ -113,7 +115,7 @@ def test_books_that_cannot_be_read_are_none(there: FakeCluster, body: bytes) -> 
     there.pages["demo-gateway-1:8081", "/v1/books"] = body
     told = document("status")
     assert isinstance(told, dict)
-    assert (told["spend_today"], told["tenants"]) == (None, [])
+    assert (told["spend_today"], told["tenants"], told["spill_limits"]) == (None, [], [])
 
 
 def test_a_controller_that_is_gone_is_told(there: FakeCluster) -> None:

@@ -19,7 +19,7 @@ from controller.cli.output import aligned, console, table
 from controller.cli.status_tables import age_words
 from controller.core.fleet import Pin, PoolView, RoutingMode
 from controller.core.rate_limits import Amounts, LimitMove, minute_of
-from tests.adapters.ledger_values import open_store, unlimited
+from tests.adapters.ledger_values import entry, open_store, unlimited
 
 pytestmark = pytest.mark.usefixtures("alone")
 HEADER = ["NAME", "READY", "DESIRED", "WARMING", "ROUTING", "SPILL%", "SAT%", "AGE"]
@@ -175,6 +175,25 @@ def test_tenants_with_limits_are_told_how_much_is_used(tmp_path: Path) -> None:
     assert [(row["tenant"], row["requests_this_minute"], row["usd_per_day"]) for row in data] == [
         ("acme", 0, "5"), ("guest", 7, None),
     ]  # fmt: skip
+
+
+def test_pools_with_a_limit_are_told_what_they_have_spilled_for(tmp_path: Path) -> None:
+    """In this hour, of what they may; other pools are not named, and nothing is said where none has a limit."""
+    publish(tmp_path, fleet())
+    assert "Spill of this hour" not in run(tmp_path).stdout
+    (tmp_path / "spillway.yaml").write_text(
+        "pools:\n  - {name: llama-8b, model: llama-8b-self, spill: {to: [gpt-6-luna], max_usd_per_hour: 2.5}}\n"
+    )
+    book = open_store(tmp_path / "spillway.db", tmp_path, unlimited)
+    now_s = time.time()
+    for name, pool, at_s in (("a", "llama-8b", now_s), ("b", "llama-8b", now_s - 3600.0), ("c", "other", now_s)):
+        book.post(entry(name, home_pool=pool, at_s=at_s, cost_nanousd=10**9))
+    book.close()
+    below = run(tmp_path).stdout.partition("Spill of this hour (UTC)")[2]
+    told = [cells(line.strip()) for line in below.splitlines()]
+    assert told[1:4] == [["POOL", "USD THIS HOUR"], ["llama-8b", "1.0000 of 2.5"], [""]]
+    limits = json.loads(run(tmp_path, "--json").stdout)["data"]["spill_limits"]
+    assert limits == [{"pool": "llama-8b", "usd_per_hour": "2.5", "bought_this_hour_usd": "1"}]
 
 
 def test_pools_come_in_the_order_of_the_configuration(tmp_path: Path) -> None:
