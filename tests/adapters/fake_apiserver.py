@@ -53,6 +53,7 @@ class FakeApiServer:
         self.calls: list[tuple[str, str]] = []
         self.faults: list[Fault] = []
         self.undeclared: set[tuple[str, ...]] = {("notDeclared",)}  # fields of a status that the schema does not have
+        self.lost_answers: list[str] = []  # of calls with these methods, once each: done, and the connection is reset
         self.watches = Watches()
         self.url = ""
         self._uids = itertools.count(1)
@@ -150,6 +151,9 @@ class FakeApiServer:
             body = await self._do(request, resource, namespace, more)
         except Refused as refused:
             return web.Response(status=refused.status, body=orjson.dumps(refused.body), content_type="application/json")
+        if verb in self.lost_answers and request.transport is not None:
+            self.lost_answers.remove(verb)
+            request.transport.abort()
         return web.Response(body=orjson.dumps(body), content_type="application/json")
 
     async def _do(self, request: web.Request, resource: str, namespace: str, more: list[str]) -> Json:
