@@ -40,12 +40,13 @@ WORDS, INPUT_TOKENS, OUTPUT_TOKENS = 380, 512, 120
 CALM, CROWDED = 0.33, 8.0  # times the capacity
 CALM_S, CROWDED_S = 12.0, 8.0
 READY_S, STOP_S, POLL_S = 120.0, 20.0, 0.02
-RUNNING = re.compile(r"^vllm:num_requests_waiting\S* (\S+)$", re.MULTILINE)
+SLOTS = 32
+LOAD = re.compile(r"^vllm:num_requests_(running|waiting)\{\S* (\S+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figures:
-    """One run, in seconds. `queued_to_spilled_s`: from the first request that the engine itself kept waiting."""
+    """One run, in seconds. `queued_to_spilled_s`: from when requests waited in an engine without a free slot."""
 
     late_to_spilled_s: float
     queued_to_spilled_s: float
@@ -71,7 +72,7 @@ class Stage:
     def config(self, port: int, admin_port: int) -> Path:
         """spillway.yaml of one process."""
         admin = [f"http://127.0.0.1:{one}" for _, one in self.gateways]
-        engine = {"max_num_seqs": 32, "max_model_len_tokens": 8192}
+        engine = {"max_num_seqs": SLOTS, "max_model_len_tokens": 8192}
         pool = {
             "name": POOL,
             "model": MODEL,
@@ -104,7 +105,7 @@ class Stage:
             "--instance-type",
             SHAPE,
             "--max-num-seqs",
-            "32",
+            str(SLOTS),
             "--port",
             str(self.engine_port),
         ]
@@ -165,15 +166,15 @@ def capacity_per_s() -> float:
     """Requests of this size that the engine serves within its SLO."""
     settings = load_settings(None, {}, today=datetime.now(UTC).date())
     steps = settings.step_times[POOL]
-    engine = EngineArgs(max_num_seqs=32)
+    engine = EngineArgs(max_num_seqs=SLOTS)
     return 1.0 / gpu_seconds_per_request(steps, engine, SLO, input_tokens=INPUT_TOKENS, output_tokens=OUTPUT_TOKENS)
 
 
 async def _queue_began(stage: Stage, found: list[float]) -> None:
-    """Notes when the engine first keeps a request waiting after the step."""
+    """Notes when requests first wait for a slot after the step; with slots free they wait for the next batch alone."""
     while not found:
-        match = RUNNING.search(await page(stage.engine_port, "/metrics"))
-        if match is not None and float(match.group(1)) > 0:
+        load = {name: float(value) for name, value in LOAD.findall(await page(stage.engine_port, "/metrics"))}
+        if load["waiting"] > 0 and load["running"] >= SLOTS:
             found.append(time.monotonic())
         await asyncio.sleep(POLL_S)
 
