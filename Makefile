@@ -14,7 +14,7 @@ demo: env ## watch a pool saturate, spill, grow, un-spill and shrink under real 
 	@.venv/bin/spillway demo
 
 test: dev-env ## unit, property, contract and end-to-end tests (<= 5 minutes on 2 cores)
-	@.venv/bin/python -m pytest -q -n 3 --dist loadfile -m "not slow and not vllm and not faults and not cluster and not helm" --cov --cov-report=term --cov-fail-under=100
+	@.venv/bin/python -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder -m "not slow and not vllm and not faults and not cluster and not helm" --cov --cov-report=term --cov-fail-under=100
 
 test-all: dev-env vllm-env clients-env ## the slower suites: real vLLM on CPU, the demo, long end-to-end runs
 	@.venv/bin/python -m pytest -q -m "(slow or vllm or faults or clients) and not cluster"

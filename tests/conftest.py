@@ -20,6 +20,7 @@ from hypothesis import settings
 
 pytest_plugins = ["tests.cluster.fixtures"]  # `control_plane` and `cluster`, for the tests of any folder
 
+PURE = {"core", "catalogue", "routing", "autoscale", "replay", "modelpool"}  # their lines are measured
 LOGS: dict[str, Any] = {
     "processors": [
         structlog.processors.add_log_level,
@@ -34,18 +35,26 @@ settings.register_profile("untimed", parent=settings(), deadline=None)  # else a
 settings.load_profile("untimed")
 
 
+def _is_pure(item: pytest.Item) -> bool:
+    return item.path.relative_to(Path(__file__).parent).parts[0] in PURE
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of processes come first: a long file of them that begins last is what all other cores wait for."""
+    items.sort(key=_is_pure)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """Coverage, where it is asked for, looks away from whatever is no test of a pure package, fixtures and all."""
-    plugin = getattr(item.config.pluginmanager.getplugin("_cov"), "cov_controller", None)
-    folder = item.path.relative_to(Path(__file__).parent).parts[0]
-    if plugin is None or f"controller/{folder}" in plugin.cov.get_option("run:source"):
+    coverage = getattr(item.config.pluginmanager.getplugin("_cov"), "cov_controller", None)
+    if coverage is None or _is_pure(item):
         return (yield)
-    plugin.pause()
+    coverage.pause()
     try:
         return (yield)
     finally:
-        plugin.resume()
+        coverage.resume()
 
 
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
