@@ -13,8 +13,13 @@ up: env ## install what is needed and stand the whole system up on this machine
 demo: env ## watch a pool saturate, spill, grow, un-spill and shrink under real traffic (< 4 minutes)
 	@.venv/bin/spillway demo
 
+# Lines are traced where all of them have to be reached: tracing makes the other tests half as fast.
+QUICK := -m "not slow and not vllm and not faults and not cluster and not helm"
+PURE := core catalogue routing autoscale replay modelpool
+
 test: dev-env ## unit, property, contract and end-to-end tests (<= 5 minutes on 2 cores)
-	@.venv/bin/python -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder -m "not slow and not vllm and not faults and not cluster and not helm" --cov --cov-report=term --cov-fail-under=100
+	@.venv/bin/python -m pytest -q -n 3 --dist loadfile $(QUICK) $(PURE:%=tests/%) --cov --cov-report=term --cov-fail-under=100
+	@.venv/bin/python -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder $(QUICK) $(PURE:%=--ignore=tests/%)
 
 test-all: dev-env vllm-env clients-env ## the slower suites: real vLLM on CPU, the demo, long end-to-end runs
 	@.venv/bin/python -m pytest -q -m "(slow or vllm or faults or clients) and not cluster"

@@ -1,8 +1,7 @@
 """What holds for all tests.
 
 Logs of code under test are plain lines: rich tracebacks print every local, for minutes where worlds are large. An
-example that hypothesis draws has no time limit (200 ms unless told): a busy machine would make it fail. Lines are
-traced in the tests of the pure packages only, which have to reach all of them: tracing makes the others half as fast.
+example that hypothesis draws has no time limit (200 ms unless told): a busy machine would make it fail.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import sys
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from hypothesis import settings
 
 pytest_plugins = ["tests.cluster.fixtures"]  # `control_plane` and `cluster`, for the tests of any folder
 
-PURE = {"core", "catalogue", "routing", "autoscale", "replay", "modelpool"}  # their lines are measured
+OF_PROCESSES = {"security", "e2e", "engine_sim"}
 LOGS: dict[str, Any] = {
     "processors": [
         structlog.processors.add_log_level,
@@ -35,26 +34,9 @@ settings.register_profile("untimed", parent=settings(), deadline=None)  # else a
 settings.load_profile("untimed")
 
 
-def _is_pure(item: pytest.Item) -> bool:
-    return item.path.relative_to(Path(__file__).parent).parts[0] in PURE
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of processes come first: a long file of them that begins last is what all other cores wait for."""
-    items.sort(key=_is_pure)
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Coverage, where it is asked for, looks away from whatever is no test of a pure package, fixtures and all."""
-    coverage = getattr(item.config.pluginmanager.getplugin("_cov"), "cov_controller", None)
-    if coverage is None or _is_pure(item):
-        return (yield)
-    coverage.pause()
-    try:
-        return (yield)
-    finally:
-        coverage.resume()
+    """Tests that start processes come first: a long file of them that begins last is what all other cores wait for."""
+    items.sort(key=lambda item: item.path.relative_to(Path(__file__).parent).parts[0] not in OF_PROCESSES)
 
 
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
