@@ -18,14 +18,16 @@ from tests.cluster.handle import ControlPlane
 from tests.cluster.stand_in_node import StandInNode
 from tests.faults.caller import ANSWERED
 from tests.faults.cluster_controller import ClusterController
-from tests.faults.fleet_history import History, end_state, writers_complaint
+from tests.faults.fleet_history import History, end_state, without_conditions, writers_complaint
 from tests.faults.gateway_process import POOL
+from tests.faults.name_server import NameServer
 from tests.faults.rows import Row, row
 from tests.faults.world import World, eventually
 
 OUTSIDE = {"stub-openai": "openai"}
 TICK_S = 0.5
 LEASE = "spillway-controller"
+SAME_S = 60.0
 READY_S = 150.0  # on a busy machine; what must be faster is judged where that means something
 AUTOSCALE = {"coldStartSeconds": 1, "scaleDownCooldownSeconds": 2, "drainDeadlineSeconds": 5}
 Json = dict[str, Any]
@@ -46,6 +48,8 @@ class Shape:
     autoscale: Mapping[str, int] = field(default_factory=lambda: AUTOSCALE)
     wrapper: Sequence[str] = ()  # of the controllers
     spills: bool = True
+    names: NameServer | None = None  # gateway and controllers ask it alone, and providers have names
+    engine: Mapping[str, int] = field(default_factory=dict)  # more of how the pods' engine was launched
 
 
 @dataclass
@@ -124,6 +128,36 @@ class Fleet:
         """All that is to be as without a fault."""
         return await end_state(self.api, self.namespace)
 
+    async def pinned(self) -> Json:
+        """The state at rest of a fleet whose pools are pinned to what they began with, and known to be."""
+        shape = self.shape
+        there = shape.replicas if shape.room is None else min(shape.room, shape.replicas)
+        for pool in shape.pools:
+            await self.pin(there, pool)
+        for pool in shape.pools:
+            await self.settles(there, pool)
+            await eventually(lambda pool=pool: self._is_paused(pool), within_s=READY_S, every_s=0.1)  # type: ignore[misc]
+        return await self.end_state()
+
+    async def _is_paused(self, pool: str) -> bool:
+        return (await self.condition("Paused", pool)).get("status") == "True"
+
+    async def ends_otherwise(self, expected: Json, excused: Sequence[str] = ()) -> str:
+        """How the fleet differs in the end from one that had no fault, in words; "" where it does not."""
+        last: Json = {}
+
+        async def is_equal() -> bool:
+            nonlocal last
+            last = without_conditions(await self.end_state(), excused)
+            return last == without_conditions(expected, excused)
+
+        await self.pinned()
+        try:
+            await eventually(is_equal, within_s=SAME_S, every_s=0.2)
+        except AssertionError:
+            return f"the end is {last}, without the fault {expected}"
+        return ""
+
     async def ask_for(self, seconds: float, *, per_s: float = 5.0) -> None:
         """Requests one after another for some time; the row judges what they were told."""
         ends_s, number = time.monotonic() + seconds, 0
@@ -174,9 +208,20 @@ class Fleet:
 
 
 @contextlib.asynccontextmanager
-async def cluster_row(fleet: Fleet, case: str, what: str, *, takeovers: int = 0) -> AsyncIterator[Row]:
-    """A row whose line has I8 too. `takeovers`: how many the row makes."""
+async def cluster_row(
+    fleet: Fleet, case: str, what: str, *, takeovers: int = 0, excused: Sequence[str] = ()
+) -> AsyncIterator[Row]:
+    """A row whose line has I8 too: bounds, writers, and in the end the state of a fleet without a fault.
+
+    `takeovers`: how many the row makes. `excused`: conditions that tell of the fault for longer than the row lasts.
+    """
+    expected = await fleet.pinned()
+    if fleet.shape.replicas == fleet.shape.minimum:
+        for pool in fleet.shape.pools:
+            await fleet.pin(0, pool)
     fleet.asked_before = len(fleet.world.told)
     async with row(fleet.world, case, what) as line:
         yield line
-        line.invariants["I8"] = fleet.complaint(takeovers=takeovers)
+        otherwise = await fleet.ends_otherwise(expected, excused)
+        said = [fleet.complaint(takeovers=takeovers), otherwise]
+        line.invariants["I8"] = "; ".join(filter(None, said))

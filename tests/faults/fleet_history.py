@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import itertools
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -96,6 +96,15 @@ async def end_state(api: AdminClient, namespace: str) -> Json:
         "leaving": sum("deletionTimestamp" in one["metadata"] for one in pods["items"]),
         "pools": {one["metadata"]["name"]: _pool(one.get("status") or {}) for one in pools["items"]},
     }
+
+
+def without_conditions(state: Json, kinds: Collection[str]) -> Json:
+    """The state, with these conditions of pools left out."""
+    pools = {
+        name: {**pool, "conditions": {kind: said for kind, said in pool["conditions"].items() if kind not in kinds}}
+        for name, pool in state["pools"].items()
+    }
+    return {**state, "pools": pools}
 
 
 def _holds(item: Json, kind: str) -> bool:

@@ -40,7 +40,14 @@ def deployment(name: str, port: int, replicas: int) -> Json:
 
 
 def model_pool(
-    name: str, port: int, *, minimum: int, maximum: int, to: tuple[str, ...], autoscale: Mapping[str, int]
+    name: str,
+    port: int,
+    *,
+    minimum: int,
+    maximum: int,
+    to: tuple[str, ...],
+    autoscale: Mapping[str, int],
+    engine: Mapping[str, int] | None = None,
 ) -> Json:
     """A pool on the Deployment of its name."""
     return {
@@ -51,7 +58,7 @@ def model_pool(
             "model": MODEL,
             "scaleTargetRef": {"name": name},
             "instanceType": "g5.2xlarge",
-            "engine": {"port": port},
+            "engine": {"port": port, **(engine or {})},
             "replicas": {"min": minimum, "max": maximum},
             "slo": {"ttftP95Milliseconds": 60_000, "tpotP95Milliseconds": 1_000},
             "autoscale": dict(autoscale),

@@ -23,6 +23,7 @@ from tests.faults.cluster_controller import ClusterController, cluster_controlle
 from tests.faults.cluster_fleet import OUTSIDE, READY_S, Fleet, Shape
 from tests.faults.fleet_history import History
 from tests.faults.gateway_process import GatewayProcess, Setup
+from tests.faults.name_server import NameServer
 from tests.faults.stub import Stub, running
 from tests.faults.stub_scripts import answer
 from tests.faults.watcher import watch
@@ -60,8 +61,17 @@ async def _make(api: AdminClient, namespace: str, shape: Shape, port: int) -> No
             maximum=shape.maximum,
             to=tuple(OUTSIDE) if shape.spills else (),
             autoscale=shape.autoscale,
+            engine=shape.engine,
         )
         await api.call("POST", f"/apis/spillway.dev/v1alpha1/namespaces/{namespace}/modelpools", pool)
+
+
+def _provider(name: str, canaries: Canaries, names: NameServer | None) -> Stub:
+    made = Stub(name, answer(), marker=canaries.completion, drains=True)
+    if names is not None:
+        made.name_at = f"{name}.test"
+        names.addresses[made.name_at] = made.address
+    return made
 
 
 @contextlib.asynccontextmanager
@@ -85,9 +95,11 @@ async def _task(name: str, work: Any) -> AsyncIterator[None]:
 
 
 def _setup(outside: Sequence[Stub], shape: Shape, kubeconfig: Path, namespace: str) -> Setup:
+    private = {} if shape.names is None else {name: {"private_address": True} for name in OUTSIDE}
     return Setup(
+        wrapper=() if shape.names is None else shape.names.wrapper(kubeconfig.parent),
         providers=gateway_process.of_stubs(outside, OUTSIDE),
-        changes={"controller": {"tick_s": shape.tick_s}, "gateway": {"timeouts": TIMEOUTS}},
+        changes={"controller": {"tick_s": shape.tick_s}, "gateway": {"timeouts": TIMEOUTS}, "providers": private},
         environ={"KUBECONFIG": str(kubeconfig)},
         words=("--platform", "kubernetes", "-n", namespace),
     )
@@ -109,7 +121,13 @@ def _controllers(
     return [
         stack.enter_context(
             cluster_controller(
-                plane, namespace, folder / name, document, name=name, environ=environ, wrapper=shape.wrapper
+                plane,
+                namespace,
+                folder / name,
+                document,
+                name=name,
+                environ=environ,
+                wrapper=setup.wrapper or shape.wrapper,
             )
         )
         for name in (f"controller-{number}" for number in range(shape.controllers))
@@ -142,7 +160,7 @@ async def fleet_on_kubernetes(plane: ControlPlane, folder: Path, shape: Shape | 
         engines.append(PodStub(name, answer(), marker=canaries.completion, address=address, name_at=address, port=port))
         return engines[-1]  # type: ignore[return-value]  # just made
 
-    outside = [Stub(name, answer(), marker=canaries.completion, drains=True) for name in OUTSIDE]
+    outside = [_provider(name, canaries, shape.names) for name in OUTSIDE]
     async with contextlib.AsyncExitStack() as stack:
         await stack.enter_async_context(running(*outside))
         api = await stack.enter_async_context(_admin(plane))

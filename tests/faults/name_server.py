@@ -25,6 +25,7 @@ class NameServer(asyncio.DatagramProtocol):
     address: str
     addresses: dict[str, str] = field(default_factory=dict)
     silent: set[str] = field(default_factory=set)
+    is_mute: bool = False  # no name hears anything
     asked: list[str] = field(default_factory=list)
     _transport: asyncio.DatagramTransport | None = None
 
@@ -38,7 +39,7 @@ class NameServer(asyncio.DatagramProtocol):
         kind = struct.unpack_from("!H", data, end)[0]
         if kind == _A:
             self.asked.append(name)
-        if name in self.silent:
+        if self.is_mute or name in self.silent:
             return
         address = self.addresses.get(name)
         code = _NO_SUCH_NAME if address is None else _NO_ERROR

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from tests.cluster.deploying_plane import MANAGER
 from tests.cluster.handle import ControlPlane
 from tests.faults.caller import ANSWERED
-from tests.faults.cluster_fleet import Fleet, Shape, cluster_row
+from tests.faults.cluster_controller import ClusterController
+from tests.faults.cluster_fleet import OUTSIDE, Fleet, Shape, cluster_row
 from tests.faults.fleet_on_kubernetes import fleet_on_kubernetes
 from tests.faults.gateway_process import POOL
+from tests.faults.name_server import name_server
 from tests.faults.play import play
 from tests.faults.rows import Row
 from tests.faults.world import eventually
@@ -27,6 +33,47 @@ CAUGHT_UP_S = 30.0
 PAUSED_S = 20.0
 TAKEOVER_S = 20.0
 PATIENCE_S = 120.0  # of the row itself, on a busy machine
+ONE_CONTROLLER = Shape(replicas=2, minimum=2)
+TWO_CONTROLLERS = Shape(replicas=2, minimum=2, controllers=2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Away:
+    """A part of the API that is not there for some time."""
+
+    case: str = "D1"
+    part: str = "kube-apiserver"
+    lasts_s: float = KILLED_S
+    is_frozen: bool = False
+    shape: Shape = ONE_CONTROLLER
+    takeovers: int = 0
+
+    @contextlib.asynccontextmanager
+    async def befalling(self, plane: ControlPlane) -> AsyncIterator[None]:
+        """It is away; afterwards it is back, and what else goes on only then."""
+        part = plane.component(self.part)
+        if self.is_frozen:
+            part.freeze()
+        else:
+            part.kill()
+        try:
+            yield
+        finally:
+            if self.is_frozen:
+                part.thaw()
+            else:
+                part.start()
+        await asyncio.to_thread(plane.until_ready)
+        # Its own election, which this one does not hold, would have ended it after 10 s, and the kubelet begun it anew.
+        plane.component(MANAGER).kill()
+        plane.component(MANAGER).start()
+
+
+AWAY = {
+    "apiserver killed": Away(),
+    "apiserver stopped": Away(lasts_s=STOPPED_S, is_frozen=True, takeovers=1),
+    "etcd paused": Away(case="D2", part="etcd", lasts_s=PAUSED_S, is_frozen=True, shape=TWO_CONTROLLERS, takeovers=1),
+}
 
 
 async def _nothing_moves(fleet: Fleet, seconds: float, since_s: float) -> None:
@@ -37,79 +84,72 @@ async def _nothing_moves(fleet: Fleet, seconds: float, since_s: float) -> None:
 
 
 async def _comes_back(fleet: Fleet, line: Row) -> None:
-    """What an operator wants is done again soon."""
+    """What an operator wants is done again soon: first by the controller, then by the cluster's own parts, too."""
     await fleet.pin(3)
-    line.within("caught_up_s", await fleet.settles(3), CAUGHT_UP_S)
+
+    async def is_asked_for() -> bool:
+        return await fleet.replicas() == 3
+
+    asked_s = await eventually(is_asked_for, within_s=PATIENCE_S, every_s=0.1)
+    line.figures["asked_for_s"] = round(asked_s, 3)
+    line.within("caught_up_s", asked_s + await fleet.settles(3), CAUGHT_UP_S)
     line.healed()
-    await _answers(fleet)
-
-
-async def _answers(fleet: Fleet) -> None:
     assert {one.end for one in await fleet.world.ask_many(8, stream=True)} == {ANSWERED}
 
 
-def test_d1_apiserver_killed(tmp_path: Path, fleet_plane: ControlPlane) -> None:
-    """No request fails and nothing is scaled while it is gone; afterwards all goes on."""
+@pytest.mark.parametrize("what", AWAY)
+def test_d1_d2_part_of_the_api_is_away(tmp_path: Path, fleet_plane: ControlPlane, what: str) -> None:
+    """No request fails and nothing is scaled while it is gone or says nothing; afterwards all goes on."""
+    away = AWAY[what]
 
     async def scene() -> None:
         async with (
-            fleet_on_kubernetes(fleet_plane, tmp_path, Shape(replicas=2, minimum=2)) as fleet,
-            cluster_row(fleet, "D1", "apiserver killed") as line,
+            fleet_on_kubernetes(fleet_plane, tmp_path, away.shape) as fleet,
+            cluster_row(fleet, away.case, what, takeovers=away.takeovers) as line,
         ):
             line.injected()
             began_s = time.monotonic()
-            fleet_plane.component("kube-apiserver").kill()
-            await _nothing_moves(fleet, KILLED_S, began_s)
-            fleet_plane.component("kube-apiserver").start()
-            await asyncio.to_thread(fleet_plane.until_ready)
+            async with away.befalling(fleet_plane):
+                await _nothing_moves(fleet, away.lasts_s, began_s)
             line.detected()
             await _comes_back(fleet, line)
 
     play(scene(), LIMIT_S)
 
 
-def test_d1_apiserver_stopped(tmp_path: Path, fleet_plane: ControlPlane) -> None:
-    """The same where it stands still: every connection stays open and nothing is said on it."""
+def test_d1_names_gone_too(tmp_path: Path, fleet_plane: ControlPlane) -> None:
+    """Names are not resolved any more either: pods are reached by address, the provider by the last one known."""
 
     async def scene() -> None:
-        async with (
-            fleet_on_kubernetes(fleet_plane, tmp_path, Shape(replicas=2, minimum=2)) as fleet,
-            cluster_row(fleet, "D1", "apiserver stopped", takeovers=1) as line,
-        ):
-            line.injected()
-            began_s = time.monotonic()
-            fleet_plane.component("kube-apiserver").freeze()
-            try:
-                await _nothing_moves(fleet, STOPPED_S, began_s)
-            finally:
-                fleet_plane.component("kube-apiserver").thaw()
-            await asyncio.to_thread(fleet_plane.until_ready)
-            line.detected()
-            await _comes_back(fleet, line)
+        async with name_server() as names:
+            shape = Shape(replicas=2, minimum=2, names=names)
+            async with (
+                fleet_on_kubernetes(fleet_plane, tmp_path, shape) as fleet,
+                cluster_row(fleet, "D1", "apiserver killed, names gone") as line,
+            ):
+                assert names.asked, "the gateway asks somebody else for names"
+                line.injected()
+                began_s = time.monotonic()
+                names.is_mute = True
+                async with Away().befalling(fleet_plane):
+                    await _nothing_moves(fleet, KILLED_S, began_s)
+                    for name in OUTSIDE:
+                        assert (await fleet.world.ask(model=name, stream=False)).end == ANSWERED
+                line.detected()
+                await _comes_back(fleet, line)
+                names.is_mute = False
 
     play(scene(), LIMIT_S)
 
 
-def test_d2_etcd_paused(tmp_path: Path, fleet_plane: ControlPlane) -> None:
-    """Whoever cannot renew the lease writes nothing; after the pause one of two leads, and the fleet is as it was."""
+async def _taken_over(fleet: Fleet, line: Row, other: ClusterController) -> None:
+    """The other controller leads, in time."""
 
-    async def scene() -> None:
-        async with (
-            fleet_on_kubernetes(fleet_plane, tmp_path, Shape(replicas=2, minimum=2, controllers=2)) as fleet,
-            cluster_row(fleet, "D2", "etcd paused", takeovers=1) as line,
-        ):
-            line.injected()
-            began_s = time.monotonic()
-            fleet_plane.component("etcd").freeze()
-            try:
-                await _nothing_moves(fleet, PAUSED_S, began_s)
-            finally:
-                fleet_plane.component("etcd").thaw()
-            line.detected()
-            await asyncio.to_thread(fleet_plane.until_ready)
-            await _comes_back(fleet, line)
+    async def is_taken() -> bool:
+        return await fleet.leader() == other.name
 
-    play(scene(), LIMIT_S)
+    line.within("takeover_s", await eventually(is_taken, within_s=PATIENCE_S, every_s=0.1), TAKEOVER_S)
+    line.detected()
 
 
 def test_d2_leader_paused(tmp_path: Path, fleet_plane: ControlPlane) -> None:
@@ -117,7 +157,7 @@ def test_d2_leader_paused(tmp_path: Path, fleet_plane: ControlPlane) -> None:
 
     async def scene() -> None:
         async with (
-            fleet_on_kubernetes(fleet_plane, tmp_path, Shape(replicas=2, minimum=2, controllers=2)) as fleet,
+            fleet_on_kubernetes(fleet_plane, tmp_path, TWO_CONTROLLERS) as fleet,
             cluster_row(fleet, "D2", "leader paused", takeovers=1) as line,
         ):
             first, second = fleet.controllers
@@ -126,19 +166,14 @@ def test_d2_leader_paused(tmp_path: Path, fleet_plane: ControlPlane) -> None:
             line.injected()
             began_s = time.monotonic()
             first.signal(signal.SIGSTOP)
-
-            async def is_taken() -> bool:
-                return await fleet.leader() == second.name
-
-            line.within("takeover_s", await eventually(is_taken, within_s=PATIENCE_S, every_s=0.1), TAKEOVER_S)
-            line.detected()
+            await _taken_over(fleet, line, second)
             await fleet.ask_for(max(0.0, PAUSED_S - (time.monotonic() - began_s)))
             awake_s = time.monotonic()
             first.signal(signal.SIGCONT)
             line.within("ended_s", await eventually(lambda: not first.is_running(), within_s=PATIENCE_S), 15.0)
             assert first.code() == 1
             assert [one.asked for one in first.proxy.writes(awake_s)] == []
-            assert fleet.history.counts(POOL, began_s) == []
+            await _nothing_moves(fleet, 1.0, began_s)
             await _comes_back(fleet, line)
 
     play(scene(), LIMIT_S)
@@ -149,7 +184,7 @@ def test_d3_leader_cut_off(tmp_path: Path, fleet_plane: ControlPlane) -> None:
 
     async def scene() -> None:
         async with (
-            fleet_on_kubernetes(fleet_plane, tmp_path, Shape(replicas=2, minimum=2, controllers=2)) as fleet,
+            fleet_on_kubernetes(fleet_plane, tmp_path, TWO_CONTROLLERS) as fleet,
             cluster_row(fleet, "D3", "leader cut off", takeovers=1) as line,
         ):
             first, second = fleet.controllers
@@ -157,12 +192,7 @@ def test_d3_leader_cut_off(tmp_path: Path, fleet_plane: ControlPlane) -> None:
             line.injected()
             began_s = time.monotonic()
             first.proxy.silence()
-
-            async def is_taken() -> bool:
-                return await fleet.leader() == second.name
-
-            line.within("takeover_s", await eventually(is_taken, within_s=PATIENCE_S, every_s=0.1), TAKEOVER_S)
-            line.detected()
+            await _taken_over(fleet, line, second)
             await eventually(lambda: not first.is_running(), within_s=PATIENCE_S)
             first.proxy.thaw()
             await _nothing_moves(fleet, 5.0, began_s)

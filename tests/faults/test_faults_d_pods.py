@@ -9,14 +9,13 @@ from pathlib import Path
 import pytest
 
 from tests.cluster.handle import ControlPlane
-from tests.faults.caller import ANSWERED, BROKEN, Told
+from tests.faults.caller import ANSWERED, BROKEN
 from tests.faults.cluster_fleet import AUTOSCALE, Fleet, Shape, cluster_row
+from tests.faults.draining_pods import drain, long_answers, open_streams
 from tests.faults.fleet_on_kubernetes import fleet_on_kubernetes
 from tests.faults.gateway_process import POOL
 from tests.faults.moved_clock import MovedClock
 from tests.faults.play import play
-from tests.faults.stub import Stub
-from tests.faults.stub_scripts import answer
 from tests.faults.world import eventually
 
 pytestmark = [pytest.mark.faults, pytest.mark.cluster, pytest.mark.timeout(400)]
@@ -58,6 +57,15 @@ def test_d9_pods_stay_pending(tmp_path: Path, fleet_plane: ControlPlane) -> None
     play(scene(), LIMIT_S)
 
 
+async def _replaced(fleet: Fleet, pod: str) -> float:
+    """Seconds from when somebody takes the pod away until another one serves in its place."""
+    began_s = time.monotonic()
+    await fleet.api.call("DELETE", fleet.path("pods", pod))
+    await eventually(lambda: pod not in fleet.node.wards, within_s=PATIENCE_S)
+    await fleet.settles(2)
+    return round(time.monotonic() - began_s, 1)
+
+
 def test_d9_pods_crash(tmp_path: Path, fleet_plane: ControlPlane) -> None:
     """A replica in a crash loop is not sent to, and none is asked for in its place beyond what was wanted."""
 
@@ -77,6 +85,7 @@ def test_d9_pods_crash(tmp_path: Path, fleet_plane: ControlPlane) -> None:
             assert set(fleet.history.counts(POOL, began_s)) <= {3}
             fleet.all_answered()
             assert fleet.node.wards[healthy].served
+            line.figures["back_s"] = await _replaced(fleet, crashed)
             line.healed()
 
     play(scene(), LIMIT_S)
@@ -93,15 +102,14 @@ def test_d11_dead_but_running(tmp_path: Path, fleet_plane: ControlPlane) -> None
             dead, _ = list(fleet.node.serving)
             line.injected()
             await fleet.node.silence(dead)
-            asking = asyncio.create_task(fleet.ask_for(EJECTED_S + 5.0, per_s=20.0))
-
-            await asking
+            await fleet.ask_for(EJECTED_S + 5.0, per_s=20.0)
             line.detected()
             fleet.all_answered()
             own = [one for one in fleet.world.told if one.headers.get("x-spillway-attempts", "1") != "1"]
             line.figures["retried"] = len(own)
             last_s = max((one.sent_s for one in own), default=line.began_s)
             line.within("ejected_s", max(0.0, last_s - line.began_s - (line.injected_at_s or 0.0)), EJECTED_S)
+            line.figures["back_s"] = await _replaced(fleet, dead)
             line.healed()
 
     play(scene(), LIMIT_S)
@@ -134,27 +142,6 @@ def test_d12_clock_jumps(tmp_path: Path, fleet_plane: ControlPlane) -> None:
     play(scene(), LIMIT_S)
 
 
-def _long_answers(fleet: Fleet, seconds: float) -> None:
-    for engine in fleet.world.engines:
-        assert isinstance(engine, Stub)
-        engine.script = answer(tokens=int(seconds / 0.05), gap_s=0.05)
-
-
-async def _streams(fleet: Fleet, count: int) -> tuple[list[asyncio.Task[Told]], str]:
-    """So many open streams, and the pod that has most of them."""
-    tasks = [fleet.world.asking(stream=True) for _ in range(count)]
-    stubs = [one for one in fleet.world.engines if isinstance(one, Stub)]
-    await eventually(lambda: sum(len(one.open_calls) for one in stubs) == count, within_s=PATIENCE_S)
-    return tasks, max(stubs, key=lambda one: len(one.open_calls)).name
-
-
-async def _drain(fleet: Fleet, pod: str) -> None:
-    """An operator wants one replica less, and that it is this one."""
-    order = {"metadata": {"annotations": {"spillway.dev/drain": "true"}}}
-    await fleet.api.patch(fleet.path("pods", pod), order)
-    await fleet.pin(1)
-
-
 def test_d13_drained_with_open_streams(tmp_path: Path, fleet_plane: ControlPlane) -> None:
     """A pool shrinks while every replica answers: no stream is cut, and the pod goes once its last has ended."""
 
@@ -163,10 +150,10 @@ def test_d13_drained_with_open_streams(tmp_path: Path, fleet_plane: ControlPlane
             fleet_on_kubernetes(fleet_plane, tmp_path, Shape(replicas=2, autoscale=DRAIN)) as fleet,
             cluster_row(fleet, "D13", "scale-down with open streams") as line,
         ):
-            _long_answers(fleet, 25.0)
-            tasks, busiest = await _streams(fleet, 8)
+            long_answers(fleet, 25.0)
+            tasks, busiest = await open_streams(fleet, 8)
             line.injected()
-            await _drain(fleet, busiest)
+            await drain(fleet, busiest)
             await asyncio.sleep(5.0)
             assert not all(task.done() for task in tasks), "the streams are too short for this row"
             assert await fleet.replicas() == 2
@@ -191,11 +178,11 @@ def test_d13_drain_deadline(tmp_path: Path, fleet_plane: ControlPlane) -> None:
             fleet_on_kubernetes(fleet_plane, tmp_path, Shape(replicas=2, autoscale=SHORT_DRAIN)) as fleet,
             cluster_row(fleet, "D13", "streams outlast the deadline") as line,
         ):
-            _long_answers(fleet, 18.0)
-            tasks, busiest = await _streams(fleet, 8)
+            long_answers(fleet, 18.0)
+            tasks, busiest = await open_streams(fleet, 8)
             line.injected()
             began_s = time.monotonic()
-            await _drain(fleet, busiest)
+            await drain(fleet, busiest)
             await asyncio.gather(*tasks)
             line.detected()
             cut = [one for one in fleet.world.told if one.end == BROKEN]

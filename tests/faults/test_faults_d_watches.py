@@ -10,6 +10,7 @@ import pytest
 
 from tests.cluster.api_faults import WatchFaults, deleted
 from tests.cluster.apiserver_proxy import ApiserverProxy
+from tests.cluster.etcd_history import forget_history
 from tests.cluster.handle import ControlPlane
 from tests.faults.caller import ANSWERED
 from tests.faults.cluster_fleet import AUTOSCALE, Fleet, Shape, cluster_row
@@ -124,6 +125,65 @@ def test_d5_history_gone(tmp_path: Path, fleet_plane: ControlPlane) -> None:
             line.healed()
 
     play(scene(), LIMIT_S)
+
+
+async def _lists_for_gone(fleet: Fleet, kind: str) -> float:
+    """How often the gateway has listed since its history was gone."""
+    series = f'spillway_kubernetes_lists_total{{resource="{kind}",why="gone"}}'
+    return (await fleet.world.gateway.metrics()).get(series, 0.0)
+
+
+def test_d5_etcd_compacted(tmp_path: Path, fleet_plane: ControlPlane) -> None:
+    """The API itself says 410 to watches from before: one list of each kind, and what changed meanwhile is known."""
+
+    async def scene() -> None:
+        async with (
+            fleet_on_kubernetes(fleet_plane, tmp_path, Shape(replicas=2, minimum=2)) as fleet,
+            cluster_row(fleet, "D5", "etcd compacted", takeovers=1) as line,
+        ):
+            await _fresh_windows(fleet)
+            for proxy in _proxies(fleet):
+                proxy.freeze(*KINDS)
+            gone, stays = list(fleet.node.serving)
+            await fleet.api.call("DELETE", fleet.path("pods", gone))
+            await eventually(lambda: len(fleet.node.serving) == 2, within_s=PATIENCE_S)
+            line.injected()
+            asking = asyncio.create_task(fleet.ask_for(PATIENCE_S))
+            await asyncio.to_thread(forget_history, fleet_plane)
+            thawed_s = time.monotonic()
+            for proxy in _proxies(fleet):
+                proxy.thaw()
+
+            async def is_known() -> bool:
+                used = any(one.calls for one in fleet.world.engines if one.name not in (gone, stays))
+                return used and min([await _lists_for_gone(fleet, kind) for kind in ("pods", "modelpools")]) >= 1
+
+            line.within("noticed_s", await eventually(is_known, within_s=PATIENCE_S, every_s=0.1), NOTICED_S)
+            line.detected()
+            asking.cancel()
+            line.within("back_s", await fleet.settles(2), NOTICED_S)
+            line.healed()
+            for proxy in _proxies(fleet):
+                lists = {key: count for key, count in proxy.counts(thawed_s).items() if key.startswith("list ")}
+                assert max(lists.values()) <= 2, (
+                    lists
+                )  # one, and one more of a controller that lost its lease meanwhile
+            fleet.all_answered()
+
+    play(scene(), LIMIT_S)
+
+
+async def _fresh_windows(fleet: Fleet) -> None:
+    """Every watch has begun just now, and does not end by itself soon."""
+    began_s = time.monotonic()
+    for proxy in _proxies(fleet):
+        await asyncio.to_thread(proxy.cut)
+
+    def are_open() -> bool:
+        counts = [proxy.counts(began_s) for proxy in _proxies(fleet)]
+        return all(one.get("watch pods") and one.get("watch modelpools") for one in counts)
+
+    await eventually(are_open, within_s=PATIENCE_S, every_s=0.1)
 
 
 def test_d5_events_repeated_reordered_without_bookmarks(tmp_path: Path, fleet_plane: ControlPlane) -> None:
