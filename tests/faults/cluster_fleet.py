@@ -52,6 +52,9 @@ class Shape:
     engine: Mapping[str, int] = field(default_factory=dict)  # more of how the pods' engine was launched
 
 
+PAIR = Shape(replicas=2, minimum=2)
+
+
 @dataclass
 class Fleet:
     """Everything a row works with."""

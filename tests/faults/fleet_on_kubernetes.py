@@ -20,10 +20,11 @@ from tests.cluster.stand_in_node import StandInNode
 from tests.e2e.stack import free_ports
 from tests.faults import fleet_objects, gateway_process
 from tests.faults.cluster_controller import ClusterController, cluster_controller
-from tests.faults.cluster_fleet import OUTSIDE, READY_S, Fleet, Shape
+from tests.faults.cluster_fleet import OUTSIDE, READY_S, Fleet, Shape, cluster_row
 from tests.faults.fleet_history import History
 from tests.faults.gateway_process import GatewayProcess, Setup
 from tests.faults.name_server import NameServer
+from tests.faults.rows import Row
 from tests.faults.stub import Stub, running
 from tests.faults.stub_scripts import answer
 from tests.faults.watcher import watch
@@ -198,3 +199,22 @@ async def fleet_on_kubernetes(plane: ControlPlane, folder: Path, shape: Shape | 
             controller.is_kept = False
         for task in list(scene.tasks):
             task.cancel()
+
+
+@contextlib.asynccontextmanager
+async def fleet_row(
+    plane: ControlPlane,
+    folder: Path,
+    shape: Shape,
+    case: str,
+    what: str,
+    *,
+    takeovers: int = 0,
+    excused: Sequence[str] = (),
+) -> AsyncIterator[tuple[Fleet, Row]]:
+    """A row with a warm fleet of its own; what it is judged by is said at `cluster_row`."""
+    async with (
+        fleet_on_kubernetes(plane, folder, shape) as fleet,
+        cluster_row(fleet, case, what, takeovers=takeovers, excused=excused) as line,
+    ):
+        yield fleet, line

@@ -16,8 +16,8 @@ from tests.cluster.deploying_plane import MANAGER
 from tests.cluster.handle import ControlPlane
 from tests.faults.caller import ANSWERED
 from tests.faults.cluster_controller import ClusterController
-from tests.faults.cluster_fleet import OUTSIDE, Fleet, Shape, cluster_row
-from tests.faults.fleet_on_kubernetes import fleet_on_kubernetes
+from tests.faults.cluster_fleet import OUTSIDE, PAIR, Fleet, Shape
+from tests.faults.fleet_on_kubernetes import fleet_row
 from tests.faults.gateway_process import POOL
 from tests.faults.name_server import name_server
 from tests.faults.play import play
@@ -33,7 +33,6 @@ CAUGHT_UP_S = 30.0
 PAUSED_S = 20.0
 TAKEOVER_S = 20.0
 PATIENCE_S = 120.0  # of the row itself, on a busy machine
-ONE_CONTROLLER = Shape(replicas=2, minimum=2)
 TWO_CONTROLLERS = Shape(replicas=2, minimum=2, controllers=2)
 
 
@@ -45,7 +44,7 @@ class Away:
     part: str = "kube-apiserver"
     lasts_s: float = KILLED_S
     is_frozen: bool = False
-    shape: Shape = ONE_CONTROLLER
+    shape: Shape = PAIR
     takeovers: int = 0
 
     @contextlib.asynccontextmanager
@@ -103,9 +102,9 @@ def test_d1_d2_part_of_the_api_is_away(tmp_path: Path, fleet_plane: ControlPlane
     away = AWAY[what]
 
     async def scene() -> None:
-        async with (
-            fleet_on_kubernetes(fleet_plane, tmp_path, away.shape) as fleet,
-            cluster_row(fleet, away.case, what, takeovers=away.takeovers) as line,
+        async with fleet_row(fleet_plane, tmp_path, away.shape, away.case, what, takeovers=away.takeovers) as (
+            fleet,
+            line,
         ):
             line.injected()
             began_s = time.monotonic()
@@ -123,10 +122,7 @@ def test_d1_names_gone_too(tmp_path: Path, fleet_plane: ControlPlane) -> None:
     async def scene() -> None:
         async with name_server() as names:
             shape = Shape(replicas=2, minimum=2, names=names)
-            async with (
-                fleet_on_kubernetes(fleet_plane, tmp_path, shape) as fleet,
-                cluster_row(fleet, "D1", "apiserver killed, names gone") as line,
-            ):
+            async with fleet_row(fleet_plane, tmp_path, shape, "D1", "apiserver killed, names gone") as (fleet, line):
                 assert names.asked, "the gateway asks somebody else for names"
                 line.injected()
                 began_s = time.monotonic()
@@ -156,9 +152,9 @@ def test_d2_leader_paused(tmp_path: Path, fleet_plane: ControlPlane) -> None:
     """The other one takes over; the paused one wakes up, writes nothing and ends."""
 
     async def scene() -> None:
-        async with (
-            fleet_on_kubernetes(fleet_plane, tmp_path, TWO_CONTROLLERS) as fleet,
-            cluster_row(fleet, "D2", "leader paused", takeovers=1) as line,
+        async with fleet_row(fleet_plane, tmp_path, TWO_CONTROLLERS, "D2", "leader paused", takeovers=1) as (
+            fleet,
+            line,
         ):
             first, second = fleet.controllers
             first.is_kept = False
@@ -183,9 +179,9 @@ def test_d3_leader_cut_off(tmp_path: Path, fleet_plane: ControlPlane) -> None:
     """One takeover, after which the one cut off has ended by itself; no replica comes or goes for it."""
 
     async def scene() -> None:
-        async with (
-            fleet_on_kubernetes(fleet_plane, tmp_path, TWO_CONTROLLERS) as fleet,
-            cluster_row(fleet, "D3", "leader cut off", takeovers=1) as line,
+        async with fleet_row(fleet_plane, tmp_path, TWO_CONTROLLERS, "D3", "leader cut off", takeovers=1) as (
+            fleet,
+            line,
         ):
             first, second = fleet.controllers
             first.is_kept = False

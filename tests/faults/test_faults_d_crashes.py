@@ -16,10 +16,10 @@ import pytest
 
 from tests.cluster.api_asked import Asked
 from tests.cluster.handle import ControlPlane
-from tests.faults.cluster_fleet import AUTOSCALE, Fleet, Shape, cluster_row
-from tests.faults.draining_pods import drain, long_answers, open_streams
+from tests.faults.cluster_fleet import AUTOSCALE, Fleet, Shape
+from tests.faults.draining_pods import drained, gone_once_ended
 from tests.faults.fleet_history import DRAINING, NOT_OF_THE_FLEET
-from tests.faults.fleet_on_kubernetes import fleet_on_kubernetes
+from tests.faults.fleet_on_kubernetes import fleet_row
 from tests.faults.gateway_process import POOL
 from tests.faults.play import play
 from tests.faults.world import eventually
@@ -94,10 +94,7 @@ async def _crashed_twice(fleet: Fleet, number: int, cut: str) -> bool:
 
 async def _play(tmp_path: Path, plane: ControlPlane, what: str, crashed: Crashed, chosen: Chosen) -> None:
     """Rounds with a crash each. `chosen`: of the writes of a round, at which; each round ends as one without."""
-    async with (
-        fleet_on_kubernetes(plane, tmp_path, Shape(replicas=1, maximum=2)) as fleet,
-        cluster_row(fleet, "D6", what) as line,
-    ):
+    async with fleet_row(plane, tmp_path, Shape(replicas=1, maximum=2), "D6", what) as (fleet, line):
         await _up_and_down(fleet)
         writes = await _writes_of_a_round(fleet)
         expected: Json = await fleet.end_state()
@@ -156,14 +153,10 @@ def test_d6_killed_while_a_replica_drains(tmp_path: Path, fleet_plane: ControlPl
     """Marked, and not gone yet: whoever leads next waits for its streams, cuts none, and takes away that very pod."""
 
     async def scene() -> None:
-        async with (
-            fleet_on_kubernetes(fleet_plane, tmp_path, Shape(replicas=2, autoscale=LONG_DRAIN)) as fleet,
-            cluster_row(fleet, "D6", "killed while a replica drains") as line,
-        ):
-            long_answers(fleet, 25.0)
-            tasks, busiest = await open_streams(fleet, 8)
-            line.injected()
-            await drain(fleet, busiest)
+        async with fleet_row(
+            fleet_plane, tmp_path, Shape(replicas=2, autoscale=LONG_DRAIN), "D6", "killed while a replica drains"
+        ) as (fleet, line):
+            tasks, busiest = await drained(fleet, line, 25.0)
             path = fleet.path("pods", busiest)
 
             async def is_marked() -> bool:
@@ -175,16 +168,7 @@ def test_d6_killed_while_a_replica_drains(tmp_path: Path, fleet_plane: ControlPl
                 fleet.controller.kill()
                 await eventually(lambda lives=lives: fleet.controller.lives > lives, within_s=PATIENCE_S)  # type: ignore[misc]
                 await asyncio.sleep(line.random.uniform(0.5, 4.0))
-            assert not all(task.done() for task in tasks), "the streams are too short for this row"
-            assert await fleet.replicas() == 2
-            line.detected()
-            await asyncio.gather(*tasks)
-            fleet.all_answered()
-            ended_s = time.monotonic()
-            await fleet.settles(1)
-            line.figures["gone_s"] = round(time.monotonic() - ended_s, 1)
-            assert busiest not in fleet.node.wards
-            line.healed()
+            await gone_once_ended(fleet, line, tasks, busiest)
 
     play(scene(), LIMIT_S)
 
@@ -193,10 +177,7 @@ def test_d6_answers_get_lost(tmp_path: Path, fleet_plane: ControlPlane) -> None:
     """Every second answer to a change of the fleet does not arrive: nothing is done twice."""
 
     async def scene() -> None:
-        async with (
-            fleet_on_kubernetes(fleet_plane, tmp_path, Shape(replicas=1)) as fleet,
-            cluster_row(fleet, "D6", "answers get lost") as line,
-        ):
+        async with fleet_row(fleet_plane, tmp_path, Shape(replicas=1), "D6", "answers get lost") as (fleet, line):
             turns = itertools.cycle((True, False))
             fault = fleet.controller.proxy.lose(times=None, picks=lambda asked: _is_structural(asked) and next(turns))
             line.injected()

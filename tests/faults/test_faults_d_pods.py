@@ -10,9 +10,9 @@ import pytest
 
 from tests.cluster.handle import ControlPlane
 from tests.faults.caller import ANSWERED, BROKEN
-from tests.faults.cluster_fleet import AUTOSCALE, Fleet, Shape, cluster_row
-from tests.faults.draining_pods import drain, long_answers, open_streams
-from tests.faults.fleet_on_kubernetes import fleet_on_kubernetes
+from tests.faults.cluster_fleet import AUTOSCALE, PAIR, Fleet, Shape
+from tests.faults.draining_pods import drained, gone_once_ended
+from tests.faults.fleet_on_kubernetes import fleet_row
 from tests.faults.gateway_process import POOL
 from tests.faults.moved_clock import MovedClock
 from tests.faults.play import play
@@ -33,9 +33,9 @@ def test_d9_pods_stay_pending(tmp_path: Path, fleet_plane: ControlPlane) -> None
     """There is no room: that is said, no more is asked for than was wanted; with room the pods start and serve."""
 
     async def scene() -> None:
-        async with (
-            fleet_on_kubernetes(fleet_plane, tmp_path, Shape(room=1, maximum=6)) as fleet,
-            cluster_row(fleet, "D9", "pods stay pending") as line,
+        async with fleet_row(fleet_plane, tmp_path, Shape(room=1, maximum=6), "D9", "pods stay pending") as (
+            fleet,
+            line,
         ):
             line.injected()
             await fleet.pin(3)
@@ -70,9 +70,9 @@ def test_d9_pods_crash(tmp_path: Path, fleet_plane: ControlPlane) -> None:
     """A replica in a crash loop is not sent to, and none is asked for in its place beyond what was wanted."""
 
     async def scene() -> None:
-        async with (
-            fleet_on_kubernetes(fleet_plane, tmp_path, Shape(replicas=2, minimum=2)) as fleet,
-            cluster_row(fleet, "D9", "a pod in a crash loop") as line,
+        async with fleet_row(fleet_plane, tmp_path, PAIR, "D9", "a pod in a crash loop") as (
+            fleet,
+            line,
         ):
             crashed, healthy = list(fleet.node.serving)
             line.injected()
@@ -95,10 +95,7 @@ def test_d11_dead_but_running(tmp_path: Path, fleet_plane: ControlPlane) -> None
     """The gateway finds out by itself; nobody is told an error."""
 
     async def scene() -> None:
-        async with (
-            fleet_on_kubernetes(fleet_plane, tmp_path, Shape(replicas=2, minimum=2)) as fleet,
-            cluster_row(fleet, "D11", "dead, and Running in the API") as line,
-        ):
+        async with fleet_row(fleet_plane, tmp_path, PAIR, "D11", "dead, and Running in the API") as (fleet, line):
             dead, _ = list(fleet.node.serving)
             line.injected()
             await fleet.node.silence(dead)
@@ -121,10 +118,7 @@ def test_d12_clock_jumps(tmp_path: Path, fleet_plane: ControlPlane) -> None:
     async def scene() -> None:
         clock = MovedClock(tmp_path / "clock" / "shift")
         shape = Shape(replicas=2, minimum=2, wrapper=clock.wrapper)
-        async with (
-            fleet_on_kubernetes(fleet_plane, tmp_path, shape) as fleet,
-            cluster_row(fleet, "D12", "the clock jumps by an hour") as line,
-        ):
+        async with fleet_row(fleet_plane, tmp_path, shape, "D12", "the clock jumps by an hour") as (fleet, line):
             await fleet.ask_for(5.0)
             line.injected()
             began_s, routing = time.monotonic(), (await fleet.status())["routing"]["mode"]
@@ -146,26 +140,12 @@ def test_d13_drained_with_open_streams(tmp_path: Path, fleet_plane: ControlPlane
     """A pool shrinks while every replica answers: no stream is cut, and the pod goes once its last has ended."""
 
     async def scene() -> None:
-        async with (
-            fleet_on_kubernetes(fleet_plane, tmp_path, Shape(replicas=2, autoscale=DRAIN)) as fleet,
-            cluster_row(fleet, "D13", "scale-down with open streams") as line,
-        ):
-            long_answers(fleet, 25.0)
-            tasks, busiest = await open_streams(fleet, 8)
-            line.injected()
-            await drain(fleet, busiest)
+        async with fleet_row(
+            fleet_plane, tmp_path, Shape(replicas=2, autoscale=DRAIN), "D13", "scale-down with open streams"
+        ) as (fleet, line):
+            tasks, busiest = await drained(fleet, line, 25.0)
             await asyncio.sleep(5.0)
-            assert not all(task.done() for task in tasks), "the streams are too short for this row"
-            assert await fleet.replicas() == 2
-            assert not fleet.node.wards[busiest].leaves.is_set()
-            line.detected()
-            await asyncio.gather(*tasks)
-            fleet.all_answered()
-            ended_s = time.monotonic()
-            await fleet.settles(1)
-            assert busiest not in fleet.node.wards
-            line.figures["gone_s"] = round(time.monotonic() - ended_s, 1)
-            line.healed()
+            await gone_once_ended(fleet, line, tasks, busiest)
 
     play(scene(), LIMIT_S)
 
@@ -174,15 +154,11 @@ def test_d13_drain_deadline(tmp_path: Path, fleet_plane: ControlPlane) -> None:
     """Streams that outlast the deadline are cut then, with an error event, and not before."""
 
     async def scene() -> None:
-        async with (
-            fleet_on_kubernetes(fleet_plane, tmp_path, Shape(replicas=2, autoscale=SHORT_DRAIN)) as fleet,
-            cluster_row(fleet, "D13", "streams outlast the deadline") as line,
-        ):
-            long_answers(fleet, 18.0)
-            tasks, busiest = await open_streams(fleet, 8)
-            line.injected()
-            began_s = time.monotonic()
-            await drain(fleet, busiest)
+        async with fleet_row(
+            fleet_plane, tmp_path, Shape(replicas=2, autoscale=SHORT_DRAIN), "D13", "streams outlast the deadline"
+        ) as (fleet, line):
+            tasks, _ = await drained(fleet, line, 18.0)
+            began_s = line.began_s + (line.injected_at_s or 0.0)
             await asyncio.gather(*tasks)
             line.detected()
             cut = [one for one in fleet.world.told if one.end == BROKEN]

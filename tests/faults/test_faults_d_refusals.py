@@ -13,8 +13,8 @@ import pytest
 
 from tests.cluster.handle import ControlPlane
 from tests.faults import fleet_objects
-from tests.faults.cluster_fleet import Fleet, Shape, cluster_row
-from tests.faults.fleet_on_kubernetes import fleet_on_kubernetes
+from tests.faults.cluster_fleet import Fleet, Shape
+from tests.faults.fleet_on_kubernetes import fleet_row
 from tests.faults.gateway_process import POOL
 from tests.faults.play import play
 from tests.faults.world import eventually
@@ -130,10 +130,7 @@ def test_d8_refused_for_one_pool(tmp_path: Path, fleet_plane: ControlPlane, what
     fault, kind, reason = REFUSALS[what]
 
     async def scene() -> None:
-        async with (
-            fleet_on_kubernetes(fleet_plane, tmp_path, TWO) as fleet,
-            cluster_row(fleet, "D8", f"refused: {what}") as line,
-        ):
+        async with fleet_row(fleet_plane, tmp_path, TWO, "D8", f"refused: {what}") as (fleet, line):
             async with fault(fleet):
                 line.injected()
                 began_s = time.monotonic()
@@ -178,10 +175,9 @@ def test_d10_somebody_else_scales(tmp_path: Path, fleet_plane: ControlPlane) -> 
     """At most four writes a minute, a condition and an Event that say who; when they stop, ours is what holds."""
 
     async def scene() -> None:
-        async with (
-            fleet_on_kubernetes(fleet_plane, tmp_path) as fleet,
-            cluster_row(fleet, "D10", "somebody else scales it", excused=("Stalled", "Ready")) as line,
-        ):
+        async with fleet_row(
+            fleet_plane, tmp_path, Shape(), "D10", "somebody else scales it", excused=("Stalled", "Ready")
+        ) as (fleet, line):
             path = fleet.path("deployments", POOL, "scale")
 
             async def set_back() -> None:

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.cluster.handle import ControlPlane
-from tests.faults.cluster_fleet import OUTSIDE, Fleet, Shape, cluster_row
-from tests.faults.fleet_on_kubernetes import fleet_on_kubernetes
+from tests.faults.cluster_fleet import OUTSIDE, Fleet, Shape
+from tests.faults.fleet_on_kubernetes import fleet_row
 from tests.faults.gateway_process import POOL
 from tests.faults.play import play
 from tests.faults.real_engine import RealEngine
@@ -107,10 +107,7 @@ def test_d9_load_without_room(tmp_path: Path, fleet_plane: ControlPlane) -> None
     """More work than one replica takes and room for one: the rest is bought all the while; with room it comes home."""
 
     async def scene() -> None:
-        async with (
-            fleet_on_kubernetes(fleet_plane, tmp_path, SHAPE) as fleet,
-            cluster_row(fleet, "D9", "load without room") as line,
-        ):
+        async with fleet_row(fleet_plane, tmp_path, SHAPE, "D9", "load without room") as (fleet, line):
             line.injected()
             async with _busy(fleet):
 

@@ -13,8 +13,8 @@ from tests.cluster.apiserver_proxy import ApiserverProxy
 from tests.cluster.etcd_history import forget_history
 from tests.cluster.handle import ControlPlane
 from tests.faults.caller import ANSWERED
-from tests.faults.cluster_fleet import AUTOSCALE, Fleet, Shape, cluster_row
-from tests.faults.fleet_on_kubernetes import fleet_on_kubernetes
+from tests.faults.cluster_fleet import AUTOSCALE, PAIR, Fleet, Shape
+from tests.faults.fleet_on_kubernetes import fleet_row
 from tests.faults.gateway_process import POOL
 from tests.faults.play import play
 from tests.faults.world import eventually
@@ -37,9 +37,9 @@ def test_d4_watches_frozen(tmp_path: Path, fleet_plane: ControlPlane) -> None:
     """A pod that comes meanwhile is used within a minute, one that goes is left at once; no request fails."""
 
     async def scene() -> None:
-        async with (
-            fleet_on_kubernetes(fleet_plane, tmp_path, Shape(replicas=2, minimum=2)) as fleet,
-            cluster_row(fleet, "D4", "watches frozen") as line,
+        async with fleet_row(fleet_plane, tmp_path, PAIR, "D4", "watches frozen") as (
+            fleet,
+            line,
         ):
             for proxy in _proxies(fleet):
                 proxy.freeze(*KINDS)
@@ -67,10 +67,9 @@ def test_d4_deleted_events_dropped(tmp_path: Path, fleet_plane: ControlPlane) ->
     """Nobody is sent to a pod that is gone and was never said to be, and nothing is scaled for its sake."""
 
     async def scene() -> None:
-        async with (
-            fleet_on_kubernetes(fleet_plane, tmp_path, Shape(replicas=3, minimum=2, autoscale=SLOW)) as fleet,
-            cluster_row(fleet, "D4", "DELETED events dropped") as line,
-        ):
+        async with fleet_row(
+            fleet_plane, tmp_path, Shape(replicas=3, minimum=2, autoscale=SLOW), "D4", "DELETED events dropped"
+        ) as (fleet, line):
             drops = [proxy.spoil("pods", WatchFaults(drops=deleted())) for proxy in _proxies(fleet)]
             line.injected()
             await fleet.pin(2)
@@ -100,9 +99,9 @@ def test_d5_history_gone(tmp_path: Path, fleet_plane: ControlPlane) -> None:
     """Every watch is answered with 410: lists come no faster than one a second and kind, and ever slower."""
 
     async def scene() -> None:
-        async with (
-            fleet_on_kubernetes(fleet_plane, tmp_path, Shape(replicas=2, minimum=2)) as fleet,
-            cluster_row(fleet, "D5", "410 for every watch") as line,
+        async with fleet_row(fleet_plane, tmp_path, PAIR, "D5", "410 for every watch") as (
+            fleet,
+            line,
         ):
             for proxy in _proxies(fleet):
                 proxy.fail(410, verb="watch", reason="Expired", message="too old resource version")
@@ -137,10 +136,7 @@ def test_d5_etcd_compacted(tmp_path: Path, fleet_plane: ControlPlane) -> None:
     """The API itself says 410 to watches from before: one list of each kind, and what changed meanwhile is known."""
 
     async def scene() -> None:
-        async with (
-            fleet_on_kubernetes(fleet_plane, tmp_path, Shape(replicas=2, minimum=2)) as fleet,
-            cluster_row(fleet, "D5", "etcd compacted", takeovers=1) as line,
-        ):
+        async with fleet_row(fleet_plane, tmp_path, PAIR, "D5", "etcd compacted", takeovers=1) as (fleet, line):
             await _fresh_windows(fleet)
             for proxy in _proxies(fleet):
                 proxy.freeze(*KINDS)
@@ -190,10 +186,7 @@ def test_d5_events_repeated_reordered_without_bookmarks(tmp_path: Path, fleet_pl
     """The fleet goes 2, 4, 2 as if nothing were the matter: as many pods, each once, and the same state in the end."""
 
     async def scene() -> None:
-        async with (
-            fleet_on_kubernetes(fleet_plane, tmp_path, Shape(replicas=2, minimum=2)) as fleet,
-            cluster_row(fleet, "D5", "events twice and in the wrong order") as line,
-        ):
+        async with fleet_row(fleet_plane, tmp_path, PAIR, "D5", "events twice and in the wrong order") as (fleet, line):
             await fleet.pin(4)
             await fleet.settles(4)
             await fleet.pin(2)
@@ -220,10 +213,9 @@ def test_d7_stale_list_after_restart(tmp_path: Path, fleet_plane: ControlPlane) 
     """A controller that starts with lists of yesterday deletes no newer pod and scales nothing a second time."""
 
     async def scene() -> None:
-        async with (
-            fleet_on_kubernetes(fleet_plane, tmp_path, Shape(replicas=1, controllers=1)) as fleet,
-            cluster_row(fleet, "D7", "old lists after a restart", takeovers=1) as line,
-        ):
+        async with fleet_row(
+            fleet_plane, tmp_path, Shape(replicas=1, controllers=1), "D7", "old lists after a restart", takeovers=1
+        ) as (fleet, line):
             paths = [fleet.path(kind) for kind in KINDS]
             for path in paths:
                 await asyncio.to_thread(fleet.controller.proxy.keep_list, path)

@@ -12,8 +12,8 @@ import pytest
 from tests.cluster.apiserver_proxy import apiserver_proxy
 from tests.cluster.handle import ControlPlane
 from tests.faults.caller import ANSWERED
-from tests.faults.cluster_fleet import Fleet, Shape, cluster_row
-from tests.faults.fleet_on_kubernetes import fleet_on_kubernetes
+from tests.faults.cluster_fleet import PAIR, Fleet
+from tests.faults.fleet_on_kubernetes import fleet_row
 from tests.faults.helm_process import Helm
 from tests.faults.play import play
 from tests.faults.rows import Row
@@ -105,13 +105,25 @@ async def _installs_killed(helm: Helm, line: Row, every: int) -> None:
     assert kills > 1, "it was never killed"
 
 
+async def _serves_and_goes(fleet: Fleet, helm: Helm, line: Row) -> None:
+    """The new pool answers; uninstalled, nothing of it is left, its pods neither."""
+    assert (await fleet.world.ask(model=NEW, stream=False)).end == ANSWERED
+    line.healed()
+    await asyncio.to_thread(helm.does, "uninstall", NEW)
+
+    async def are_gone() -> bool:
+        labels = {"labelSelector": f"app.kubernetes.io/instance={NEW}"}
+        return not (await fleet.api.get(fleet.path("pods"), labels))["items"]
+
+    await eventually(are_gone, within_s=PATIENCE_S, every_s=0.2)
+
+
 def test_f4_install_of_a_pool_killed(tmp_path: Path, fleet_plane: ControlPlane) -> None:
     """At each write of an install helm is killed: after a retry the pool is there once and serves; others go on."""
 
     async def scene() -> None:
         async with (
-            fleet_on_kubernetes(fleet_plane, tmp_path, Shape(replicas=2, minimum=2)) as fleet,
-            cluster_row(fleet, "F4", "install of a pool killed at each write") as line,
+            fleet_row(fleet_plane, tmp_path, PAIR, "F4", "install of a pool killed at each write") as (fleet, line),
             _release(fleet, tmp_path, "serving", NEW, POOL_VALUES) as helm,
         ):
             async with _asked_all_the_while(fleet):
@@ -121,10 +133,7 @@ def test_f4_install_of_a_pool_killed(tmp_path: Path, fleet_plane: ControlPlane) 
                     return (await fleet.condition("Ready", NEW)).get("status") == "True"
 
                 line.within("served_s", await eventually(is_served, within_s=PATIENCE_S, every_s=0.2), SERVED_S)
-            assert (await fleet.world.ask(model=NEW, stream=False)).end == ANSWERED
-            line.healed()
-            await asyncio.to_thread(helm.does, "uninstall", NEW)
-            await _is_gone(fleet)
+            await _serves_and_goes(fleet, helm, line)
 
     play(scene(), LIMIT_S)
 
@@ -134,8 +143,7 @@ def test_f4_upgrade_of_a_pool_killed(tmp_path: Path, fleet_plane: ControlPlane) 
 
     async def scene() -> None:
         async with (
-            fleet_on_kubernetes(fleet_plane, tmp_path, Shape(replicas=2, minimum=2)) as fleet,
-            cluster_row(fleet, "F4", "upgrade of a pool killed at each write") as line,
+            fleet_row(fleet_plane, tmp_path, PAIR, "F4", "upgrade of a pool killed at each write") as (fleet, line),
             _release(fleet, tmp_path, "serving", NEW, POOL_VALUES) as helm,
         ):
             code, said = await asyncio.to_thread(helm.install)
@@ -159,10 +167,7 @@ def test_f4_upgrade_of_a_pool_killed(tmp_path: Path, fleet_plane: ControlPlane) 
             line.figures["kills"] = number
             assert number > 1, "it was never killed"
             assert set(fleet.history.counts(NEW)) == {1}
-            assert (await fleet.world.ask(model=NEW, stream=False)).end == ANSWERED
-            line.healed()
-            await asyncio.to_thread(helm.does, "uninstall", NEW)
-            await _is_gone(fleet)
+            await _serves_and_goes(fleet, helm, line)
 
     play(scene(), LIMIT_S)
 
@@ -172,8 +177,10 @@ def test_f4_install_of_the_product_killed(tmp_path: Path, fleet_plane: ControlPl
 
     async def scene() -> None:
         async with (
-            fleet_on_kubernetes(fleet_plane, tmp_path, Shape(replicas=2, minimum=2)) as fleet,
-            cluster_row(fleet, "F4", "install of the product killed") as line,
+            fleet_row(fleet_plane, tmp_path, PAIR, "F4", "install of the product killed") as (
+                fleet,
+                line,
+            ),
             _release(fleet, tmp_path, "ops", OPS, OPS_VALUES) as helm,
         ):
             async with _asked_all_the_while(fleet):
@@ -184,13 +191,3 @@ def test_f4_install_of_the_product_killed(tmp_path: Path, fleet_plane: ControlPl
             line.healed()
 
     play(scene(), LIMIT_S)
-
-
-async def _is_gone(fleet: Fleet) -> None:
-    """Nothing of the new pool is left, its pods neither."""
-
-    async def are_gone() -> bool:
-        labels = {"labelSelector": f"app.kubernetes.io/instance={NEW}"}
-        return not (await fleet.api.get(fleet.path("pods"), labels))["items"]
-
-    await eventually(are_gone, within_s=PATIENCE_S, every_s=0.2)

@@ -9,8 +9,8 @@ import psutil
 import pytest
 
 from tests.cluster.handle import ControlPlane
-from tests.faults.cluster_fleet import Fleet, Shape, cluster_row
-from tests.faults.fleet_on_kubernetes import fleet_on_kubernetes
+from tests.faults.cluster_fleet import PAIR, Fleet
+from tests.faults.fleet_on_kubernetes import fleet_row
 from tests.faults.gateway_process import POOL
 from tests.faults.play import play
 from tests.faults.world import eventually
@@ -31,9 +31,9 @@ def test_f3_model_pool_edited_all_the_time(tmp_path: Path, fleet_plane: ControlP
     """Every second edit names a model that does not exist: the pool goes on, the condition says so, nothing is lost."""
 
     async def scene() -> None:
-        async with (
-            fleet_on_kubernetes(fleet_plane, tmp_path, Shape(replicas=2, minimum=2)) as fleet,
-            cluster_row(fleet, "F3", "100 edits of a ModelPool") as line,
+        async with fleet_row(fleet_plane, tmp_path, PAIR, "F3", "100 edits of a ModelPool") as (
+            fleet,
+            line,
         ):
             process = psutil.Process(fleet.controller.pid)
             fds = process.num_fds()

@@ -17,8 +17,8 @@ import yaml
 from tests.cluster.api_asked import APPLY
 from tests.cluster.handle import ControlPlane
 from tests.cluster.programs import ROOT
-from tests.faults.cluster_fleet import Fleet, Shape, cluster_row
-from tests.faults.fleet_on_kubernetes import fleet_on_kubernetes
+from tests.faults.cluster_fleet import PAIR, Fleet
+from tests.faults.fleet_on_kubernetes import fleet_row
 from tests.faults.gateway_process import POOL
 from tests.faults.play import play
 from tests.faults.world import eventually
@@ -100,10 +100,7 @@ def test_f2_resource_of_the_next_release(tmp_path: Path, fleet_plane: ControlPla
     """Gateway and controller of this release among objects of the next: nothing crashes, is lost, or is scaled."""
 
     async def scene() -> None:
-        async with (
-            fleet_on_kubernetes(fleet_plane, tmp_path, Shape(replicas=2, minimum=2)) as fleet,
-            cluster_row(fleet, "F2", "objects of the next release") as line,
-        ):
+        async with fleet_row(fleet_plane, tmp_path, PAIR, "F2", "objects of the next release") as (fleet, line):
             async with _resource(fleet_plane, _of_the_next_release):
                 began_s, pool = time.monotonic(), fleet.path("modelpools", POOL)
                 line.injected()
@@ -171,10 +168,7 @@ def test_f2_resource_of_the_release_before(tmp_path: Path, fleet_plane: ControlP
     """A resource that lacks what this release says: all else is said, not more often than ever, and the fleet obeys."""
 
     async def scene() -> None:
-        async with (
-            fleet_on_kubernetes(fleet_plane, tmp_path, Shape(replicas=2, minimum=2)) as fleet,
-            cluster_row(fleet, "F2", "resource of the release before") as line,
-        ):
+        async with fleet_row(fleet_plane, tmp_path, PAIR, "F2", "resource of the release before") as (fleet, line):
             async with _resource(fleet_plane, _of_the_release_before):
                 line.injected()
                 asking = asyncio.create_task(fleet.ask_for(PATIENCE_S))
