@@ -187,7 +187,9 @@ def test_d6_answers_get_lost(tmp_path: Path, fleet_plane: ControlPlane) -> None:
             await fleet.settles(1)
             line.detected()
             assert fault.hits
-            assert len(fleet.node.made) == 4
+            # A pod that would not go next is deleted, and another one may come until its Deployment is shrunk.
+            deleted = [one for one in fleet.controller.proxy.writes() if one.asked.verb == "delete"]
+            assert len(fleet.node.made) <= 4 + len(deleted)
             counts = fleet.history.counts(POOL)
             assert counts == [1, 2, 3, 4, 3, 2, 1], counts
             line.figures["lost"] = fault.hits
