@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import http.client
 import json
+from collections.abc import Callable
 from typing import Any
 
 from tests.cluster.handle import ControlPlane
@@ -12,15 +13,17 @@ from tests.cluster.handle import ControlPlane
 CALL_S = 30.0
 
 
-def forget_history(plane: ControlPlane) -> int:
+def forget_history(plane: ControlPlane, meanwhile: Callable[[], None]) -> int:
     """Every revision of the database before the newest is gone; that one. The API serves it once it has started anew.
 
     A running API keeps the last events in memory besides: only one that starts afterwards knows nothing of them.
+    `meanwhile` happens while none runs.
     """
     revision = int(_asked(plane, "range", {"key": base64.b64encode(b"/registry").decode()})["header"]["revision"])
     _asked(plane, "compaction", {"revision": str(revision), "physical": True})
     api = plane.component("kube-apiserver")
     api.kill()
+    meanwhile()
     api.start()
     plane.until_ready()
     return revision

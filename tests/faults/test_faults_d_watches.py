@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from pathlib import Path
 
@@ -137,18 +138,21 @@ def test_d5_etcd_compacted(tmp_path: Path, fleet_plane: ControlPlane) -> None:
 
     async def scene() -> None:
         async with fleet_row(fleet_plane, tmp_path, PAIR, "D5", "etcd compacted", takeovers=1) as (fleet, line):
-            await _fresh_windows(fleet)
-            for proxy in _proxies(fleet):
-                proxy.freeze(*KINDS)
+            for proxy, kind in itertools.product(_proxies(fleet), KINDS):
+                proxy.spoil(kind, WatchFaults(drops=lambda _: True, no_bookmarks=True))
             gone, stays = list(fleet.node.serving)
             await fleet.api.call("DELETE", fleet.path("pods", gone))
+            await eventually(lambda: gone not in fleet.node.wards, within_s=PATIENCE_S)
             await eventually(lambda: len(fleet.node.serving) == 2, within_s=PATIENCE_S)
             line.injected()
             asking = asyncio.create_task(fleet.ask_for(PATIENCE_S))
-            await asyncio.to_thread(forget_history, fleet_plane)
-            thawed_s = time.monotonic()
-            for proxy in _proxies(fleet):
-                proxy.thaw()
+
+            def heal() -> None:
+                for proxy in _proxies(fleet):
+                    proxy.heal()
+
+            await asyncio.to_thread(forget_history, fleet_plane, heal)
+            began_s = time.monotonic()
 
             async def is_known() -> bool:
                 used = any(one.calls for one in fleet.world.engines if one.name not in (gone, stays))
@@ -160,26 +164,13 @@ def test_d5_etcd_compacted(tmp_path: Path, fleet_plane: ControlPlane) -> None:
             line.within("back_s", await fleet.settles(2), NOTICED_S)
             line.healed()
             for proxy in _proxies(fleet):
-                lists = {key: count for key, count in proxy.counts(thawed_s).items() if key.startswith("list ")}
+                lists = {key: count for key, count in proxy.counts(began_s).items() if key.startswith("list ")}
                 assert max(lists.values()) <= 2, (
                     lists
                 )  # one, and one more of a controller that lost its lease meanwhile
             fleet.all_answered()
 
     play(scene(), LIMIT_S)
-
-
-async def _fresh_windows(fleet: Fleet) -> None:
-    """Every watch has begun just now, and does not end by itself soon."""
-    began_s = time.monotonic()
-    for proxy in _proxies(fleet):
-        await asyncio.to_thread(proxy.cut)
-
-    def are_open() -> bool:
-        counts = [proxy.counts(began_s) for proxy in _proxies(fleet)]
-        return all(one.get("watch pods") and one.get("watch modelpools") for one in counts)
-
-    await eventually(are_open, within_s=PATIENCE_S, every_s=0.1)
 
 
 def test_d5_events_repeated_reordered_without_bookmarks(tmp_path: Path, fleet_plane: ControlPlane) -> None:
@@ -196,12 +187,14 @@ def test_d5_events_repeated_reordered_without_bookmarks(tmp_path: Path, fleet_pl
                 for kind in KINDS:
                     proxy.spoil(kind, WatchFaults(repeats=True, swaps=True, no_bookmarks=True, delay_s=0.1))
             line.injected()
+            began_s = time.monotonic()
             await fleet.pin(4)
             await fleet.settles(4)
             await fleet.pin(2)
             await fleet.settles(2)
             line.detected()
-            assert len(fleet.node.made) == made + 2
+            deleted = [one for one in fleet.controller.proxy.writes(began_s) if one.asked.verb == "delete"]
+            assert len(fleet.node.made) <= made + 2 + len(deleted)  # each may be replaced until the number is smaller
             assert await fleet.end_state() == without_fault
             assert {one.end for one in await fleet.world.ask_many(8, stream=True)} == {ANSWERED}
             line.healed()
