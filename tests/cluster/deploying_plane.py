@@ -33,6 +33,16 @@ def start_deploying_plane(*, keep: bool = False) -> ControlPlane:
     return replace(plane, components={**plane.components, MANAGER: manager})
 
 
+def manager_begins_anew(plane: ControlPlane) -> None:
+    """As after any outage of the API elsewhere: its own election, which this one does not hold, ends it after 10 s.
+
+    Left alone it pauses for up to 30 s before it looks whether the API is back.
+    """
+    manager = plane.component(MANAGER)
+    manager.kill()
+    manager.start()
+
+
 def controller_manager(plane: ControlPlane) -> Component:
     """The parts of it that need no node."""
     (port,) = free_ports(1)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.deploying_plane import MANAGER
+from tests.cluster.deploying_plane import manager_begins_anew
 from tests.cluster.handle import ControlPlane
 from tests.faults.caller import ANSWERED
 from tests.faults.cluster_controller import ClusterController
@@ -63,9 +63,7 @@ class Away:
             else:
                 part.start()
         await asyncio.to_thread(plane.until_ready)
-        # Its own election, which this one does not hold, would have ended it after 10 s, and the kubelet begun it anew.
-        plane.component(MANAGER).kill()
-        plane.component(MANAGER).start()
+        await asyncio.to_thread(manager_begins_anew, plane)
 
 
 AWAY = {

@@ -11,6 +11,7 @@ import pytest
 
 from tests.cluster.api_faults import WatchFaults, deleted
 from tests.cluster.apiserver_proxy import ApiserverProxy
+from tests.cluster.deploying_plane import manager_begins_anew
 from tests.cluster.etcd_history import forget_history
 from tests.cluster.handle import ControlPlane
 from tests.faults.caller import ANSWERED
@@ -152,6 +153,7 @@ def test_d5_etcd_compacted(tmp_path: Path, fleet_plane: ControlPlane) -> None:
                     proxy.heal()
 
             await asyncio.to_thread(forget_history, fleet_plane, heal)
+            await asyncio.to_thread(manager_begins_anew, fleet_plane)
             began_s = time.monotonic()
 
             async def is_known() -> bool:
