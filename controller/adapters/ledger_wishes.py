@@ -18,8 +18,8 @@ _SHORT_S = 0.001
 def patience_s(waited_s: float, computed_s: float, wait_s: float) -> float:
     """How much longer a wish waits, 0.0 for no longer.
 
-    What the loop's own thread computed meanwhile is not the database's fault: the thread that writes needs the
-    interpreter too.
+    What this process computed meanwhile, in the loop's own thread or in one that reads another configuration, is not
+    the database's fault: the thread that writes needs the interpreter too.
     """
     more_s = min(wait_s + computed_s, PATIENCE * wait_s) - waited_s
     return more_s if more_s > _SHORT_S else 0.0
@@ -33,12 +33,12 @@ class Wish:
     future: asyncio.Future[Verdict]
     decided: bool = False  # by the writer's thread: the verdict is on its way
     _asked_at_s: float = 0.0
-    _computed_s: float = 0.0  # by the loop's thread, until then
+    _computed_s: float = 0.0  # by this process, until then
     _timer: asyncio.TimerHandle = field(init=False)
 
     async def verdict(self, wait_s: float) -> Verdict:
         """What the database says, UNAVAILABLE if it takes too long."""
-        self._asked_at_s, self._computed_s = self.future.get_loop().time(), time.thread_time()
+        self._asked_at_s, self._computed_s = self.future.get_loop().time(), time.process_time()
         self._timer = self.future.get_loop().call_later(wait_s, self._time_is_up, wait_s)
         try:
             return await self.future
@@ -49,7 +49,7 @@ class Wish:
         if self.decided:
             return
         loop = self.future.get_loop()
-        more_s = patience_s(loop.time() - self._asked_at_s, time.thread_time() - self._computed_s, wait_s)
+        more_s = patience_s(loop.time() - self._asked_at_s, time.process_time() - self._computed_s, wait_s)
         if more_s:
             self._timer = loop.call_later(more_s, self._time_is_up, wait_s)
         else:

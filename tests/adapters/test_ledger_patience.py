@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from pathlib import Path
 
 import pytest
 import uvloop
 
-from controller.adapters.ledger_wishes import patience_s
+from controller.adapters.ledger_wishes import Wish, patience_s
 from controller.core.ledger import Verdict
 from tests.adapters.ledger_values import open_store, unlimited, wish
 
@@ -34,6 +35,30 @@ def _compute(for_s: float) -> None:
     end_s = time.thread_time() + for_s
     while time.thread_time() < end_s:
         pass
+
+
+def test_a_thread_that_computes_is_not_the_databases_fault() -> None:
+    """As one does that reads another spillway.yaml: a loop that is idle meanwhile waits longer as well."""
+    done = threading.Event()
+
+    def compute() -> None:
+        while not done.is_set():
+            pass
+
+    async def waited() -> float:
+        loop = asyncio.get_running_loop()
+        began_s = loop.time()
+        assert await Wish(wish("r"), loop.create_future()).verdict(0.1) is Verdict.UNAVAILABLE
+        return loop.time() - began_s
+
+    thread = threading.Thread(target=compute)
+    thread.start()
+    try:
+        took_s = asyncio.run(waited())
+    finally:
+        done.set()
+        thread.join()
+    assert took_s > 0.13
 
 
 def test_a_crowd_that_keeps_the_loop_busy_may_buy(tmp_path: Path) -> None:
