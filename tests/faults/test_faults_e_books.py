@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.faults, pytest.mark.timeout(120)]
 
 BOUGHT = "stub-openai"
 OUTSIDE = {BOUGHT: "openai"}
-CROWD, WAVE = 1000, 200
+CROWD, WAVE = 1000, 100
 ALLOWED = 10
 # What one request may cost at most: 1,000 tokens out at 3 USD per million, and its prompt at 1 USD per million.
 DEAREST_USD = 0.0032

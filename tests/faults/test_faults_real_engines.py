@@ -113,7 +113,7 @@ def test_f1_a_gateway_is_replaced_over_real_engines(engines: Sequence[RealEngine
     """Its streams go on to their end, new requests are served for the lead and then by the other gateway."""
 
     async def scene() -> None:
-        lead_s = 2.0
+        lead_s = 4.0
         async with (
             world(tmp_path / "f1", real=engines, canaries=CANARIES, setup=patient()) as here,
             row(here, "F1", "real vLLM: SIGTERM to the gateway") as line,
@@ -125,7 +125,7 @@ def test_f1_a_gateway_is_replaced_over_real_engines(engines: Sequence[RealEngine
             line.within("unready_s", await turns_unready(stopped), UNREADY_S)
             line.detected()
             served = 0
-            while time.monotonic() < told_s + 0.8 * lead_s:
+            while time.monotonic() < told_s + 0.5 * lead_s:  # with both cores taken the gateway accepts late
                 told = await here.ask(at=stopped, stream=False, fields=SHORT)
                 assert told.end == ANSWERED
                 served += 1
