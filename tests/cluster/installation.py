@@ -126,11 +126,13 @@ class Installation:
             said = self.kubectl("exec", f"deployment/{RELEASE}-gateway", "--", "spillway", "keys", "create", "suite")
             self.key = said.strip().splitlines()[-1]
 
-    def install_pool(self, name: str, *settings: str) -> None:
-        """A release of helm/serving with simulated engines."""
-        chart, values = ROOT / "helm" / "serving", ROOT / "helm" / "serving" / "values" / "sim.yaml"
-        file = self.folder / "pool.yaml"
-        file.write_text(yaml.safe_dump(POOL_VALUES), encoding="utf-8")
+    def install_pool(
+        self, name: str, *settings: str, kind: str = "sim", more: Mapping[str, object] | None = None
+    ) -> None:
+        """A release of helm/serving: its values of this kind, the suite's, and `more`."""
+        chart = ROOT / "helm" / "serving"
+        values, file = chart / "values" / f"{kind}.yaml", self.folder / "pool.yaml"
+        file.write_text(yaml.safe_dump({**POOL_VALUES, **(more or {})}), encoding="utf-8")
         self.helm("upgrade", "--install", name, str(chart), "-f", str(values), "-f", str(file), *_set(settings))
         if name not in self.pools:
             self.pools.append(name)
@@ -184,10 +186,10 @@ def _set(settings: Sequence[str]) -> Iterator[str]:
         yield from ("--set", one)
 
 
-def import_images(cluster: Cluster) -> None:
-    """The node has the product's images, built from this tree."""
+def import_images(cluster: Cluster, *names: str) -> None:
+    """The node has these images of the product, built from this tree."""
     done = subprocess.run(
-        [str(ROOT / "scripts" / "images.sh"), *IMAGES],
+        [str(ROOT / "scripts" / "images.sh"), *names],
         stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=BUILD_S, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -221,7 +223,7 @@ def _secret(name: str, namespace: str, data: Mapping[str, bytes]) -> dict[str, o
 @contextmanager
 def installed(cluster: Cluster, namespace: str, folder: Path) -> Iterator[Installation]:
     """helm/ops with three gateways and two controllers on PostgreSQL; afterwards the namespace is gone."""
-    import_images(cluster)
+    import_images(cluster, *IMAGES)
     restricted = {"pod-security.kubernetes.io/enforce": "restricted"}
     with running_postgres(address=cluster.machine) as server, _provider(cluster.machine, folder) as provider:
         cluster.apply(
