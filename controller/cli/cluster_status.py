@@ -75,7 +75,7 @@ def document_of(sight: Sight, pages: Pages, now_s: float, cluster: Cluster) -> d
 
 
 def _books(page: bytes | None) -> dict[str, object]:
-    """`spend_today` and `tenants`, as on one machine; None and nothing where no gateway can read its database."""
+    """What `status_books` tells, as on one machine; None and nothing where no gateway can read its database."""
     import orjson
 
     from controller.cli.status_books import books_from
