@@ -14,6 +14,7 @@ WAITING = "vllm:num_requests_waiting"
 KV_CACHE_USAGE = "vllm:kv_cache_usage_perc"  # 0..1, whatever the name says
 TOKENS = ("vllm:prompt_tokens_total", "vllm:generation_tokens_total")
 REQUESTS_MAX = 1_000_000  # an engine with more of them has long run out of memory, or lies
+PAGE_BYTES_MAX = 4 * 1024 * 1024  # vLLM's own has about 0.1 MB
 
 
 def read_engine(text: str) -> EngineMetrics | None:
@@ -36,6 +37,16 @@ def read_engine(text: str) -> EngineMetrics | None:
     )
 
 
+async def _page(response: aiohttp.ClientResponse) -> str:
+    """ValueError when it is longer than any engine's page: it is read no further."""
+    page = bytearray()
+    async for part in response.content.iter_any():
+        page += part
+        if len(page) > PAGE_BYTES_MAX:
+            raise ValueError(f"a page of metrics with more than {PAGE_BYTES_MAX} bytes")
+    return page.decode()
+
+
 class EngineScraper:
     """Satisfies `loop.ports.EngineFeed`.
 
@@ -53,11 +64,15 @@ class EngineScraper:
     async def scrape(self, url: str) -> EngineMetrics | None:
         """The engine's figures; None when it did not answer well in time."""
         if self._session is None:
-            self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0),
+                headers={"Accept-Encoding": "identity"},
+                auto_decompress=False,  # a page that is small on the line could be of any size here
+            )
         timeout = aiohttp.ClientTimeout(total=self._timeout_s)
         try:
             async with self._session.get(f"{url}/metrics", timeout=timeout, allow_redirects=False) as response:
-                return read_engine(await response.text()) if response.status == 200 else None
+                return read_engine(await _page(response)) if response.status == 200 else None
         except (aiohttp.ClientError, TimeoutError, ValueError, OSError):
             return None
 

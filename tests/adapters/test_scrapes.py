@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gzip
 import http.server
 import socket
 import subprocess
@@ -16,7 +17,14 @@ from math import inf
 import httpx
 import pytest
 
-from controller.adapters.engine_scrape import KV_CACHE_USAGE, RUNNING, WAITING, EngineScraper, read_engine
+from controller.adapters.engine_scrape import (
+    KV_CACHE_USAGE,
+    PAGE_BYTES_MAX,
+    RUNNING,
+    WAITING,
+    EngineScraper,
+    read_engine,
+)
 from controller.adapters.gateway_scrape import PER_POOL, GatewayScraper, read_gateway
 from controller.core.samples import EngineMetrics, GatewayCounters, ProviderCounters
 from controller.telemetry import gateway_metrics as names
@@ -54,11 +62,11 @@ def _answers(client: httpx.Client, url: str) -> bool:
         return False
 
 
-def scrape_engine(url: str) -> EngineMetrics | None:
+def scrape_engine(url: str, timeout_s: float = 0.4) -> EngineMetrics | None:
     """One scrape with a short deadline."""
 
     async def once() -> EngineMetrics | None:
-        scraper = EngineScraper(0.4)
+        scraper = EngineScraper(timeout_s)
         try:
             return await scraper.scrape(url)
         finally:
@@ -244,11 +252,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if kind == "slow":
             time.sleep(0.6)
         status = 500 if kind == "failing" else 200
-        texts = {"gateway": gateway_text(), "garbled": f"{RUNNING}{{ 1\n"}
+        texts = {"gateway": gateway_text(), "garbled": f"{RUNNING}{{ 1\n", "long": "# \n" * 10**6 + engine_text()}
+        body = texts.get(kind, engine_text()).encode()
         self.send_response(status)
+        if kind == "compressed":
+            body = gzip.compress(body)
+            self.send_header("Content-Encoding", "gzip")
         self.end_headers()
-        with contextlib.suppress(BrokenPipeError):
-            self.wfile.write(texts.get(kind, engine_text()).encode())
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            self.wfile.write(b"# \n" * 2 * PAGE_BYTES_MAX if kind == "longer" else body)
 
     def log_message(self, *_: object) -> None:
         """Quiet."""
@@ -270,6 +282,12 @@ def test_a_scrape_that_went_wrong_is_none(server: str, kind: str) -> None:
     """An error status, half a line, an answer after the deadline: nothing raises."""
     assert scrape_engine(f"{server}/{kind}") is None
     assert scrape_gateway(f"{server}/{kind}") is None
+
+
+@pytest.mark.parametrize(("kind", "expected"), [("long", FIGURES), ("longer", None), ("compressed", None)])
+def test_the_page_of_an_engine_has_a_limit(server: str, kind: str, expected: EngineMetrics | None) -> None:
+    """3 MB are read; what never ends is left, and what was not asked for in fewer bytes is not unpacked."""
+    assert scrape_engine(f"{server}/{kind}", timeout_s=5.0) == expected
 
 
 def test_nobody_there_is_none(server: str) -> None:
