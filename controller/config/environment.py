@@ -40,5 +40,5 @@ def environment_problems(environ: Mapping[str, str]) -> Iterator[Problem]:
     for variable in ENDPOINT_VARIABLES:
         for endpoint in endpoints_of(environ, variable):
             if not re.fullmatch(ENDPOINT, endpoint):
-                allowed = "http://host:port/v1, several with commas between"
+                allowed = "http://host:port/v1, several with commas between; what speaks https is set up as a provider"
                 yield problem_at(ENVIRONMENT, (variable,), "is no endpoint", allowed, endpoint)
