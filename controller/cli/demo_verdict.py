@@ -119,9 +119,9 @@ def _whole_story(evidence: Evidence) -> Check:
         back = pool.local_again_at_s is not None and pool.warming_seen_by_router
         if went and back and pool.grew and pool.shrunk_at_s is not None:
             stories.append(
-                f"{name}: {spilled[name]} spilled from {pool.spilling_at_s:.0f} s, {pool.ready_at_start} -> "
-                f"{pool.ready_most} replicas, Local again at {pool.local_again_at_s:.0f} s, shrunk by "
-                f"{pool.shrunk_at_s:.0f} s"
+                f"{name}: {spilled[name]} spilled, routing Spilling from {pool.spilling_at_s:.0f} s, "
+                f"{pool.ready_at_start} -> {pool.ready_most} replicas, Local again at {pool.local_again_at_s:.0f} s, "
+                f"shrunk by {pool.shrunk_at_s:.0f} s"
             )
     missing = "no pool did all four: " + "; ".join(
         f"{name} spilled {spilled.get(name, 0)}, ready {pool.ready_at_start} -> {pool.ready_most}, "
