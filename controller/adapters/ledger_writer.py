@@ -236,14 +236,8 @@ class LedgerWriter:
         asked = [waiting for waiting in group if not isinstance(waiting, Wish) or not waiting.future.done()]
         operations = [waiting.reservation if isinstance(waiting, Wish) else waiting for waiting in asked]
         verdicts = self._carry_out(operations, careful=self._careful)
-        tell(
-            [
-                (waiting, verdict)
-                for waiting, verdict in zip(asked, verdicts, strict=True)
-                if isinstance(waiting, Wish) and verdict is not None
-            ],
-            self._unheard,
-        )
+        told = zip(asked, verdicts, strict=True)
+        tell([(one, said) for one, said in told if isinstance(one, Wish) and said is not None], self._unheard)
 
     def _unheard(self, wish: Wish) -> None:
         self.settle(Void(wish.reservation.request_id))
