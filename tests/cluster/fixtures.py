@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 import pytest
 
@@ -14,42 +15,46 @@ from tests.cluster.whole import Cluster
 
 LEVELS = {"control_plane", "deploying_plane", "cluster"}
 TEST_S = 300
+Started = TypeVar("Started", bound=ControlPlane)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Every test that needs a cluster is left out of `make test`, marked or not."""
+    """Every test that needs a cluster is left out of `make test`, marked or not.
+
+    With `--dist loadgroup` the tests of the whole cluster share one worker, hence one cluster; others go file by file.
+    """
     for item in items:
-        if isinstance(item, pytest.Function) and LEVELS & set(item.fixturenames):
+        needs = set(item.fixturenames) if isinstance(item, pytest.Function) else set()
+        item.add_marker(pytest.mark.xdist_group("cluster" if "cluster" in needs else item.path.name))
+        if LEVELS & needs:
             item.add_marker("cluster")
             if item.get_closest_marker("timeout") is None:
                 item.add_marker(pytest.mark.timeout(TEST_S))
 
 
-@pytest.fixture(scope="session")
-def control_plane() -> Iterator[ControlPlane]:
-    """etcd and a kube-apiserver."""
-    started = start_control_plane()
+def standing(start: Callable[[], Started]) -> Iterator[Started]:
+    """Stands while the tests of a fixture run, and is removed after them."""
+    started = start()
     try:
         yield started
     finally:
         started.remove()
+
+
+@pytest.fixture(scope="session")
+def control_plane() -> Iterator[ControlPlane]:
+    """etcd and a kube-apiserver."""
+    yield from standing(start_control_plane)
 
 
 @pytest.fixture(scope="module")
 def deploying_plane() -> Iterator[ControlPlane]:
     """One for the tests of a file, in which Deployments make pods."""
-    started = start_deploying_plane()
-    try:
-        yield started
-    finally:
-        started.remove()
+    yield from standing(start_deploying_plane)
 
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
     """The whole: control plane, one node, its network and names."""
-    started = start_cluster()
-    try:
-        yield started
-    finally:
-        started.remove()
+    yield from standing(start_cluster)

@@ -11,6 +11,7 @@ import pytest
 
 from tests.cluster.commands import run
 from tests.cluster.errors import CommandFailed
+from tests.cluster.fixtures import standing
 from tests.cluster.handle import ControlPlane
 from tests.cluster.kubernetes_schemas import write_schemas
 from tests.cluster.namespace_objects import objects_of
@@ -57,11 +58,7 @@ def api() -> Iterator[ControlPlane]:
 @pytest.fixture(scope="module")
 def empty() -> Iterator[ControlPlane]:
     """An API that has never heard of Spillway."""
-    started = start_control_plane()
-    try:
-        yield started
-    finally:
-        started.remove()
+    yield from standing(start_control_plane)
 
 
 def _namespace(name: str) -> Json:

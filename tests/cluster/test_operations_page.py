@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.adapters.postgres_server import running_postgres
+from tests.cluster.fixtures import standing
 from tests.cluster.handle import ControlPlane
 from tests.cluster.operations_page import ANY_BLOCK, PAGE, blocks, place, run_block, wrapped_helm
 from tests.cluster.start_cluster import start_cluster
@@ -34,11 +35,7 @@ EXPECTED = {  # words that a block prints
 @pytest.fixture(scope="module")
 def api() -> Iterator[ControlPlane]:
     """An API of its own: the page deletes the ModelPool resource."""
-    started = start_control_plane()
-    try:
-        yield started
-    finally:
-        started.remove()
+    yield from standing(start_control_plane)
 
 
 def test_every_block_of_the_page_is_run_by_this_test() -> None:

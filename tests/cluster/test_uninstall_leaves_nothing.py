@@ -16,6 +16,7 @@ import pytest
 from tests.cluster.component import until
 from tests.cluster.deploying_plane import start_deploying_plane
 from tests.cluster.errors import CommandFailed
+from tests.cluster.fixtures import standing
 from tests.cluster.handle import ControlPlane
 from tests.cluster.namespace_objects import objects_of
 from tests.faults.cluster_controller import ClusterController, cluster_controller
@@ -31,11 +32,7 @@ MADE = {"lease": "spillway-controller", "configmap": "spillway-controller-memory
 @pytest.fixture(scope="module")
 def plane() -> Iterator[ControlPlane]:
     """One for these tests."""
-    started = start_deploying_plane()
-    try:
-        yield started
-    finally:
-        started.remove()
+    yield from standing(start_deploying_plane)
 
 
 def _get(plane: ControlPlane, *words: str) -> Any:
