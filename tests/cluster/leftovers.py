@@ -7,6 +7,7 @@ it stays until `down`. What an owner that died left behind is removed by the nex
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import shutil
@@ -71,10 +72,12 @@ def clusters() -> dict[Path, State]:
 
 
 def remove_orphans() -> list[Path]:
-    """The folders of clusters whose owner died; they are gone, processes and all."""
-    orphans = [folder for folder, state in clusters().items() if state.is_orphan()]
-    for folder in orphans:
-        remove(folder)
+    """The folders of clusters whose owner died; they are gone, processes and all. One process does it at a time."""
+    with (Path(tempfile.gettempdir()) / f"{PREFIX}{os.getuid()}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        orphans = [folder for folder, state in clusters().items() if state.is_orphan()]
+        for folder in orphans:
+            remove(folder)
     return orphans
 
 

@@ -178,6 +178,7 @@ def test_a_second_installation_shares_the_resource(empty: ControlPlane) -> None:
     empty.helm("install", "spillway", ops, "-n", "first")
     empty.helm("upgrade", "spillway", ops, "-n", "first", "--set", "crds.keep=false")
     empty.helm("uninstall", "spillway", "-n", "first")
+    empty.kubectl("wait", "--for=delete", "crd/modelpools.spillway.dev", "--timeout=30s")
     assert empty.kubectl("get", "crd", "-o", "name").split() == []
 
 
