@@ -2,7 +2,8 @@
 
 Controller and gateways ask this of the same objects, and so agree on which pools there are. A pool that cannot be is
 left out alone, and its problems are told. Where two pools cannot be together (a circle of chains, one Deployment, too
-few shared GPUs), the one stays whose spec was accepted already, else the older one.
+few shared GPUs), the one stays whose spec was accepted already: as its status says, else as this process knows, whose
+own verdict may not have come back to it yet. Else the older one stays.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
+from functools import partial
 from pathlib import Path
 
 from controller.config.assemble import Parts, settings_of, use_problems
@@ -111,7 +113,7 @@ def cluster_pools(base: ClusterBase, objects: Iterable[Json], before: ClusterPoo
     good: dict[str, GoodPool] = {}
     problems: dict[str, tuple[Problem, ...]] = {}
     kept: set[str] = set()
-    for source in sorted(ordered, key=_is_new):
+    for source in sorted(ordered, key=partial(_seniority, before=before)):
         one = _candidate(base, source)
         told = [*one.problems, *_together(base, one, good, names)]
         if one.found is not None and not is_refused(told):
@@ -163,11 +165,15 @@ def _oldest(source: Json) -> tuple[str, str]:
     return text(part(source, "metadata"), "creationTimestamp"), name_of(source)
 
 
-def _is_new(source: Json) -> bool:
-    """Whether nobody has accepted this generation yet."""
-    stalled = condition_of(part(source, "status"), STALLED)
-    accepted = text(stalled, "reason") != INVALID_SPEC and number(stalled, "observedGeneration")
-    return accepted != generation_of(source)
+def _seniority(source: Json, before: ClusterPools | None) -> int:
+    """0: this generation is accepted, as its status says; 1: its status says nothing of it, but this process took it;
+    2: neither, or it is refused.
+    """
+    stalled, generation = condition_of(part(source, "status"), STALLED), generation_of(source)
+    if number(stalled, "observedGeneration") == generation:
+        return 2 if text(stalled, "reason") == INVALID_SPEC else 0
+    taken = None if before is None else before.good.get(name_of(source))
+    return 1 if taken is not None and taken.generation == generation else 2
 
 
 def _candidate(base: ClusterBase, source: Json) -> _Candidate:

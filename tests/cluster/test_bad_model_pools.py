@@ -29,7 +29,7 @@ POOLS: dict[str, dict[str, Any]] = {
     "bought": {"model": "gpt-6-luna"},
     "lost-link": {"spill": {"to": ["gpt-6-luma"]}},
     "too-big": {**MIXTRAL, "engine": {"tensorParallel": 2}},
-    "and-back": {
+    "way-back": {
         "model": "llama-70b-self",
         "instanceType": "p4d.24xlarge",
         "engine": {"tensorParallel": 4, "weights": "Int8"},
@@ -45,7 +45,7 @@ REFUSED = {
     "bought": "a pool needs an own model",
     "lost-link": "no such model; did you mean gpt-6-luna?",
     "too-big": "tensorParallel 2, Fp8 weights",
-    "and-back": "the chain loops: and-back -> there -> and-back",
+    "way-back": "the chain loops: way-back -> there -> way-back",
     "same-target": "modelpool/good has this Deployment already",
 }
 
@@ -183,4 +183,4 @@ def test_what_is_mended_recovers_and_what_is_spoilt_goes_on(api: ControlPlane) -
     found = json.loads(api.kubectl("get", "spool", "there", "-n", NAMESPACE, "-o", "json"))
     assert found["status"]["observedGeneration"] == found["metadata"]["generation"]
     assert found["status"]["replicas"]["desired"] == 1
-    assert "chain loops" in _until(api, "and-back", "Stalled", "True", "InvalidSpec")
+    assert "chain loops" in _until(api, "way-back", "Stalled", "True", "InvalidSpec")

@@ -153,13 +153,17 @@ def test_an_api_that_says_nothing_is_given_up(plane: ControlPlane, tmp_path: Pat
     assert "kubectl get --raw /readyz --namespace models" in done.stderr
 
 
+def _program(path: Path, text: str) -> None:
+    """Not by `#!` of the interpreter: its path may have a space."""
+    path.write_text(f'#!/bin/sh\nexec {shlex.join([sys.executable, "-c", text])} "$@"\n', encoding="utf-8")
+    path.chmod(0o755)
+
+
 def test_kubectl_finds_the_plugin(plane: ControlPlane, tmp_path: Path) -> None:
     """`kubectl spillway`, its flags before or behind the command; commands are printed as they must be typed."""
     there = Installation(plane, "cli-plugin")
     there.fleet()
-    plugin = tmp_path / "kubectl-spillway"
-    plugin.write_text(f"#!{sys.executable}\n{MAIN.format('kubectl_main')}\n", encoding="utf-8")
-    plugin.chmod(0o755)
+    _program(tmp_path / "kubectl-spillway", MAIN.format("kubectl_main"))
     environ = {**os.environ, **plane.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "COLUMNS": "100"}
 
     def plugged(*words: str) -> str:
@@ -180,8 +184,7 @@ def test_kubectl_completes_what_follows(plane: ControlPlane, tmp_path: Path) -> 
     there.fleet()
     for name, entry in (("kubectl-spillway", "main"), ("kubectl_complete-spillway", "complete")):
         text = MAIN.format("main").replace("cli.main", f"cli.{entry}")
-        (tmp_path / name).write_text(f"#!{sys.executable}\n{text}\n", encoding="utf-8")
-        (tmp_path / name).chmod(0o755)
+        _program(tmp_path / name, text)
     environ = {**os.environ, **plane.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
     typed = [str(built("kubectl")), "__complete", "spillway", "pool", "pin", "-n", "cli-complete", "llama"]
     done = subprocess.run(typed, env=environ, capture_output=True, text=True, timeout=COMMAND_S, check=True)

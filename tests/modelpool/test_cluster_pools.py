@@ -71,6 +71,25 @@ def test_who_was_accepted_stays_when_another_closes_a_circle(base: ClusterBase) 
     assert [one.message for one in after.problems["a"] if one.severity == "error"] == ["the chain loops: a -> b -> a"]
 
 
+def test_who_was_taken_first_stays_before_that_is_published(base: ClusterBase) -> None:
+    """Both are of one second, and the later one comes first by name: what the process took an instant ago counts."""
+    b, a = stored("b", TO_LLAMA), stored("a", TO_MIXTRAL)
+    alone = cluster_pools(base, [b])
+    both = cluster_pools(base, [a, b], alone)
+    assert list(both.good) == ["b"]
+    published = [_accepted(a, both), b]
+    assert list(cluster_pools(base, published, both).good) == ["b"]
+
+
+def test_what_the_controller_published_counts_for_more(base: ClusterBase) -> None:
+    """A gateway that took another one of the two, as it saw it first, follows."""
+    b, a = stored("b", TO_LLAMA), stored("a", TO_MIXTRAL)
+    controller = cluster_pools(base, [a, b])
+    assert list(controller.good) == ["a"]
+    gateway = cluster_pools(base, [b])
+    assert list(cluster_pools(base, [_accepted(a, controller), _accepted(b, controller)], gateway).good) == ["a"]
+
+
 def test_a_circle_is_one_in_the_order_that_pools_have_in_the_end(base: ClusterBase) -> None:
     """A younger pool of the same model, accepted before it, does not hide it: requests go to the older one."""
     spills_to_b, b = stored("a", TO_MIXTRAL), stored("b", TO_LLAMA)
