@@ -14,6 +14,7 @@ from tests.cluster.start_control_plane import start_control_plane
 from tests.cluster.whole import Cluster
 
 LEVELS = {"control_plane", "deploying_plane", "cluster"}
+WHOLE = {"cluster", "node"}  # `node`: what files call one of their own
 TEST_S = 300
 Started = TypeVar("Started", bound=ControlPlane)
 
@@ -22,11 +23,12 @@ Started = TypeVar("Started", bound=ControlPlane)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Every test that needs a cluster is left out of `make test`, marked or not.
 
-    With `--dist loadgroup` the tests of the whole cluster share one worker, hence one cluster; others go file by file.
+    With `--dist loadgroup` all tests of a whole cluster go to one worker, so that no two products are rolled out at
+    once; the others go file by file.
     """
     for item in items:
         needs = set(item.fixturenames) if isinstance(item, pytest.Function) else set()
-        item.add_marker(pytest.mark.xdist_group("cluster" if "cluster" in needs else item.path.name))
+        item.add_marker(pytest.mark.xdist_group("cluster" if WHOLE & needs else item.path.name))
         if LEVELS & needs:
             item.add_marker("cluster")
             if item.get_closest_marker("timeout") is None:
