@@ -31,7 +31,7 @@ from tests.faults.stub import Served
 
 SEATS = 16  # requests that one computes at a time; others wait inside
 ENGINE = EngineArgs(max_model_len_tokens=4096, max_num_seqs=SEATS, block_size_tokens=32)
-DRAIN_S = 40  # of its own, after a SIGTERM
+DRAIN_S = 150  # of its own, after a SIGTERM
 GONE_S = 15.0
 TOLD_S = 1e6  # of two tries of a request the one that answered comes last, whichever log was read first
 INPUT_TOKENS = 5  # of every prompt of these rows: four words and the mark after which it answers

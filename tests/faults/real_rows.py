@@ -19,9 +19,9 @@ from tests.faults.rows import Row
 from tests.faults.world import World, eventually
 
 # a first token among 50 takes seconds here, and vLLM takes connections between two answers
-PATIENT = {"connect_s": 5.0, "ttft_s": 40.0, "idle_s": 10.0, "total_s": 90.0}
-LONG_TOKENS, SHORT_TOKENS = 600, 5  # half a minute on a slow CPU: callers have 45 s
-OPENED_S = 40.0
+PATIENT = {"connect_s": 5.0, "ttft_s": 80.0, "idle_s": 10.0, "total_s": 200.0}
+LONG_TOKENS, SHORT_TOKENS = 600, 5  # half a minute on a slow CPU, a whole one on one that others use too
+OPENED_S = 80.0
 SHORT = {"max_tokens": SHORT_TOKENS}
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from tests.faults.caller import ANSWERED, BROKEN
 from tests.faults.play import play
-from tests.faults.real_engine import RealEngine, all_up, has_ended, real_engines
+from tests.faults.real_engine import DRAIN_S, RealEngine, all_up, has_ended, real_engines
 from tests.faults.real_rows import (
     LONG_TOKENS,
     OPENED_S,
@@ -36,11 +36,11 @@ from tests.faults.rows import row
 from tests.faults.second_gateway import exit_code, second_gateway, takes_connections, turns_unready
 from tests.faults.world import Canaries, World, eventually, world
 
-pytestmark = [pytest.mark.faults, pytest.mark.vllm, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.faults, pytest.mark.vllm, pytest.mark.timeout(900)]
 
-LIMIT_S = 240.0
+LIMIT_S = 420.0
 EJECTED_S, ERROR_S, ERROR_BUSY_S, BACK_S, BACK_AFTER_HANG_S, UNREADY_S = 10.0, 1.0, 5.0, 5.0, 30.0, 0.5
-BACK_BUSY_S = 20.0  # where vLLM has all cores: the first answers of a new engine take seconds
+BACK_BUSY_S = 60.0  # where vLLM has all cores: the first answers of a new engine take seconds
 GIVEN = "vllm:generation_tokens_total"
 BEGUN_TOKENS = 150  # some of each stream: one whose caller has no byte yet goes elsewhere, and so might all
 CANARIES = Canaries.fresh()  # of the whole file: the words of the model are made before its rows
@@ -118,7 +118,7 @@ def test_f1_a_gateway_is_replaced_over_real_engines(engines: Sequence[RealEngine
         async with (
             world(tmp_path / "f1", real=engines, canaries=CANARIES, setup=patient()) as here,
             row(here, "F1", "real vLLM: SIGTERM to the gateway") as line,
-            second_gateway(here, drain_lead_s=lead_s, drain_s=60.0) as stopped,
+            second_gateway(here, drain_lead_s=lead_s, drain_s=DRAIN_S) as stopped,
         ):
             streams = await opened(here, (), 16, at=stopped)
             line.injected()
@@ -165,7 +165,7 @@ def test_f1_a_real_replica_is_told_to_end(ends: str, engines: Sequence[RealEngin
             began_s = time.monotonic()
             while not leaving.is_gone:
                 await asked_and_answered(here)
-                assert time.monotonic() - began_s < 60.0
+                assert time.monotonic() - began_s < DRAIN_S
             line.detected()
             line.figures["gone_s"] = round(time.monotonic() - began_s, 1)
             finished = await asyncio.gather(*streams)
