@@ -27,6 +27,8 @@ PATHS = {
     Operation.COMPLETION: "/completions",
     Operation.EMBEDDINGS: "/embeddings",
 }
+GIVEN_UP = "abort"  # vLLM's finish reason of what it had to give up, as when it is told to end: no such answer is whole
+GIVEN_UP_MARK = b'"abort"'
 # Models that set their own sampling refuse these, and know max_tokens by its newer name only.
 _SAMPLING = frozenset({"temperature", "top_p", "presence_penalty", "frequency_penalty"})
 _FIXED_SAMPLING_FIELDS = SENT[Kind.OPENAI] - _SAMPLING - {"max_tokens"}
@@ -105,7 +107,17 @@ def read_unary(body: bytes, operation: Operation) -> tuple[bytes, Usage | None]:
         raise _in_band(document["error"], body)
     if not isinstance(document, dict) or not isinstance(document.get(wanted), list):
         raise EngineUnavailable(f"answered 200 without `{wanted}`")
+    if is_given_up(document):
+        raise EngineUnavailable("answered 200 with an answer that it gave up before the end")
     return body, usage_of(document.get("usage"))
+
+
+def is_given_up(document: Document) -> bool:
+    """Whether the server ends an answer, or a choice of it, that is not whole."""
+    choices = document.get("choices")
+    return isinstance(choices, list) and any(
+        isinstance(choice, dict) and choice.get("finish_reason") == GIVEN_UP for choice in choices
+    )
 
 
 def _in_band(error: object, body: bytes) -> UpstreamRejected:
@@ -136,6 +148,7 @@ class OpenAIStream(EventReader):
             and b'"usage":{' not in chunk
             and b'"usage": {' not in chunk
             and b'"error"' not in chunk
+            and GIVEN_UP_MARK not in chunk
             and b"[DONE]" not in chunk
             and b"\r" not in chunk
         ):
@@ -148,7 +161,13 @@ class OpenAIStream(EventReader):
         if data == b"[DONE]":
             self.done = True
             return
-        if self.content_seen and b'"usage":{' not in data and b'"usage": {' not in data and b'"error"' not in data:
+        if (
+            self.content_seen
+            and b'"usage":{' not in data
+            and b'"usage": {' not in data
+            and b'"error"' not in data
+            and GIVEN_UP_MARK not in data
+        ):
             self._last = data
             self.content_events += 1
             out.append(encode(data))
@@ -162,6 +181,8 @@ class OpenAIStream(EventReader):
             self.error = StreamBroken("an event is not an object")
         elif document.get("error"):
             self.error = _in_band(document["error"], data)
+        elif is_given_up(document):
+            self.error = StreamBroken("the answer was given up before its end")
         else:
             self._last = data
             self._parsed(document, data, out)

@@ -13,7 +13,7 @@ from controller.core.requests import Operation
 from controller.gateway.decode import Decoded
 from controller.gateway.event_streams import OuterStream
 from controller.gateway.json_body import Document
-from controller.gateway.openai_wire import OpenAIStream
+from controller.gateway.openai_wire import OpenAIStream, is_given_up
 from controller.gateway.sse import EventTooLarge, Splitter, encode
 
 ASK_FOR_IDS = "return_token_ids"
@@ -112,7 +112,7 @@ class ResumableStream(OuterStream):
             chunk = orjson.loads(data)
         except orjson.JSONDecodeError:
             return encode(data)
-        if not isinstance(chunk, dict) or chunk.get("error"):
+        if not isinstance(chunk, dict) or chunk.get("error") or is_given_up(chunk):
             return encode(data)
         self._learn(chunk)
         return encode(orjson.dumps(self._reworded(chunk) if self._switched else chunk))

@@ -175,6 +175,24 @@ def test_what_counts_as_content(wire: bytes, seen_now: bool) -> None:
     assert stream.content_events == int(seen_now)
 
 
+@pytest.mark.parametrize("before", [ROLE, ROLE + HI], ids=["first", "after content"])
+@pytest.mark.parametrize("after", [DONE, USAGE + DONE, b""], ids=["end", "usage", "nothing"])
+@pytest.mark.parametrize("size", [1, 7, 10_000])
+def test_a_stream_that_was_given_up_is_broken(before: bytes, after: bytes, size: int) -> None:
+    """A vLLM that is told to end says `abort`, and then [DONE]: its caller is not told that this was all."""
+    wire = before + event({"content": ""}, "abort") + after
+    got = read(*(wire[at : at + size] for at in range(0, len(wire), size)))
+    assert seen(got.out) == seen(before)
+    assert (got.error, got.done) == ("StreamBroken('the answer was given up before its end')", False)
+
+
+def test_the_word_itself_is_content() -> None:
+    """Who says `abort` has given nothing up."""
+    said = event({"content": "abort"})
+    got = read(ROLE, HI, said, STOP, DONE)
+    assert (got.error, got.out) == (None, ROLE + HI + said + STOP + DONE)
+
+
 def test_an_event_over_the_cap_breaks_the_stream() -> None:
     """It ends with an error instead of filling the memory."""
     stream = OpenAIStream(wants_usage=False)

@@ -158,6 +158,15 @@ def test_a_200_that_is_no_answer(body: bytes) -> None:
         read_unary(body, Operation.CHAT)
 
 
+def test_an_answer_that_was_given_up() -> None:
+    """A vLLM that is told to end says so by its finish reason: what it had said by then is not the answer."""
+    body = b'{"choices": [{"message": {"content": "Once"}, "finish_reason": "abort"}]}'
+    with pytest.raises(EngineUnavailable, match="gave up"):
+        read_unary(body, Operation.CHAT)
+    said = b'{"choices": [{"message": {"content": "abort"}, "finish_reason": "stop"}]}'
+    assert read_unary(said, Operation.CHAT)[0] == said
+
+
 @pytest.mark.parametrize(
     ("body", "status"),
     [

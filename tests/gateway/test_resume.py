@@ -88,6 +88,19 @@ def test_the_caller_sees_one_stream() -> None:
     assert set(made.gateway.loads.in_flight().values()) <= {0}
 
 
+def test_what_an_engine_gives_up_goes_on_too() -> None:
+    """vLLM that is told to end says `abort` and [DONE], be it the first engine or one that went on."""
+    last = said("", [])[:-2].replace(b'"finish_reason":null', b'"finish_reason":"abort"') + b"\n\n"
+    first = stream(FIRST, said("The ", [1]), said("end", [2]), last, DONE)
+    second = stream(went_on(" is", [3]), went_on("", [], "abort"), DONE)
+    third = stream(went_on(" near", [4], "stop"), COUNTED, DONE)
+    made = world(first, detokenized("The end"), second, detokenized("The end is"), third, replicas=3)
+    heard = made.heard(GREEDY)
+    assert text_of(heard) == "The end is near"
+    assert b"abort" not in heard.body
+    assert heard.body.count(DONE) == 1
+
+
 def test_what_the_next_engine_gets() -> None:
     """Prompt and answer as ids, the rest of the limit, the same sampling, at its completions."""
     made = world(dying(), detokenized("The end"), stream(went_on(" is", [3], "stop"), DONE))
