@@ -48,6 +48,8 @@ SAID = re.compile(
     r"Generated response (?:chat)?cmpl-([0-9A-Za-z-]+?)(?:-0)?(?: \(streaming complete\))?: output: '(.*)', f"
 )
 
+GIVES_UP = "stopping engine client mode=abort"  # from here on what it says of an answer is not that it is whole
+
 
 @dataclass
 class RealEngine:
@@ -61,6 +63,7 @@ class RealEngine:
     is_leaving: bool = False
     _process: subprocess.Popen[bytes] | None = None
     _read_bytes: int = 0
+    _gives_up: bool = False
 
     @property
     def url(self) -> str:
@@ -78,7 +81,7 @@ class RealEngine:
             self.stop()
         if self._process is not None and self._process.poll() is None:
             return
-        self.is_leaving = False
+        self.is_leaving = self._gives_up = False
         with self.log.open("ab") as sink:
             self._process = subprocess.Popen(
                 ["nice", "-n", "5", *self.command],  # elsewhere it has cores of its own
@@ -144,7 +147,9 @@ class RealEngine:
         for line in whole.decode(errors="replace").splitlines():
             if got := GOT.search(line):
                 self.calls.append(self._served(got[2], "chat/completions" if got[1] else "completions"))
-            elif said := SAID.search(line):
+            elif GIVES_UP in line:
+                self._gives_up = True
+            elif not self._gives_up and (said := SAID.search(line)):
                 call = next(call for call in reversed(self.calls) if call.request_id == said[1])
                 has_ended(call, int(said[2].rsplit(":", 1)[1]) + 1 if said[2] else 0)
 
