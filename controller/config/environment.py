@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
+from controller.config.addresses import ENDPOINT, TLS_ELSEWHERE
 from controller.config.build import bare_endpoint
 from controller.config.refusals import ENVIRONMENT, did_you_mean, problem_at
-from controller.config.schema import ENDPOINT
 from controller.core.errors import Problem
 from controller.core.requests import Phase
 
@@ -40,5 +40,5 @@ def environment_problems(environ: Mapping[str, str]) -> Iterator[Problem]:
     for variable in ENDPOINT_VARIABLES:
         for endpoint in endpoints_of(environ, variable):
             if not re.fullmatch(ENDPOINT, endpoint):
-                allowed = "http://host:port/v1, several with commas between; what speaks https is set up as a provider"
+                allowed = f"http://host:port/v1, several with commas between; {TLS_ELSEWHERE}"
                 yield problem_at(ENVIRONMENT, (variable,), "is no endpoint", allowed, endpoint)

@@ -21,6 +21,7 @@ from controller.catalogue.rows import (
     Variables,
     Weights,
 )
+from controller.config.addresses import AdminServer, Endpoint, Host
 from controller.core.models import Capability, Dialect, Feature
 from controller.core.requests import Complexity, Phase, Priority
 
@@ -33,26 +34,6 @@ Name = Annotated[
 ]
 Port = Annotated[int, Field(strict=True, ge=1, le=65535)]
 Key = Annotated[str, Field(min_length=1, max_length=100)]
-_PORT = r"([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"  # 1 to 65535
-_HOST_PORT = rf"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:{_PORT})?"
-ENDPOINT = f"http://{_HOST_PORT}"  # the gateway calls engines over plain HTTP only; it checks certificates of providers
-Endpoint = Annotated[
-    str,
-    Field(
-        pattern=rf"^{ENDPOINT}(/v1)?/?$",
-        max_length=300,
-        description="http://host:port, with or without /v1; what speaks https is set up as a provider",
-    ),
-]
-AdminServer = Annotated[str, Field(pattern=rf"^https?://{_HOST_PORT}$", max_length=300, description="http://host:port")]
-Host = Annotated[
-    str,
-    Field(
-        pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)+$",
-        max_length=253,
-        description="a host name in lower case, with a dot in it",
-    ),
-]
 Seconds = Annotated[float, Field(strict=True, gt=0, le=86_400)]
 
 
