@@ -27,8 +27,8 @@ PATHS = {
     Operation.COMPLETION: "/completions",
     Operation.EMBEDDINGS: "/embeddings",
 }
-GIVEN_UP = "abort"  # vLLM's finish reason of what it had to give up, as when it is told to end: no such answer is whole
-GIVEN_UP_MARK = b'"abort"'
+_GIVEN_UP = "abort"  # vLLM's finish reason of what it had to give up, as when told to end: no such answer is whole
+_GIVEN_UP_MARK = b'"abort"'
 # Models that set their own sampling refuse these, and know max_tokens by its newer name only.
 _SAMPLING = frozenset({"temperature", "top_p", "presence_penalty", "frequency_penalty"})
 _FIXED_SAMPLING_FIELDS = SENT[Kind.OPENAI] - _SAMPLING - {"max_tokens"}
@@ -116,7 +116,7 @@ def is_given_up(document: Document) -> bool:
     """Whether the server ends an answer, or a choice of it, that is not whole."""
     choices = document.get("choices")
     return isinstance(choices, list) and any(
-        isinstance(choice, dict) and choice.get("finish_reason") == GIVEN_UP for choice in choices
+        isinstance(choice, dict) and choice.get("finish_reason") == _GIVEN_UP for choice in choices
     )
 
 
@@ -148,7 +148,7 @@ class OpenAIStream(EventReader):
             and b'"usage":{' not in chunk
             and b'"usage": {' not in chunk
             and b'"error"' not in chunk
-            and GIVEN_UP_MARK not in chunk
+            and _GIVEN_UP_MARK not in chunk
             and b"[DONE]" not in chunk
             and b"\r" not in chunk
         ):
@@ -166,7 +166,7 @@ class OpenAIStream(EventReader):
             and b'"usage":{' not in data
             and b'"usage": {' not in data
             and b'"error"' not in data
-            and GIVEN_UP_MARK not in data
+            and _GIVEN_UP_MARK not in data
         ):
             self._last = data
             self.content_events += 1
