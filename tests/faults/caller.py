@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from tests.faults.stub import reset
 
 ANSWERED, REFUSED, BROKEN, LEFT, CUT = "answered", "refused", "broken", "left", "cut"
-DEADLINE_S = 150.0  # of a long answer of a real engine that has half a slow core
+DEADLINE_S = 45.0
+REAL_DEADLINE_S = 150.0  # of a long answer of a real engine that has half a slow core
 
 
 @dataclass(kw_only=True)
@@ -88,7 +89,9 @@ def request_bytes(key: str, document: object, *, path: str = "/v1/chat/completio
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 
 
-async def ask(port: int, request: bytes, *, stream: bool, leave: Leave | None = None) -> Told:
+async def ask(
+    port: int, request: bytes, *, stream: bool, leave: Leave | None = None, deadline_s: float = DEADLINE_S
+) -> Told:
     """Sends a request on a connection of its own and listens to the end, or leaves."""
     told = Told(sent_s=time.monotonic(), stream=stream)
     leave = leave or Leave()
@@ -96,7 +99,7 @@ async def ask(port: int, request: bytes, *, stream: bool, leave: Leave | None = 
     try:
         reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=2**24)
         writer.write(request)
-        async with asyncio.timeout(DEADLINE_S if leave.after_s is None else leave.after_s):
+        async with asyncio.timeout(deadline_s if leave.after_s is None else leave.after_s):
             await writer.drain()
             told.sending_s = time.monotonic() - told.sent_s
             await listen(reader, told, leave_after_events=leave.after_events)

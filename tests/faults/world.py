@@ -53,6 +53,12 @@ class World:
     tasks: set[asyncio.Task[Told]] = field(default_factory=set)
 
     @property
+    def deadline_s(self) -> float:
+        """How long callers wait for their answer."""
+        is_real = any(isinstance(engine, RealEngine) for engine in self.engines)
+        return caller.REAL_DEADLINE_S if is_real else caller.DEADLINE_S
+
+    @property
     def stubs(self) -> Sequence[Stub | RealEngine]:
         """All upstreams."""
         return (*self.engines, *self.providers)
@@ -91,7 +97,8 @@ class World:
         """One request, which the invariants will look at. `at`: another gateway on the same books."""
         self.offered += 1
         request = self.request(stream=stream, model=model, fields=fields, **headers)
-        told = await caller.ask((at or self.gateway).port, request, stream=stream, leave=leave)
+        port = (at or self.gateway).port
+        told = await caller.ask(port, request, stream=stream, leave=leave, deadline_s=self.deadline_s)
         self.told.append(told)
         return told
 
