@@ -30,6 +30,7 @@ OUTPUT = (10, 60)
 PROMPT_WORDS = (200, 1200)
 WARM, ALONE = 20, 8
 TURNS, STEADY = 3, 0.15
+LATE = 0.05  # by how much the simulated server may be off what the same engine gives in virtual time
 ALLOWED = 0.2
 WRONG = 1.4  # times what they should be: constants that the allowance must tell from right ones
 START = StepTimes(
@@ -146,18 +147,39 @@ def _off(mine: Sequence[ObservedRequest], theirs: Sequence[ObservedRequest]) -> 
 
 def _real(server: Server, prompts: Sequence[str]) -> tuple[list[ObservedRequest], float]:
     """The load on a server that has been used, and its pace in s. Measured again, at most twice, where requests alone
-    take another time after it than before: then the machine had other work, which no constants explain.
+    take another time after it than before: then the machine had other work, which no constants explain. The steadiest
+    counts.
     """
     _alone(server, [f"first {prompt}" for prompt in prompts[:WARM]])  # fills what a server compiles and caches at first
+    turns = []
     for turn in range(TURNS):
         before = _alone(server, [f"before {turn} {prompt}" for prompt in prompts[:ALONE]])
         assert before.front_end_s < 0.2 * before.ttft_s, "the test would be about HTTP"
         every_s = PACE * before.ttft_s
         real = _measure(server, [f"{turn} {prompt}" for prompt in prompts], every_s, before.front_end_s)
         after = _alone(server, [f"after {turn} {prompt}" for prompt in prompts[:ALONE]])
-        if abs(after.ttft_s / before.ttft_s - 1) < STEADY:
+        turns.append((abs(after.ttft_s / before.ttft_s - 1), real, every_s))
+        if turns[-1][0] < STEADY:
             break
+    _, real, every_s = min(turns, key=lambda turn: turn[0])
     return real, every_s
+
+
+def _simulated(
+    server: Server, real: Sequence[ObservedRequest], right: Sequence[ObservedRequest], every_s: float
+) -> list[ObservedRequest]:
+    """The same load on the simulated server. Measured again, at most twice, where it is later than the same engine in
+    virtual time: its iterations are waits, so only other work of the machine makes them longer. The promptest counts.
+    """
+    turns = []
+    for turn in range(TURNS):
+        alike = [f"{turn}{at:<3}" + "x" * (4 * r.input_tokens - 4) for at, r in enumerate(real)]  # four bytes a token
+        front_end_s = _alone(server, [f"alone {prompt}" for prompt in alike[:ALONE]]).front_end_s
+        seen = _measure(server, alike, every_s, front_end_s)
+        turns.append((max(abs(ratio) for ratio in _off(seen, right).values()), seen))
+        if turns[-1][0] < LATE:
+            break
+    return min(turns, key=lambda turn: turn[0])[1]
 
 
 @pytest.mark.vllm
@@ -173,12 +195,10 @@ def test_the_simulated_engine_keeps_the_times_of_the_real_one(tmp_path: Path) ->
     with running_contract_server("vllm", tmp_path, sizes=SIZES) as server:
         real, every_s = _real(server, prompts)
     steps = _fit(real)
-    alike = [f"{at:<4}" + "x" * (4 * request.input_tokens - 4) for at, request in enumerate(real)]  # four bytes a token
-    with running_contract_server("sim", tmp_path, steps) as server:
-        front_end_s = _alone(server, [f"alone {prompt}" for prompt in alike[:ALONE]]).front_end_s
-        simulated = _measure(server, alike, every_s, front_end_s)
-    assert [r.input_tokens for r in simulated] == [r.input_tokens for r in real]
     right = play(real, steps, ENGINE).requests
+    with running_contract_server("sim", tmp_path, steps) as server:
+        simulated = _simulated(server, real, right, every_s)
+    assert [r.input_tokens for r in simulated] == [r.input_tokens for r in real]
     off = _off(simulated, real)
     print(f"{off}; in virtual time {_off(right, real)}; every {every_s:.3f} s, {steps}")  # noqa: T201
     assert all(abs(ratio) < ALLOWED for ratio in off.values()), (off, steps)
