@@ -1,0 +1,1 @@
+"""Placement, memory fit and cost of a stack before anything is built."""

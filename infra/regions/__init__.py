@@ -1,0 +1,1 @@
+"""Regions, what they offer and what it costs: dated data."""
