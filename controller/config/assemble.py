@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
+from controller.catalogue.document import Document
 from controller.config.authorities import authority_problems
 from controller.config.build import gateway_of, rules_of
 from controller.config.catalogues import check_models, merged_models, merged_providers
 from controller.config.chains import check_fallbacks, check_rules, lifetime_warnings, routed_keys
 from controller.config.databases import database_problems, database_variable
-from controller.config.document import Document
 from controller.config.environment import phase_of
 from controller.config.node_pools import node_pools_of
 from controller.config.pools import CheckedPools

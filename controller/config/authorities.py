@@ -5,8 +5,8 @@ from __future__ import annotations
 import ssl
 from collections.abc import Iterator, Mapping
 
-from controller.config.document import Document
-from controller.config.refusals import problem_at
+from controller.catalogue.document import Document
+from controller.catalogue.refusals import problem_at
 from controller.core.errors import Problem
 from controller.core.models import Provider
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 from pydantic import ValidationError
 
+from controller.catalogue.document import Document
 from controller.catalogue.load import load_catalogue, model_rows, provider_rows
+from controller.catalogue.refusals import did_you_mean, from_validation, problem_at
 from controller.catalogue.rows import ModelRow, ProviderRow
-from controller.config.document import Document
-from controller.config.refusals import did_you_mean, from_validation, problem_at
 from controller.config.schema import Config
 from controller.core.errors import Problem
 from controller.core.models import SELF_HOSTED, Model, Provider

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import date, timedelta
 
+from controller.catalogue.document import Document, Place
 from controller.catalogue.lifetimes import is_alive, resolve
-from controller.config.document import Document, Place
-from controller.config.refusals import did_you_mean, problem_at
+from controller.catalogue.refusals import did_you_mean, problem_at
 from controller.core.errors import Problem
 from controller.core.models import Capability, Model
 from controller.core.pools import Pool

@@ -8,14 +8,14 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
+from controller.catalogue.document import Document, Place, parse_document, read_document
+from controller.catalogue.refusals import ENVIRONMENT, problem_at
 from controller.config.assemble import Parts, check_routes, parts_of, settings_of, use_problems
 from controller.config.build import pool_of
 from controller.config.chains import check_pool_circles
-from controller.config.document import Document, Place, parse_document, read_document
 from controller.config.environment import ENDPOINT_VARIABLES, endpoints_of, environment_problems
 from controller.config.node_pools import check_node_pools
 from controller.config.pools import check_pools, with_token_budgets
-from controller.config.refusals import ENVIRONMENT, problem_at
 from controller.config.salvage import Salvaged, salvage
 from controller.config.schema import Config, PoolSection
 from controller.config.settings import Settings

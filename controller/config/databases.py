@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from controller.config.document import Document
-from controller.config.refusals import ENVIRONMENT, problem_at
+from controller.catalogue.document import Document
+from controller.catalogue.refusals import ENVIRONMENT, problem_at
 from controller.config.schema import Config
 from controller.core.errors import Problem
 

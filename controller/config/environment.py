@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
+from controller.catalogue.refusals import ENVIRONMENT, did_you_mean, problem_at
 from controller.config.addresses import ENDPOINT, TLS_ELSEWHERE
 from controller.config.build import bare_endpoint
-from controller.config.refusals import ENVIRONMENT, did_you_mean, problem_at
 from controller.core.errors import Problem
 from controller.core.requests import Phase
 

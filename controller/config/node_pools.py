@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from controller.catalogue.document import Document, Place
 from controller.catalogue.load import load_catalogue
-from controller.config.document import Document, Place
-from controller.config.refusals import did_you_mean, problem_at
+from controller.catalogue.refusals import did_you_mean, problem_at
 from controller.config.schema import NodePoolSection
 from controller.core.errors import Problem
 from controller.core.pools import NodePool, Pool

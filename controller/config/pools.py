@@ -6,11 +6,11 @@ from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from controller.autoscale.capacity import decode_step_s, prefill_s, token_budget_at_slo
+from controller.catalogue.document import Document, Place
 from controller.catalogue.fit import memory_fit
 from controller.catalogue.load import load_catalogue, pool_step_times
+from controller.catalogue.refusals import did_you_mean, problem_at
 from controller.config.chains import check_chain
-from controller.config.document import Document, Place
-from controller.config.refusals import did_you_mean, problem_at
 from controller.core.errors import Problem
 from controller.core.models import Model, StepTimes
 from controller.core.pools import Pool

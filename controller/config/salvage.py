@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
-from controller.config.document import Document, Place, key_words
-from controller.config.refusals import from_validation
+from controller.catalogue.document import Document, Place, key_words
+from controller.catalogue.refusals import from_validation
 from controller.config.schema import Config
 from controller.core.errors import Problem
 

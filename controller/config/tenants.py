@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from controller.config.document import Document, Place
-from controller.config.refusals import did_you_mean, problem_at
+from controller.catalogue.document import Document, Place
+from controller.catalogue.refusals import did_you_mean, problem_at
 from controller.config.schema import Config, TenantSection
 from controller.config.settings import BudgetSettings
 from controller.core.errors import Problem

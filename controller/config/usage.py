@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 
+from controller.catalogue.document import Document, Place
 from controller.catalogue.lifetimes import resolve
-from controller.config.document import Document, Place
-from controller.config.refusals import ENVIRONMENT, problem_at
+from controller.catalogue.refusals import ENVIRONMENT, problem_at
 from controller.core.errors import Problem
 from controller.core.models import Model, Provider
 from controller.core.pools import Pool

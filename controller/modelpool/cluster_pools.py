@@ -14,13 +14,13 @@ from datetime import date
 from functools import partial
 from pathlib import Path
 
+from controller.catalogue.document import Document
+from controller.catalogue.refusals import problem_at
 from controller.config.assemble import Parts, settings_of, use_problems
 from controller.config.chains import check_pool_circle, lifetime_warnings
 from controller.config.check import examine_parts, is_refused
-from controller.config.document import Document
 from controller.config.node_pools import check_node_pool, minima_too_many, node_pools_of
 from controller.config.pools import CheckedPools, check_pools, with_token_budgets
-from controller.config.refusals import problem_at
 from controller.config.settings import Settings
 from controller.config.tenants import check_tenants
 from controller.config.usage import key_warnings, unserved_warnings

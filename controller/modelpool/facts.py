@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from controller.config.refusals import ENVIRONMENT
+from controller.catalogue.refusals import ENVIRONMENT
 from controller.core.errors import Problem
 from controller.core.pools import Pool
 from controller.modelpool.pins import PinWord

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pydantic.alias_generators import to_camel
 
-from controller.config.document import Document, Place, Spelling, key_words
+from controller.catalogue.document import Document, Place, Spelling, key_words
 
 _NAMES = {
     name: to_camel(name)

@@ -7,8 +7,8 @@ from decimal import Decimal
 
 from pydantic import ValidationError
 
-from controller.config.document import Document
-from controller.config.refusals import from_validation
+from controller.catalogue.document import Document
+from controller.catalogue.refusals import from_validation
 from controller.core.errors import Problem
 from controller.core.pools import EngineArgs, Pool, ScalePolicy, Slo, SpillPolicy
 from controller.modelpool.objects import Json, part

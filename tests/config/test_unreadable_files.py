@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from config_files import KEYS, TODAY
 
+from controller.catalogue.document import FILE_BYTES_MAX
 from controller.config.check import check, examine
-from controller.config.document import FILE_BYTES_MAX
 
 TOO_LARGE = b"phase: phase1\n" + b"#" * FILE_BYTES_MAX
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from pool_values import NOW_S, error, facts, held, message, pin_word, pool, status_of, view
 
-from controller.config.refusals import ENVIRONMENT
+from controller.catalogue.refusals import ENVIRONMENT
 from controller.core.fleet import RoutingMode
 from controller.core.pools import SpillPolicy
 from controller.modelpool.conditions import condition_of

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from controller.config.document import Document, key_words
-from controller.config.refusals import BUILT_IN, ENVIRONMENT, did_you_mean, problem_at, shown
+from controller.catalogue.document import Document, key_words
+from controller.catalogue.refusals import BUILT_IN, ENVIRONMENT, did_you_mean, problem_at, shown
 
 
 @pytest.mark.parametrize(

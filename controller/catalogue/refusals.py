@@ -11,7 +11,7 @@ from typing import cast
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from controller.config.document import Document, Place
+from controller.catalogue.document import Document, Place
 from controller.core.errors import Problem
 
 _SECRET = re.compile(r"((key|secret|password)s?|token|key_env)$", re.IGNORECASE)  # not `..._tokens`: those are counts
@@ -22,14 +22,14 @@ _SHOWN_CHARS = 80
 _PLAIN_WORDS = {  # instead of pydantic's own, which speak of Python types
     kind: words
     for words, kinds in {
-        "must be a mapping": "model_type dict_type",
+        "must be a mapping": "model_type dict_type model_attributes_type",
         "must be a list": "tuple_type frozen_set_type",
         "must be text": "string_type",
         "must be an integer": "int_type int_parsing int_from_float",
         "must be a number": "float_type float_parsing decimal_type decimal_parsing finite_number",
         "must be true or false": "bool_type bool_parsing",
         "must be a date": "date_type date_parsing date_from_datetime_parsing date_from_datetime_inexact",
-        "is none of the allowed values": "enum literal_error",
+        "is none of the allowed values": "enum literal_error union_tag_invalid",
         "is out of range": "greater_than greater_than_equal less_than less_than_equal",
         "is too short": "string_too_short too_short",
         "is too long": "string_too_long too_long",
@@ -86,32 +86,55 @@ def _from_detail(detail: ErrorDetails, model: type[BaseModel], document: Documen
     schema = _schema(model)
     loc, kind = detail["loc"], detail["type"]
     given: object = detail["input"]
-    value: object = "null" if given is None else given
-    if isinstance(given, Mapping):
-        value = "a mapping"
-    elif isinstance(given, list | tuple | frozenset):
-        value = "a list"
+    if kind in {"union_tag_invalid", "union_tag_not_found"} and isinstance(given, Mapping):
+        loc = (*loc, _kind_key(_at(schema, loc)))
+        given = given.get(str(loc[-1]))
+    place = (*above, *_as_written(schema, loc))
     if kind == "extra_forbidden":
         known = _properties(schema, _at(schema, loc[:-1]))
         message = "unknown key" + did_you_mean(str(loc[-1]), known)
-        return problem_at(document, (*above, *loc), message, f"one of {', '.join(known)}", value)
-    if kind == "missing":
-        return problem_at(document, (*above, *loc), "is missing", _allowed(schema, _at(schema, loc)))
+        return problem_at(document, place, message, f"one of {', '.join(known)}", _brief(given))
+    if kind in {"missing", "union_tag_not_found"}:
+        return problem_at(document, place, "is missing", _allowed(schema, _at(schema, loc)))
     if kind == "value_error":
         return problem_at(
-            document, (*above, *loc), detail["msg"].removeprefix("Value error, "), "values that agree with each other"
+            document, place, detail["msg"].removeprefix("Value error, "), "values that agree with each other"
         )
-    node: Mapping[str, object]
+    node = _at(schema, loc)
     if loc[-1:] == ("[key]",):
-        loc = loc[:-1]
-        names = _at(schema, loc[:-1]).get("propertyNames")
+        place = place[:-1]
+        names = _at(schema, loc[:-2]).get("propertyNames")
         node = {"type": "string", **names} if isinstance(names, dict) else {}
-    else:
-        node = _at(schema, loc)
     message = _PLAIN_WORDS.get(kind) or detail["msg"][:1].lower() + detail["msg"][1:]
+    value = _brief(given)
     if isinstance(value, str):
         message += did_you_mean(value, _choices(schema, node))
-    return problem_at(document, (*above, *loc), message, _allowed(schema, node), value)
+    return problem_at(document, place, message, _allowed(schema, node), value)
+
+
+def _brief(given: object) -> object:
+    """The value to show: collections by their kind alone."""
+    if isinstance(given, Mapping):
+        return "a mapping"
+    if isinstance(given, list | tuple | frozenset):
+        return "a list"
+    return "null" if given is None else given
+
+
+def _kinds(node: Mapping[str, object]) -> Mapping[str, str]:
+    """What a mapping's own key chooses among: name of the kind to its `$ref`; empty where there is but one kind."""
+    discriminator = node.get("discriminator")
+    return cast("dict[str, str]", discriminator["mapping"]) if isinstance(discriminator, dict) else {}
+
+
+def _kind_key(node: Mapping[str, object]) -> str:
+    """The key that says which kind is meant."""
+    return str(cast("dict[str, object]", node["discriminator"])["propertyName"])
+
+
+def _as_written(schema: Mapping[str, object], loc: Place) -> Place:
+    """The place in the file: pydantic puts the kind of a mapping between its key and what is below."""
+    return tuple(part for index, part in enumerate(loc) if part not in _kinds(_at(schema, loc[:index])))
 
 
 @cache
@@ -136,7 +159,11 @@ def _at(schema: Mapping[str, object], loc: Place) -> Mapping[str, object]:
     """The schema of the value at `loc`; empty when it has none."""
     node = _resolved(schema, schema)
     for part in loc:
-        if isinstance(part, int):
+        kinds = _kinds(node)
+        below: object
+        if kinds:
+            below = {"$ref": kinds[str(part)]} if part in kinds else {"enum": list(kinds)}
+        elif isinstance(part, int):
             items = node.get("prefixItems")
             below = items[part] if isinstance(items, list) and part < len(items) else node.get("items")
         else:
@@ -170,6 +197,8 @@ def _allowed(schema: Mapping[str, object], node: Mapping[str, object]) -> str:
     choices = _choices(schema, node)
     if choices:
         return f"one of {', '.join(choices)}"
+    if _kinds(node):
+        return f"a mapping with {_kind_key(node)}, one of {', '.join(_kinds(node))}"
     if node.get("type") == "string":
         return _text_words(node)
     if node.get("type") == "array":
