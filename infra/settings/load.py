@@ -10,8 +10,8 @@ import yaml
 from pydantic import ValidationError
 
 from controller.core.errors import Problem
+from infra.schema.stack import StackSettings
 from infra.settings.problems import StackProblems
-from infra.settings.stack import StackSettings
 
 NAMESPACE = "spillway"
 

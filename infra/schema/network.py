@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from infra.settings.values import Cidr, Days, Section, Switch, ZoneName
+from infra.schema.values import Cidr, Days, Section, Switch, ZoneName
 
 Endpoint = Literal["s3", "ecr.api", "ecr.dkr", "sts", "eks", "eks-auth", "ec2", "logs", "secretsmanager"]
 

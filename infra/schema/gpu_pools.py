@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, Field
 
-from infra.settings.values import Gib, InstanceType, Name, Nodes, Section, Switch, Usd, ZoneName
+from infra.schema.values import Gib, InstanceType, Name, Nodes, Section, Switch, Usd, ZoneName
 
 ReservationId = Annotated[
     str, Field(pattern=r"^cr-[0-9a-f]{8,32}$", description="a capacity reservation such as cr-0123456789abcdef0")

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from infra.settings.values import Arn, Cidr, Days, Email, Gib, SecretName, Section, Switch, Variable
+from infra.schema.values import Arn, Cidr, Days, Email, Gib, SecretName, Section, Switch, Variable
 
 
 class ModelStoreSettings(Section):

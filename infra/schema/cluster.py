@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from infra.settings.values import Arn, Cidr, Days, Gib, InstanceType, Nodes, Section, Switch
+from infra.schema.values import Arn, Cidr, Days, Gib, InstanceType, Nodes, Section, Switch
 
 ControlPlaneLog = Literal["api", "audit", "authenticator", "controllerManager", "scheduler"]
 

@@ -6,10 +6,10 @@ from typing import Annotated
 
 from pydantic import Field
 
-from infra.settings.cluster import ClusterSettings, CoreNodeSettings, NodeAutoscalingSettings
-from infra.settings.gpu_pools import GpuPoolSettings, ModelSettings
-from infra.settings.network import NetworkSettings
-from infra.settings.services import (
+from infra.schema.cluster import ClusterSettings, CoreNodeSettings, NodeAutoscalingSettings
+from infra.schema.gpu_pools import GpuPoolSettings, ModelSettings
+from infra.schema.network import NetworkSettings
+from infra.schema.services import (
     DatabaseSettings,
     EdgeSettings,
     ModelStoreSettings,
@@ -17,7 +17,7 @@ from infra.settings.services import (
     RegistrySettings,
     SecretsSettings,
 )
-from infra.settings.values import Name, Section, Usd
+from infra.schema.values import Name, Section, Usd
 
 
 class StackSettings(Section):

@@ -1,0 +1,1 @@
+"""What cannot be built although its shape is right: pure functions of settings, region and date."""
