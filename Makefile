@@ -1,5 +1,5 @@
 # Every command a newcomer needs. `make help` lists them.
-.PHONY: help up demo test test-all test-cluster test-helm charts kind-up faults lint bench bench-gateway bench-policy env dev-env vllm-env clients-env lock clean
+.PHONY: help up demo test test-all test-cluster test-helm test-infra charts kind-up faults lint bench bench-gateway bench-policy env dev-env vllm-env clients-env infra-env lock clean
 
 # Container images set it; every one of the many processes would then compile all of its code from source, for seconds.
 export PYTHONDONTWRITEBYTECODE :=
@@ -31,6 +31,12 @@ test-cluster: dev-env vllm-env ## on a real Kubernetes: etcd, API, kubelet, cont
 test-helm: dev-env ## the charts rendered by the real helm: part of test-cluster that needs no cluster (helm is built once)
 	@scripts/cluster-tools.sh helm
 	@.venv/bin/python -m pytest -q -n 2 tests/helm
+
+test-infra: infra-env ## the program in infra/ under the real engine of Pulumi, with doubles of its providers and a real Kubernetes API (<= 15 minutes on 2 cores; builds what is missing once)
+	@scripts/infra-tools.sh
+	@scripts/cluster-tools.sh etcd kube-apiserver kubectl helm
+	@.venv-infra/bin/pyright --warnings
+	@.venv-infra/bin/python -m pytest -q -n 2 --dist loadfile tests/infra
 
 charts: dev-env ## remake values.schema.json and the tables of values of the charts from the comments in values.yaml
 	@.venv/bin/python scripts/chart_pages.py
@@ -70,8 +76,11 @@ vllm-env: ## install the real vLLM server for CPU into .venv-vllm (6 GB)
 clients-env: ## install the clients that the suites drive (openai for Node, Codex, Claude Code, LangChain, LlamaIndex; 1 GB)
 	@scripts/clients-env.sh
 
+infra-env: dev-env ## install the SDKs and tools of infra/ into .venv-infra (1.2 GB)
+	@scripts/infra-env.sh
+
 lock: env ## remake the hash-locked requirements
 	@scripts/lock.sh
 
 clean: ## remove environments, caches and local state
-	@rm -rf .venv .venv-vllm .venv-bench-* .cluster-tools .clients .venv-clients .spillway .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf .venv .venv-vllm .venv-infra .venv-bench-* .cluster-tools .infra-tools .clients .venv-clients .spillway .mypy_cache .ruff_cache .pytest_cache .hypothesis

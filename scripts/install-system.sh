@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Usage: scripts/install-system.sh [cluster]
-# Every Debian package the suites need, in one place; with `cluster` also those of `make test-cluster`.
+# Usage: scripts/install-system.sh [cluster|infra]
+# Every Debian package the suites need, in one place; with `cluster` also those of `make test-cluster`, with `infra` of
+# `make test-infra`.
 # Does nothing where all are there; needs root where not.
 # Only what is missing is installed: a Node.js from elsewhere brings its own npm, which Debian's package conflicts with.
 set -euo pipefail
@@ -15,8 +16,11 @@ needs node nodejs
 needs initdb postgresql-15
 needs nginx nginx-light
 needs ip iproute2
-if [ "${1:-}" = cluster ]; then
+if [[ "${1:-}" =~ ^(cluster|infra)$ ]]; then
   needs openssl openssl
+  needs flock util-linux
+fi
+if [ "${1:-}" = cluster ]; then
   needs containerd containerd
   needs runc runc
   needs buildah buildah
@@ -27,7 +31,6 @@ if [ "${1:-}" = cluster ]; then
   needs conntrack conntrack
   needs socat socat
   needs nsenter util-linux
-  needs flock util-linux
 fi
 python3 -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3-venv)
 [ ${#missing[@]} -eq 0 ] && exit 0

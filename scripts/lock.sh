@@ -12,4 +12,7 @@ for peer in litellm vllm-router sglang-router; do
   compile --universal "requirements/bench-$peer.in" -o "requirements/bench-$peer.txt"
 done
 compile --universal requirements/clients.in -o requirements/clients.txt
+# The versions that the product runs with, but for the one that the two sides cannot share.
+shared() { sed -nE 's/^([a-z][^ ]*==[^ ]*).*/\1/p' requirements/runtime.txt | grep -v '^python-dateutil='; }
+compile --universal --no-annotate --override requirements/infra-overrides.txt requirements/infra.in -c <(shared) -o requirements/infra.txt
 compile --python-platform x86_64-manylinux_2_28 --override requirements/vllm-overrides.txt requirements/vllm.in -o requirements/vllm.txt

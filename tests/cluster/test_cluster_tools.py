@@ -16,11 +16,12 @@ SYSTEM = "/usr/sbin:/usr/bin:/sbin:/bin"
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """The script and the modules it knows, on a path with a space."""
+    """The script with what it sources, and the modules it knows, on a path with a space."""
     folder = tmp_path / "a checkout"
     shutil.copytree(ROOT / "tests/cluster/tools", folder / "tests/cluster/tools")
     (folder / "scripts").mkdir()
-    shutil.copy(ROOT / "scripts/cluster-tools.sh", folder / "scripts")
+    for script in ("cluster-tools.sh", "go-tools.sh"):
+        shutil.copy(ROOT / "scripts" / script, folder / "scripts")
     return folder
 
 
