@@ -26,7 +26,7 @@ test-all: dev-env vllm-env clients-env ## the slower suites: real vLLM on CPU, t
 
 test-cluster: dev-env vllm-env ## on a real Kubernetes: etcd, API, kubelet, containerd on this machine, built once (as root; scripts/install-system.sh cluster)
 	@scripts/cluster-tools.sh
-	@.venv/bin/python -m pytest -q -n 3 --dist loadgroup -m "cluster or helm"
+	@.venv/bin/python -m pytest -q -n 4 --dist loadgroup --no-loadscope-reorder -m "cluster or helm"
 
 test-helm: dev-env ## the charts rendered by the real helm: part of test-cluster that needs no cluster (helm is built once)
 	@scripts/cluster-tools.sh helm

@@ -15,6 +15,7 @@ from tests.cluster.whole import Cluster
 
 LEVELS = {"control_plane", "deploying_plane", "cluster"}
 WHOLE = {"cluster", "node"}  # `node`: what files call one of their own
+LONG = {"deploying_plane", "fleet_plane"}  # with the real controller manager, one per file; rows take minutes
 TEST_S = 300
 Started = TypeVar("Started", bound=ControlPlane)
 
@@ -33,6 +34,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("cluster")
             if item.get_closest_marker("timeout") is None:
                 item.add_marker(pytest.mark.timeout(TEST_S))
+    items.sort(key=_turn)
+
+
+def _turn(item: pytest.Item) -> int:
+    """What takes longest begins first: the whole cluster, then what has a plane per file, then all else as it was."""
+    needs = set(item.fixturenames) if isinstance(item, pytest.Function) else set()
+    return 0 if WHOLE & needs else 1 if LONG & needs else 2
 
 
 def standing(start: Callable[[], Started]) -> Iterator[Started]:
