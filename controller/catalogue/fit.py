@@ -102,6 +102,8 @@ def _fit(model: Architecture, engine: EngineArgs, shape: GpuShape, max_model_len
 def _shape_refusal(model: Architecture, parallel: int, shape: GpuShape) -> str | None:
     if parallel > shape.gpus:
         return f"tensor_parallel {parallel} needs {parallel} GPUs, {shape.instance_type} has {shape.gpus}"
+    if model.attention_heads is not None and model.attention_heads % parallel:
+        return f"tensor_parallel {parallel} does not divide the {model.attention_heads} attention heads"
     if model.kv_heads % parallel and parallel % model.kv_heads:
         return f"tensor_parallel {parallel} does not divide the {model.kv_heads} KV heads"
     return None

@@ -28,6 +28,7 @@ _PLAIN_WORDS = {  # instead of pydantic's own, which speak of Python types
         "must be an integer": "int_type int_parsing int_from_float",
         "must be a number": "float_type float_parsing decimal_type decimal_parsing finite_number",
         "must be true or false": "bool_type bool_parsing",
+        "must be a time with its zone": "datetime_type datetime_parsing datetime_from_date_parsing timezone_aware",
         "must be a date": "date_type date_parsing date_from_datetime_parsing date_from_datetime_inexact",
         "is none of the allowed values": "enum literal_error union_tag_invalid",
         "is out of range": "greater_than greater_than_equal less_than less_than_equal",
@@ -218,6 +219,8 @@ def _text_words(node: Mapping[str, object]) -> str:
         return str(node["description"])
     if node.get("format") == "date":
         return "a date such as 2027-01-14"
+    if node.get("format") == "date-time":
+        return "a time such as 2027-01-14T11:30:00Z"
     return f"text of {node.get('minLength', 0)} to {node['maxLength']} characters" if "maxLength" in node else "text"
 
 

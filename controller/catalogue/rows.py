@@ -70,6 +70,8 @@ class ArchitectureRow(Row):
     kv_heads: Annotated[int, Field(strict=True, ge=1, le=1024)]
     head_dim: Annotated[int, Field(strict=True, ge=1, le=1024)]
     dtype: Weights = "bf16"
+    attention_heads: Annotated[int, Field(strict=True, ge=1, le=4096)] | None = None
+    gated: bool = False
 
     @model_validator(mode="after")
     def _embeddings_are_a_part(self) -> ArchitectureRow:

@@ -51,7 +51,8 @@ SELF_HOSTED = "self-hosted"  # the provider name of models that own pools serve
 class Architecture:
     """What memory arithmetic needs of an own model. `dtype` is that of the published weights, e.g. bf16.
 
-    `embedding_parameters`: input and output embeddings, which 4-bit weights leave at 16 bits.
+    `embedding_parameters`: input and output embeddings, which 4-bit weights leave at 16 bits. `attention_heads`: None
+    where they are not known. `gated`: the weights are handed out only to a token whose owner accepted the licence.
     """
 
     hf_id: str
@@ -61,6 +62,8 @@ class Architecture:
     head_dim: int
     dtype: str
     embedding_parameters: int = 0
+    attention_heads: int | None = None
+    gated: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -127,8 +127,15 @@ def test_size_of_the_weights(weights: str, gib: float) -> None:
     [
         (TINY, 2, "g5.2xlarge", "tensor_parallel 2 needs 2 GPUs, g5.2xlarge has 1"),
         (TINY, 4, "p4d.24xlarge", "tensor_parallel 4 does not divide the 6 KV heads"),
+        (
+            replace(TINY, attention_heads=6),
+            4,
+            "p4d.24xlarge",
+            "tensor_parallel 4 does not divide the 6 attention heads",
+        ),
+        (replace(TINY, attention_heads=8), 4, "p4d.24xlarge", "tensor_parallel 4 does not divide the 6 KV heads"),
     ],
-    ids=["gpus", "heads"],
+    ids=["gpus", "heads", "attention-heads", "both"],
 )
 def test_a_split_that_cannot_be(model: Architecture, parallel: int, instance_type: str, reason: str) -> None:
     """Refused for its own reason, whatever memory there is, and no shorter length is offered."""

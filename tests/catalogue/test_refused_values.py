@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Annotated, Literal
 
 import pytest
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from controller.catalogue.document import Document
 from controller.catalogue.refusals import from_validation
@@ -27,6 +27,7 @@ class Rented(BaseModel):
     model_config = ConfigDict(extra="forbid")
     kind: Literal["rented"]
     until: date
+    since: AwareDatetime = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class Owned(BaseModel):
@@ -82,6 +83,10 @@ class Whole(BaseModel):
         ({"odd": "no"}, "odd: odd must not be no; allowed: values that agree with each other"),
         ({"held": {"kind": "rented", "until": 1.5}}, "held.until: must be a date (got 1.5); allowed: a date such as"),
         ({"held": {"kind": "rented"}}, "held.until: is missing; allowed: a date such as 2027-01-14"),
+        (
+            {"held": {"kind": "rented", "until": "2027-01-01", "since": "2027-01-01T00:00"}},
+            "held.since: must be a time with its zone (got 2027-01-01T00:00); allowed: a time such as 2027-01-14T11:",
+        ),
         ({"held": {"kind": "rented", "till": 1}}, "held.till: unknown key; did you mean until? (got 1)"),
         ({"held": {"kind": "ownd"}}, "held.kind: is none of the allowed values; did you mean owned? (got ownd)"),
         ({"held": {}}, "held.kind: is missing; allowed: one of owned, rented"),
