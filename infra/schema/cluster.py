@@ -14,7 +14,8 @@ ControlPlaneLog = Literal["api", "audit", "authenticator", "controllerManager", 
 class ClusterSettings(Section):
     """EKS: its version, who reaches it, how it packs pods."""
 
-    version: Annotated[str, Field(pattern=r"^1\.[0-9]{2}$", description="an EKS version such as 1.34")] = "1.34"
+    version: Annotated[str, Field(pattern=r"^1\.[0-9]{2}$", description="an EKS version such as 1.34")] = "1.35"
+    service_cidr: Cidr = "172.20.0.0/16"  # of ClusterIP services; cannot be changed later
     public_endpoint_cidrs: tuple[Cidr, ...] = ()  # empty: the private endpoint alone
     admin_role_arns: tuple[Arn, ...] = ()  # besides who creates the cluster
     bin_packing: Switch = True  # kube_scheduler_config MostAllocated, so that GPUs are filled node by node

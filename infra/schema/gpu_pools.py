@@ -75,7 +75,7 @@ class ModelSettings(Section):
 
     model: Annotated[str, Field(min_length=1, max_length=100)]  # key of the catalogue
     pool: Name
-    tensor_parallel: Literal[1, 2, 4, 8] = 1
+    tensor_parallel: Annotated[int, Field(strict=True, ge=1, le=64)] = 1
     dtype: Dtype = "bf16"
     replicas: Annotated[int, Field(strict=True, ge=1, le=1000)] = 1
     max_model_len_tokens: Annotated[int, Field(strict=True, ge=256, le=10_000_000)] = 8192

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from infra.schema.stack import StackSettings
-from infra.settings.load import from_config, load_stack
+from infra.schema import StackSettings
+from infra.settings.load import from_config, load_plan, load_stack
 from infra.settings.problems import StackProblems
 
-__all__ = ["StackProblems", "StackSettings", "from_config", "load_stack"]
+__all__ = ["StackProblems", "StackSettings", "from_config", "load_plan", "load_stack"]

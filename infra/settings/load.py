@@ -1,65 +1,63 @@
-"""Reads the settings of a stack, out of its file or out of what Pulumi hands the program."""
+"""A stack, or everything that is wrong with it at once: called by the program, by `spillway infra` and by tests."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from datetime import date
 from pathlib import Path
 
-import yaml
 from pydantic import ValidationError
 
+from controller.catalogue.document import Document
+from controller.catalogue.refusals import from_validation
 from controller.core.errors import Problem
-from infra.schema.stack import StackSettings
+from infra.plan import Plan, plan
+from infra.schema import StackSettings
 from infra.settings.problems import StackProblems
-
-NAMESPACE = "spillway"
-
-
-def load_stack(path: Path | str) -> StackSettings:
-    """The settings in `Pulumi.<stack>.yaml`; StackProblems with everything that is wrong."""
-    file = Path(path)
-    document = yaml.safe_load(file.read_text(encoding="utf-8"))
-    return _checked(_ours(document.get("config", {})), str(file))
+from infra.settings.salvage import salvaged
+from infra.settings.source import of_config, of_file
 
 
-def from_config(config: Mapping[str, object]) -> StackSettings:
+def load_stack(path: Path | str, *, today: date | None = None) -> StackSettings:
+    """The settings in `Pulumi.<stack>.yaml`, which can be built on that day; StackProblems otherwise."""
+    settings, _ = load_plan(path, today=today)
+    return settings
+
+
+def from_config(config: Mapping[str, object], *, today: date | None = None) -> StackSettings:
     """The settings in Pulumi's own configuration; objects may come as JSON, keys with `spillway:` before them."""
-    return _checked(_ours(config), None)
+    settings, _ = _checked(of_config(config), today)
+    return settings
 
 
-def _ours(config: Mapping[str, object]) -> dict[str, object]:
-    """Values under our own namespace; other namespaces (`aws:region`) are not ours to judge."""
-    ours: dict[str, object] = {}
-    for key, value in config.items():
-        namespace, colon, name = key.partition(":")
-        if not colon or namespace == NAMESPACE:
-            ours[name if colon else key] = _plain(value)
-    return ours
+def load_plan(path: Path | str, *, today: date | None = None) -> tuple[StackSettings, Plan]:
+    """The settings in the file with their plan, whose problems are warnings; StackProblems with every error."""
+    return _checked(of_file(Path(path)), today)
 
 
-def _plain(value: object) -> object:
-    if isinstance(value, str) and value[:1] in {"{", "["}:
-        try:
-            return json.loads(value)
-        except ValueError:
-            return value
-    return value
-
-
-def _checked(values: Mapping[str, object], file: str | None) -> StackSettings:
+def _checked(document: Document, today: date | None) -> tuple[StackSettings, Plan]:
     try:
-        return StackSettings.model_validate(values)
+        settings = StackSettings.model_validate(document.content)
     except ValidationError as error:
-        problems = tuple(
-            Problem(
-                file=file,
-                line=None,
-                key=f"{NAMESPACE}:" + ".".join(str(part) for part in detail["loc"]),
-                value=str(detail["input"])[:80],
-                allowed="see infra/README.md",
-                message=detail["msg"],
-            )
-            for detail in error.errors(include_url=False)
-        )
-        raise StackProblems(problems) from error
+        shape = from_validation(error, StackSettings, document)
+        raise StackProblems((*document.problems, *shape, *_judged_around(document, today))) from error
+    whole = plan(settings, today=today, document=document)
+    errors = (*document.problems, *whole.errors)
+    if errors:
+        raise StackProblems(errors)
+    return settings, whole
+
+
+def _judged_around(document: Document, today: date | None) -> Iterator[Problem]:
+    """Errors of everything that has the right shape; nothing of what stands in for the rest."""
+    if not document.content:
+        return
+    settings, replaced = salvaged(document.content)
+    pools = document.content.get("gpu_pools")
+    names = frozenset(map(str, pools)) if isinstance(pools, dict) else frozenset()
+    stand_ins = tuple(document.spelling.key((part,)) for part in replaced)
+    for problem in plan(
+        settings, today=today, document=document, pool_names=names | frozenset(settings.gpu_pools)
+    ).errors:
+        if not any(problem.key == key or problem.key.startswith(f"{key}.") for key in stand_ins):
+            yield problem

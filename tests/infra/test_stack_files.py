@@ -24,14 +24,14 @@ def test_settings_are_the_same_out_of_pulumis_own_configuration() -> None:
         "aws:region": "us-east-1",
         "spillway:name": "spillway-x",
         "spillway:region": "us-east-1",
-        "spillway:budget_usd_per_month": "1000",
+        "spillway:budget_usd_per_month": "2000",
         "spillway:gpu_pools": '{"a10g": {"instance_type": "g5.2xlarge"}}',
     }
     assert from_config(config) == StackSettings.model_validate(
         {
             "name": "spillway-x",
             "region": "us-east-1",
-            "budget_usd_per_month": 1000,
+            "budget_usd_per_month": 2000,
             "gpu_pools": {"a10g": {"instance_type": "g5.2xlarge"}},
         }
     )
