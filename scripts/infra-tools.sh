@@ -13,11 +13,11 @@ source scripts/go-tools.sh
 
 linker_flags() { echo "-s -w -X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=$version"; }
 
-# add TOOL FOLDER PACKAGE: it is in $links.
+# add TOOL FOLDER PACKAGE: it is in $links; a hard link, as the host looks for its script beside the file it really is.
 add() {
   local target="$cache/$2-$(sum_of "$sources/$2")/$1"
   [ -x "$target" ] || build "$1" "$2" "$3" "$target"
-  ln -sfn "$target" "$links/$1"
+  ln -f "$target" "$links/$1"
 }
 
 # The script with which the host starts a program comes with the SDK of the engine's own version.

@@ -43,8 +43,8 @@ def manager_begins_anew(plane: ControlPlane) -> None:
     manager.start()
 
 
-def controller_manager(plane: ControlPlane) -> Component:
-    """The parts of it that need no node."""
+def controller_manager(plane: ControlPlane, controllers: str = CONTROLLERS) -> Component:
+    """The parts of it that need no node, or those that are named."""
     (port,) = free_ports(1)
     return Component(
         name=MANAGER,
@@ -52,7 +52,7 @@ def controller_manager(plane: ControlPlane) -> Component:
         command=[
             *(built(MANAGER), f"--kubeconfig={plane.kubeconfig}", "--leader-elect=false"),
             *("--bind-address=127.0.0.1", f"--secure-port={port}", f"--cert-dir={plane.folder}"),
-            *(f"--controllers={CONTROLLERS}", "--kube-api-qps=500", "--kube-api-burst=1000"),
+            *(f"--controllers={controllers}", "--kube-api-qps=500", "--kube-api-burst=1000"),
             *("--concurrent-deployment-syncs=10", "--concurrent-replicaset-syncs=10"),
         ],
     )
