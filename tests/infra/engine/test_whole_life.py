@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import pytest
 from pulumi import automation
 
 from tests.infra.doubles.store import Fault
