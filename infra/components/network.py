@@ -39,6 +39,7 @@ class Network(pulumi.ComponentResource):
     public_subnet_ids: dict[str, pulumi.Output[str]]
     private_subnet_ids: dict[str, pulumi.Output[str]]
     node_subnet_ids: dict[str, pulumi.Output[str]]
+    nat_gateway_ids: dict[str, pulumi.Output[str]]
 
     def __init__(self, name: str, args: NetworkArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("spillway:infra:Network", name, None, opts)
@@ -128,6 +129,7 @@ class Network(pulumi.ComponentResource):
             for zone in layout
             if zone.zone == first or not self._args.single_nat_gateway
         }
+        self.nat_gateway_ids = {zone: nat.id for zone, nat in nats.items()}
         tables = [public]
         for zone in (zone.zone for zone in layout):
             subnets = [(f"private-{zone}", self._private[zone])]

@@ -19,9 +19,11 @@ POLICIES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeRoleArgs:
-    """`pull_through_arns`: repositories that a first pull may make in the registry's cache."""
+    """`cache_prefixes`: of repositories that a first pull may make in the registry's cache."""
 
-    pull_through_arns: tuple[pulumi.Input[str], ...]
+    region: str
+    account_id: pulumi.Input[str]
+    cache_prefixes: tuple[str, ...]
     tags: Mapping[str, str]
 
 
@@ -43,18 +45,15 @@ class NodeRole(pulumi.ComponentResource):
             iam.RolePolicyAttachment(
                 f"{name}-{key}", iam.RolePolicyAttachmentArgs(role=role.name, policy_arn=arn), opts=child
             )
-        if args.pull_through_arns:
-            iam.RolePolicy(
-                f"{name}-caches",
-                iam.RolePolicyArgs(
-                    role=role.name,
-                    policy=pulumi.Output.all(*args.pull_through_arns).apply(lambda arns: _caches(tuple(arns))),
-                ),
-                opts=child,
+        if args.cache_prefixes:
+            caches = pulumi.Output.from_input(args.account_id).apply(
+                lambda account: _caches(f"arn:aws:ecr:{args.region}:{account}:repository", args.cache_prefixes)
             )
+            iam.RolePolicy(f"{name}-caches", iam.RolePolicyArgs(role=role.name, policy=caches), opts=child)
         self.arn, self.name = role.arn, role.name
         self.register_outputs({"arn": self.arn})
 
 
-def _caches(arns: tuple[str, ...]) -> str:
-    return policy(Statement(actions=("ecr:CreateRepository", "ecr:BatchImportUpstreamImage"), resources=arns))
+def _caches(repositories: str, prefixes: tuple[str, ...]) -> str:
+    actions = ("ecr:CreateRepository", "ecr:BatchImportUpstreamImage")
+    return policy(Statement(actions=actions, resources=tuple(f"{repositories}/{prefix}/*" for prefix in prefixes)))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import yaml
 
@@ -18,6 +19,7 @@ BASES = {
     ("mixtral-8x7b-self", "bf16"): "mixtral-p4d.yaml",
     ("llama-70b-self", "int8"): "llama-70b-p4d.yaml",
 }
+Values = Mapping[str, object]
 REQUESTED, ALLOWED = 0.6, 0.85  # of the node's memory, by GPU; CPU is requested to four fifths
 CPU_SHARE = 0.8
 
@@ -114,15 +116,9 @@ def merged(below: Mapping[str, object], above: Mapping[str, object]) -> dict[str
     made = dict(below)
     for key, value in above.items():
         under = made.get(key)
-        if isinstance(value, Mapping) and isinstance(under, Mapping):
-            made[key] = merged(_texts(under), _texts(value))
-        else:
-            made[key] = value
+        both = isinstance(value, Mapping) and isinstance(under, Mapping)
+        made[key] = merged(cast("Values", under), cast("Values", value)) if both else value
     return made
-
-
-def _texts(mapping: Mapping[object, object]) -> dict[str, object]:
-    return {str(key): value for key, value in mapping.items()}
 
 
 def _model(engine: Engine) -> dict[str, object]:

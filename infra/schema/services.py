@@ -21,7 +21,7 @@ class ModelStoreSettings(Section):
 class SecretsSettings(Section):
     """Names of entries in AWS Secrets Manager. Values never stand here, nor in the state."""
 
-    delivery: Literal["external-secrets", "secrets-store-csi"] = "external-secrets"
+    gateway: SecretName | None = None  # holds `engine-key` and `pepper` as JSON; None: <name>/gateway
     hf_token: SecretName | None = None
     provider_keys: dict[Variable, SecretName] = Field(default_factory=dict)
 
@@ -29,8 +29,8 @@ class SecretsSettings(Section):
 class RegistrySettings(Section):
     """Repositories of images in ECR."""
 
-    repositories: tuple[str, ...] = ("spillway", "vllm-openai")
-    pull_through: frozenset[Literal["ecr-public", "quay", "k8s", "ghcr"]] = frozenset({"ecr-public", "quay", "k8s"})
+    repositories: tuple[str, ...] = ("ops", "engine")
+    pull_through: frozenset[Literal["ecr-public", "quay", "k8s"]] = frozenset({"ecr-public", "quay", "k8s"})
     scan_on_push: Switch = True
     untagged_days: Days = 14
 

@@ -1,0 +1,3 @@
+from infra.stack import build, configured
+
+build(configured())

@@ -1,0 +1,149 @@
+"""The program run without an engine: every resource it registers, with its inputs, options and parents."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from pulumi.runtime import mocks as pulumi_mocks
+from pulumi.runtime import rpc
+from pulumi.runtime.proto import resource_pb2
+from pulumi.runtime.settings import get_root_resource, set_root_resource
+from pulumi.runtime.stack import Stack, run_pulumi_func
+
+ACCOUNT = "123456789012"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Registered:
+    """One resource as the program asked for it. `dependencies` and `parent` are URNs, `provider` too, with an id."""
+
+    urn: str
+    token: str
+    name: str
+    inputs: Mapping[str, object]
+    custom: bool
+    parent: str
+    dependencies: frozenset[str]
+    provider: str
+    protect: bool
+    ignore_changes: tuple[str, ...]
+
+
+class Recorder(pulumi_mocks.MockMonitor):
+    """Answers every registration with what AWS would add: identities, addresses, what EKS makes by itself."""
+
+    def __init__(self) -> None:
+        super().__init__(_Answers())
+        self.registered: list[Registered] = []
+        self.outputs: dict[str, object] = {}
+
+    def RegisterResource(self, request: resource_pb2.RegisterResourceRequest) -> object:  # noqa: N802 - Pulumi's name
+        """The answer of the mocks; what was asked for is kept."""
+        answer = super().RegisterResource(request)
+        if request.type != "pulumi:pulumi:Stack":
+            self.registered.append(
+                Registered(
+                    urn=answer.urn,
+                    token=request.type,
+                    name=request.name,
+                    inputs=dict(rpc.deserialize_properties(request.object)),
+                    custom=bool(request.custom),
+                    parent=request.parent,
+                    dependencies=frozenset(request.dependencies),
+                    provider=request.provider,
+                    protect=bool(request.protect),
+                    ignore_changes=tuple(request.ignoreChanges),
+                )
+            )
+        return answer
+
+    @property
+    def made(self) -> list[Registered]:
+        """Resources of AWS and of the cluster, without components."""
+        return [resource for resource in self.registered if resource.custom]
+
+    def of(self, token: str) -> list[Registered]:
+        """Resources of one type, in order of registration."""
+        return [resource for resource in self.registered if resource.token == token]
+
+    def one(self, token: str) -> Registered:
+        """The only resource of its type."""
+        (found,) = self.of(token)
+        return found
+
+    def named(self, name: str) -> Registered:
+        """The only resource of that name that is no component."""
+        (found,) = [resource for resource in self.made if resource.name == name]
+        return found
+
+
+class _Answers(pulumi_mocks.Mocks):
+    def new_resource(self, args: pulumi_mocks.MockResourceArgs) -> tuple[str, dict[str, object]]:
+        inputs = dict(args.inputs)
+        return f"{args.name}-id", {**inputs, **_given(args.typ, args.name, inputs)}
+
+    def call(self, args: pulumi_mocks.MockCallArgs) -> dict[str, object]:
+        raise AssertionError(f"{args.token}: a call to a provider needs AWS in every preview")
+
+
+def run(program: Callable[[], object]) -> Recorder:
+    """What the program registers; its errors are raised here."""
+    recorder = Recorder()
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    set_root_resource(None)
+    pulumi_mocks.set_mocks(_Answers(), project="spillway", stack="test", preview=False, monitor=recorder)
+    try:
+        loop.run_until_complete(run_pulumi_func(_made(program)))
+        root = get_root_resource()
+        assert isinstance(root, Stack)
+        recorder.outputs = dict(root.outputs)
+    finally:
+        loop.close()
+        asyncio.set_event_loop(None)
+    return recorder
+
+
+def _made(program: Callable[[], object]) -> Callable[[], None]:
+    def made() -> None:
+        program()
+
+    return made
+
+
+def _given(token: str, name: str, inputs: Mapping[str, object]) -> dict[str, object]:
+    service = token.partition(":")[2].partition("/")[0]
+    given: dict[str, object] = {}
+    if token.startswith("aws:"):
+        given["arn"] = f"arn:aws:{service}:us-east-1:{ACCOUNT}:{token.rpartition(':')[2].lower()}/{name}"
+        if "name" not in inputs:
+            given["name"] = name
+    match token:
+        case "aws:eks/cluster:Cluster":
+            vpc = inputs["vpcConfig"]
+            assert isinstance(vpc, dict)
+            given["endpoint"] = "https://eks.example"
+            given["vpcConfig"] = {**vpc, "clusterSecurityGroupId": "sg-cluster"}
+            given["certificateAuthority"] = {"data": "Q0E="}
+        case "aws:eks/nodeGroup:NodeGroup":
+            given["resources"] = [{"autoscalingGroups": [{"name": f"eks-{name}"}]}]
+            given["nodeGroupName"] = name
+        case "aws:ec2/launchTemplate:LaunchTemplate":
+            given["latestVersion"] = 1
+        case "aws:s3/bucket:Bucket":
+            given["bucket"] = name
+        case "aws:ecr/repository:Repository":
+            given["repositoryUrl"] = f"{ACCOUNT}.dkr.ecr.us-east-1.amazonaws.com/{inputs['name']}"
+        case "aws:rds/instance:Instance":
+            given |= {"address": "db.example", "identifier": name}
+            given["masterUserSecrets"] = [{"secretArn": f"arn:aws:secretsmanager:us-east-1:{ACCOUNT}:secret:rds"}]
+        case "aws:acm/certificate:Certificate":
+            option = {"resourceRecordName": "_p.example", "resourceRecordType": "CNAME", "resourceRecordValue": "v"}
+            given["domainValidationOptions"] = [option]
+        case "kubernetes:networking.k8s.io/v1:Ingress":
+            given["status"] = {"loadBalancer": {"ingress": [{"hostname": "lb.example"}]}}
+        case _:
+            pass
+    return given
