@@ -12,35 +12,28 @@ from tests.cluster.handle import ControlPlane
 from tests.cluster.start_cluster import start_cluster
 from tests.cluster.start_control_plane import start_control_plane
 from tests.cluster.whole import Cluster
+from tests.cluster.workers import OneOfWholeClusters, by_length
 
 LEVELS = {"control_plane", "deploying_plane", "cluster"}
-WHOLE = {"cluster", "node"}  # `node`: what files call one of their own
-LONG = {"deploying_plane", "fleet_plane"}  # with the real controller manager, one per file; rows take minutes
 TEST_S = 300
 Started = TypeVar("Started", bound=ControlPlane)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Every test that needs a cluster is left out of `make test`, marked or not.
-
-    With `--dist loadgroup` all tests of a whole cluster go to one worker, so that no two products are rolled out at
-    once; the others go file by file.
-    """
+    """Every test that needs a cluster is left out of `make test`, marked or not."""
     for item in items:
-        needs = set(item.fixturenames) if isinstance(item, pytest.Function) else set()
-        item.add_marker(pytest.mark.xdist_group("cluster" if WHOLE & needs else item.path.name))
-        if LEVELS & needs:
+        if isinstance(item, pytest.Function) and LEVELS & set(item.fixturenames):
             item.add_marker("cluster")
             if item.get_closest_marker("timeout") is None:
                 item.add_marker(pytest.mark.timeout(TEST_S))
-    items.sort(key=_turn)
+    by_length(items)
 
 
-def _turn(item: pytest.Item) -> int:
-    """What takes longest begins first: the whole cluster, then what has a plane per file, then all else as it was."""
-    needs = set(item.fixturenames) if isinstance(item, pytest.Function) else set()
-    return 0 if WHOLE & needs else 1 if LONG & needs else 2
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> OneOfWholeClusters | None:
+    """Asked for by `--dist loadgroup`; any other word means what xdist says."""
+    return OneOfWholeClusters(config, log) if config.getoption("dist") == "loadgroup" else None
 
 
 def standing(start: Callable[[], Started]) -> Iterator[Started]:
