@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
-import boto3
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+# boto3 has no types of its own: what it answers is checked where it becomes a value of facts.py.
+import boto3  # pyright: ignore[reportMissingTypeStubs]
+from botocore.config import Config  # pyright: ignore[reportMissingTypeStubs]
+from botocore.exceptions import BotoCoreError, ClientError  # pyright: ignore[reportMissingTypeStubs]
 
 from controller.core.errors import SpillwayError
 from infra.aws.facts import Unanswered
@@ -30,7 +31,7 @@ class Access:
 
     def __init__(self, region: str, profile: str | None = None) -> None:
         with asked("session"):
-            self._session = boto3.Session(region_name=region, profile_name=profile)
+            self._session: Any = boto3.Session(region_name=region, profile_name=profile)
 
     def client(self, service: str, region: str | None = None) -> Any:
         """A client of the service; of another region where the service is not in this one."""
@@ -39,12 +40,13 @@ class Access:
 
 
 @contextmanager
-def asked(call: str) -> Iterator[None]:
+def asked(call: str) -> Generator[None]:
     """Whatever goes wrong inside is an AwsError that names the call."""
     try:
         yield
     except ClientError as error:
-        said = error.response.get("Error", {})
+        answer = cast("dict[str, dict[str, str]]", cast("Any", error).response)
+        said = answer.get("Error", {})
         raise AwsError(call, f"{said.get('Code', 'refused')}: {said.get('Message', '')}".strip()) from error
     except BotoCoreError as error:
         raise AwsError(call, str(error)) from error

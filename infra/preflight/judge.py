@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from infra.aws.facts import AccountFacts, BlockOffer, Unanswered
 from infra.preflight.findings import Finding
@@ -43,7 +43,7 @@ def _quotas(settings: StackSettings, facts: AccountFacts) -> Iterator[Finding]:
     if isinstance(facts.quotas, Unanswered):
         yield unanswered("quotas", facts.quotas)
         return
-    running = {} if isinstance(facts.vcpus_running, Unanswered) else facts.vcpus_running
+    running: Mapping[str, int] = {} if isinstance(facts.vcpus_running, Unanswered) else facts.vcpus_running
     for need in quota_needs(settings):
         has, used = facts.quotas[need.code], running.get(need.code, 0)
         subject = f"quota {need.code}"
@@ -99,8 +99,8 @@ def _reserved(settings: StackSettings, facts: AccountFacts) -> Iterator[Finding]
         yield unanswered("reservations", facts.reservations)
         return
     for name, reservation in wanted.items():
-        held = {} if isinstance(facts.reservations, Unanswered) else facts.reservations
-        fact, pool, subject = held.get(reservation), settings.gpu_pools[name], f"pool {name}"
+        fact = None if isinstance(facts.reservations, Unanswered) else facts.reservations.get(reservation)
+        pool, subject = settings.gpu_pools[name], f"pool {name}"
         if fact is None:
             yield Finding(state="missing", subject=subject, words=f"the account has no reservation {reservation} here")
             if isinstance(pool.capacity, Block):

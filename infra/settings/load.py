@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import date
 from pathlib import Path
+from typing import cast
 
 from pydantic import ValidationError
 
@@ -87,7 +88,11 @@ def _judged_around(document: Document, today: date | None) -> Iterator[Problem]:
         return
     settings, replaced = salvaged(document.content)
     pools = document.content.get("gpu_pools")
-    names = frozenset(map(str, pools)) if isinstance(pools, dict) else frozenset()
+    names = (
+        frozenset(str(name) for name in cast("dict[object, object]", pools))
+        if isinstance(pools, dict)
+        else frozenset[str]()
+    )
     stand_ins = tuple(document.spelling.key((part,)) for part in replaced)
     for problem in plan(
         settings, today=today, document=document, pool_names=names | frozenset(settings.gpu_pools)
