@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tests.infra.doubles import aws_kinds as k
 from tests.infra.doubles import aws_limits, schema
-from tests.infra.doubles.aws_deletes import after_delete, delete_refusals
+from tests.infra.doubles.aws_deletes import after_delete, delete_refusals, owned_groups
 from tests.infra.doubles.aws_functions import call
 from tests.infra.doubles.aws_outputs import arn, computed, hexadecimal
 from tests.infra.doubles.aws_rules import RULES, World, nodes_fail
@@ -45,12 +45,12 @@ class Aws:
         kind = k.KINDS.get(_place(resource.token))
         if kind is None:
             return inputs, [Failure("", f"the double of AWS knows no {resource.token}")]
-        failures, seen = schema.check(resource.token, inputs)
-        self._store.note_checked(resource.token, seen)
-        failures += aws_limits.check(resource.token, inputs)
         named = dict(inputs)
         if kind.named and kind.named not in inputs and f"{kind.named}Prefix" not in inputs:
             named[kind.named] = old.get(kind.named) or f"{resource.name}-{secrets.token_hex(4)[:7]}"
+        failures, seen = schema.check(resource.token, named)
+        self._store.note_checked(resource.token, seen)
+        failures += aws_limits.check(resource.token, named)
         return named, failures
 
     def diff(self, resource: Resource, old: Values, new: Values, state: Values) -> Difference:
@@ -115,6 +115,8 @@ class Aws:
         for ref in kind.refs:
             for key in values_at(inputs, ref.path):
                 if ref.to == k.POLICY and str(key).startswith("arn:aws:iam::aws:"):
+                    continue  # AWS's own
+                if ref.to == k.GROUP and key in owned_groups(self._store):
                     continue
                 if not any(_is_meant(thing, ref, key) for thing in self._store.of(ref.to)):
                     yield MISSING.get(ref.to, "ResourceNotFoundException: no {to} {key}").format(key=key, to=ref.to)
@@ -136,13 +138,13 @@ class Aws:
 
     def read(self, resource: Resource, identity: str, inputs: Values) -> Found:
         """What AWS says of it now."""
-        thing = self._store.things.get(identity)
+        thing = self._store.get(_place(resource.token), identity)
         return Found() if thing is None else Found(identity, thing.outputs, thing.inputs)
 
     def update(self, resource: Resource, identity: str, inputs: Values, *, preview: bool) -> Values:
         """The object with new inputs; a new version, where it has versions."""
         place = _place(resource.token)
-        thing = self._store.things.get(identity)
+        thing = self._store.get(place, identity)
         if thing is None:
             raise Refused(MISSING.get(place, "ResourceNotFoundException: {key}").format(key=identity))
         outputs = {**thing.outputs, **{key: _joined(thing.outputs.get(key), value) for key, value in inputs.items()}}
@@ -168,10 +170,10 @@ class Aws:
             if fault and fault.error:
                 raise Refused(fault.error)
             with self._store.lock:
-                thing = self._store.things.get(identity)
+                thing = self._store.get(place, identity)
                 if thing is not None:
                     self._refuse_if(list(delete_refusals(self._store, thing)))
-                    self._store.remove(identity)
+                    self._store.remove(thing)
                     after_delete(self._store, thing)
 
     def invoke(self, token: str, values: Values) -> Values:

@@ -16,7 +16,7 @@ LEFT = "left/"  # before the type of what nobody asked for and nobody will remov
 
 def delete_refusals(store: Store, thing: Thing) -> Iterator[str]:
     """AWS's words against the deletion; none: it goes."""
-    if any(_holds(other, thing) for other in store.things.values()):
+    if any(_holds(other, thing) for other in store.of("")):
         words = IN_USE.get(thing.token, "ResourceInUseException: {id} is in use")
         yield words.format(id=thing.identity)
     if thing.inputs.get("deletionProtection"):
@@ -33,9 +33,13 @@ def delete_refusals(store: Store, thing: Thing) -> Iterator[str]:
         yield "final_snapshot_identifier is required when skip_final_snapshot is false"
 
 
+def owned_groups(store: Store) -> set[str]:
+    """Security groups that nobody asked for: of each VPC, and of each cluster."""
+    of_vpcs = {thing.outputs["defaultSecurityGroupId"] for thing in store.of(k.VPC)}
+    return of_vpcs | {thing.outputs["vpcConfig"]["clusterSecurityGroupId"] for thing in store.of(k.CLUSTER)}
+
+
 def _holds(other: Thing, thing: Thing) -> bool:
-    if other.identity == thing.identity:
-        return False
     if other.token.startswith(LEFT):
         return thing.identity in other.inputs.values()
     names = {thing.identity, *(thing.outputs.get(key) for key in ("arn", "name", "bucket"))}
@@ -67,6 +71,9 @@ def _is_inhabited(store: Store, thing: Thing) -> bool:
 def after_delete(store: Store, thing: Thing) -> None:
     """What AWS leaves: interfaces of a cluster whose role lost its rights first, logs that are written once more."""
     if thing.token == k.CLUSTER:
+        group, vpc = (thing.outputs["vpcConfig"][key] for key in ("clusterSecurityGroupId", "vpcId"))
+        if any(group in one.inputs.values() for one in store.of("GroupIngressRule", "GroupEgressRule")):
+            _leave(store, "SecurityGroup", group, {"vpc": vpc})  # EKS cannot delete what another group's rule names
         role = thing.inputs["roleArn"].rpartition("/")[2]
         attached = [one for one in store.of(k.ATTACHED) if one.inputs["role"] == role]
         if not attached:

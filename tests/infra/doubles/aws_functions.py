@@ -63,7 +63,7 @@ def _secret(store: Store, region: str, values: Said) -> Said:
 
 
 def _cluster(store: Store, region: str, values: Said) -> Said:
-    thing = store.things.get(values["name"])
+    thing = store.get(k.CLUSTER, values["name"])
     if thing is None:
         raise Refused(MISSING[k.CLUSTER].format(key=values["name"]))
     return thing.outputs

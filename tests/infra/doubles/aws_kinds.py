@@ -242,6 +242,9 @@ KINDS: dict[str, Kind] = {
     ),
     "ecr/repositoryCreationTemplate:RepositoryCreationTemplate": Kind("prefix", "prefix", ("prefix",), service="ecr"),
     BUCKET: Kind("bucket", "bucket", ("bucket", "bucketPrefix"), service="s3"),
+    "s3/bucketObjectv2:BucketObjectv2": Kind(
+        "{bucket}/{key}", None, ("bucket", "key"), (Ref("bucket", BUCKET, "bucket"),), "s3"
+    ),
     **_of_bucket("s3/bucketPolicy:BucketPolicy"),
     **_of_bucket("s3/bucketVersioning:BucketVersioning"),
     **_of_bucket("s3/bucketPublicAccessBlock:BucketPublicAccessBlock"),

@@ -31,9 +31,9 @@ class World:
         """All others whose type ends so."""
         return (thing for thing in self._store.of(*tokens) if thing.identity != self._without)
 
-    def get(self, identity: str | None) -> Thing | None:
-        """The object with that identity."""
-        return self._store.things.get(identity or "")
+    def get(self, token: str, identity: str | None) -> Thing | None:
+        """The object of that type, if there is one with that identity."""
+        return self._store.get(token, identity or "")
 
     def attached(self, role: str) -> set[str]:
         """Names of the policies that are attached to a role, known by name or ARN."""
@@ -73,7 +73,7 @@ def _more_addresses(world: World, inputs: Said) -> Iterator[str]:
 
 
 def _networks_of_vpc(world: World, vpc: str) -> list[Network]:
-    main = world.get(vpc)
+    main = world.get(k.VPC, vpc)
     more = [one.inputs["cidrBlock"] for one in world.of(k.MORE_ADDRESSES) if one.inputs["vpcId"] == vpc]
     return [ipaddress.IPv4Network(text) for text in ([main.inputs["cidrBlock"]] if main else []) + more]
 
@@ -114,7 +114,7 @@ def _route(world: World, inputs: Said) -> Iterator[str]:
 
 
 def _association(world: World, inputs: Said) -> Iterator[str]:
-    table, subnet = world.get(inputs["routeTableId"]), world.get(inputs.get("subnetId"))
+    table, subnet = world.get(k.TABLE, inputs["routeTableId"]), world.get(k.SUBNET, inputs.get("subnetId"))
     if table and subnet and table.inputs["vpcId"] != subnet.inputs["vpcId"]:
         where = f"Route table {table.identity} and subnet {subnet.identity}"
         yield f"InvalidParameterValue: {where} belong to different networks"
@@ -125,7 +125,7 @@ def _association(world: World, inputs: Said) -> Iterator[str]:
 def _endpoint(world: World, inputs: Said) -> Iterator[str]:
     if not inputs["serviceName"].startswith((f"com.amazonaws.{world.region}.", f"aws.api.{world.region}.")):
         yield f"InvalidServiceName: The Vpc Endpoint Service '{inputs['serviceName']}' does not exist"
-    chosen = [subnet.inputs for one in inputs.get("subnetIds", []) if (subnet := world.get(one))]
+    chosen = [subnet.inputs for one in inputs.get("subnetIds", []) if (subnet := world.get(k.SUBNET, one))]
     if len({one.get("availabilityZone") for one in chosen}) < len(chosen):
         yield "DuplicateSubnetsInSameZone: Found another VPC endpoint subnet in the availability zone"
     if any(one["vpcId"] != inputs["vpcId"] for one in chosen):
@@ -136,7 +136,7 @@ def _cluster(world: World, inputs: Said) -> Iterator[str]:
     version = inputs.get("version")
     if version is not None and version not in EKS_VERSIONS:
         yield f"InvalidParameterException: unsupported Kubernetes version {version}"
-    chosen = [subnet.inputs for one in values_at(inputs, "vpcConfig.subnetIds") if (subnet := world.get(one))]
+    chosen = [subnet.inputs for one in values_at(inputs, "vpcConfig.subnetIds") if (subnet := world.get(k.SUBNET, one))]
     if len({one.get("availabilityZone") for one in chosen}) < 2:
         yield "InvalidParameterException: Subnets specified must be in at least two different AZs"
     if len({one["vpcId"] for one in chosen}) > 1:
@@ -147,7 +147,7 @@ def _cluster(world: World, inputs: Said) -> Iterator[str]:
 
 
 def _assumed_by(world: World, role: str, service: str) -> Iterator[str]:
-    thing = world.get(role.rpartition("/")[2])
+    thing = world.get(k.ROLE, role.rpartition("/")[2])
     if thing is None or service not in str(thing.inputs.get("assumeRolePolicy")):
         yield (
             f"InvalidParameterException: Following required service principals [{service}] were not found in the trust "
@@ -163,7 +163,7 @@ def _nodes(world: World, inputs: Said) -> Iterator[str]:
             f"{scaling['minSize']} and maximum {scaling['maxSize']}"
         )
     yield from _assumed_by(world, inputs["nodeRoleArn"], "ec2.amazonaws.com")
-    cluster = world.get(inputs["clusterName"])
+    cluster = world.get(k.CLUSTER, inputs["clusterName"])
     if cluster and _minor(inputs.get("version")) > _minor(cluster.outputs["version"]):
         yield f"InvalidParameterException: Requested Nodegroup version {inputs['version']} is later than the cluster's"
     yield from _template_of(world, inputs)
@@ -175,7 +175,7 @@ def _minor(version: str | None) -> int:
 
 
 def _template_of(world: World, inputs: Said) -> Iterator[str]:
-    template = world.get(first_at(inputs, "launchTemplate.id"))
+    template = world.get(k.TEMPLATE, first_at(inputs, "launchTemplate.id"))
     if template is None:
         return
     if template.inputs.get("instanceType") and inputs.get("instanceTypes"):
@@ -189,10 +189,10 @@ def _template_of(world: World, inputs: Said) -> Iterator[str]:
 
 
 def _offered(world: World, inputs: Said) -> Iterator[str]:
-    template = world.get(first_at(inputs, "launchTemplate.id"))
+    template = world.get(k.TEMPLATE, first_at(inputs, "launchTemplate.id"))
     from_template = template.inputs.get("instanceType") if template else None
     wanted = inputs.get("instanceTypes") or ([from_template] if from_template else ["t3.medium"])
-    here = {subnet.inputs["availabilityZone"] for one in inputs["subnetIds"] if (subnet := world.get(one))}
+    here = {subnet.inputs["availabilityZone"] for one in inputs["subnetIds"] if (subnet := world.get(k.SUBNET, one))}
     for kind in wanted:
         offered = offered_zones(world.region, kind)
         if not offered:
@@ -211,7 +211,7 @@ def nodes_fail(world: World, inputs: Said) -> str | None:
         return (
             f"NodeCreationFailure: Instances failed to join the kubernetes cluster (policies of the role: {attached})"
         )
-    cluster = world.get(inputs["clusterName"])
+    cluster = world.get(k.CLUSTER, inputs["clusterName"])
     addons = {one.inputs["addonName"] for one in world.of(k.ADDON)}
     if cluster and cluster.inputs.get("bootstrapSelfManagedAddons") is False and "vpc-cni" not in addons:
         return "NodeCreationFailure: Unhealthy nodes in the kubernetes cluster (no vpc-cni)"
@@ -234,7 +234,7 @@ def _group_exists(world: World, inputs: Said) -> Iterator[str]:
 
 
 def _subnets_of_database(world: World, inputs: Said) -> Iterator[str]:
-    chosen = [subnet.inputs for one in inputs["subnetIds"] if (subnet := world.get(one))]
+    chosen = [subnet.inputs for one in inputs["subnetIds"] if (subnet := world.get(k.SUBNET, one))]
     if len({one.get("availabilityZone") for one in chosen}) < 2:
         yield (
             "DBSubnetGroupDoesNotCoverEnoughAZs: The DB subnet group doesn't meet Availability Zone (AZ) coverage "

@@ -6,6 +6,7 @@ from tests.infra.doubles import aws_kinds as k
 
 # AWS's words where an object is still in use.
 IN_USE = {
+    k.BUCKET: "BucketNotEmpty: The bucket you tried to delete is not empty",
     k.VPC: "DependencyViolation: The vpc '{id}' has dependencies and cannot be deleted.",
     k.SUBNET: "DependencyViolation: The subnet '{id}' has dependencies and cannot be deleted.",
     k.GROUP: "DependencyViolation: resource {id} has a dependent object",

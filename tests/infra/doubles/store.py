@@ -45,15 +45,19 @@ class Fault:
     skip: int = 0
 
 
+def _key(token: str, identity: str) -> str:
+    return f"{token}|{identity}"
+
+
 class Store:
-    """Objects by identity. Every change is on disk before the call that made it ends."""
+    """Objects by type and identity. Every change is on disk before the call that made it ends."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._file = folder / "objects.json"
         self.lock = threading.RLock()
         said = json.loads(self._file.read_text(encoding="utf-8")) if self._file.exists() else {}
-        self.things = {key: Thing(**value) for key, value in said.get("things", {}).items()}
+        self._things = {key: Thing(**value) for key, value in said.get("things", {}).items()}
         self._history: list[str] = said.get("history", [])
         self._checked: dict[str, list[str]] = said.get("checked", {})
         self._counters: dict[str, int] = said.get("counters", {})
@@ -67,14 +71,18 @@ class Store:
     def put(self, thing: Thing, verb: str) -> None:
         """It stands, after `verb`."""
         with self.lock:
-            self.things[thing.identity] = thing
+            self._things[_key(thing.token, thing.identity)] = thing
             self._history.append(f"{verb} {thing.token} {thing.name}")
             self._save()
 
-    def remove(self, identity: str) -> None:
+    def get(self, token: str, identity: str) -> Thing | None:
+        """The object of that type."""
+        return self._things.get(_key(token, identity))
+
+    def remove(self, thing: Thing) -> None:
         """It is gone."""
         with self.lock:
-            thing = self.things.pop(identity)
+            del self._things[_key(thing.token, thing.identity)]
             self._history.append(f"delete {thing.token} {thing.name}")
             self._save()
 
@@ -86,11 +94,11 @@ class Store:
 
     def of(self, *tokens: str) -> Iterator[Thing]:
         """All objects whose type ends so, as `eks/cluster:Cluster`."""
-        yield from [thing for thing in self.things.values() if thing.token.endswith(tokens)]
+        yield from [thing for thing in self._things.values() if thing.token.endswith(tokens)]
 
     def _save(self) -> None:
         said = {
-            "things": {key: asdict(thing) for key, thing in self.things.items()},
+            "things": {key: asdict(thing) for key, thing in self._things.items()},
             "history": self._history,
             "checked": self._checked,
             "counters": self._counters,

@@ -59,6 +59,7 @@ class Engine:
     program: Path
     stack: str
     api: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, str] = field(default_factory=dict)  # more variables of the one who deploys
     _children: list[psutil.Popen] = field(default_factory=list, init=False)
     _ports: dict[str, int] = field(default_factory=dict, init=False)
 
@@ -95,6 +96,7 @@ class Engine:
         self.project.mkdir(parents=True)
         for file in (*self.program.glob("Pulumi*.yaml"), self.program / "__main__.py"):
             shutil.copy(file, self.project)
+        (self.folder / "helm").symlink_to(ROOT / "helm")  # our charts, beside the project as in a checkout
         for name in ("home", "state", "aws", "kubernetes"):
             (self.folder / name).mkdir()
         self._ports["aws"] = self._double("aws")
@@ -106,8 +108,8 @@ class Engine:
         with (self.folder / f"{name}.log").open("wb") as log:
             child = psutil.Popen(
                 [sys.executable, "-m", f"tests.infra.doubles.{name}", str(self.folder / name), *words],
-                cwd=ROOT,
-                env={**os.environ, **self.api},
+                cwd=self.project,  # as the engine starts a provider: folders of charts are named from there
+                env={**os.environ, **self.api, "PYTHONPATH": str(ROOT)},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -134,6 +136,7 @@ class Engine:
             "PULUMI_PYTHON_CMD": sys.executable,
             "PYTHONPATH": str(ROOT),
             "NO_COLOR": "1",
+            **self.secrets,
         }
 
     def begin(self, *words: str) -> psutil.Popen:

@@ -1,0 +1,31 @@
+"""The engine dies (SIGKILL) in the middle of an update: nothing is lost, nothing is made twice."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.infra.doubles.store import Fault
+from tests.infra.engine.engine import Engine, kill_tree, until
+from tests.infra.engine.recovery import compare, recover
+
+RESOURCES = 20
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("at", [0, 3, 6, 10, 14])
+def test_up_goes_on_where_the_engine_was_killed(small: Engine, at: int, when: str) -> None:
+    """Killed while the call for an object hangs, with its effect or without: refresh and up heal it."""
+    small.aws.plan(Fault(hold=when, skip=at))
+    child = small.begin("up", "--yes", "--skip-preview", "--stack", "test")
+    until("a call is held", lambda: small.aws.is_holding, 60)
+    kill_tree(child)
+    small.aws.plan()
+    recover(small)
+    assert compare(small) == (set(), set())
+    small.up()
+    assert compare(small) == (set(), set())
+    names = [(thing.token, thing.name) for thing in (*small.aws.things, *small.kubernetes.things)]
+    assert len(names) == len(set(names)) == RESOURCES - 2  # all but the stack and the provider
+    assert small.up().changed == 0
+    small.destroy()
+    assert (small.aws.things, small.kubernetes.things) == ([], [])
