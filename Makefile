@@ -15,7 +15,7 @@ demo: env ## watch a pool saturate, spill, grow, un-spill and shrink under real 
 
 # Lines are traced where all of them have to be reached: tracing makes the other tests half as fast.
 QUICK := -m "not slow and not vllm and not faults and not cluster and not helm"
-PURE := core catalogue routing autoscale replay modelpool
+PURE := core catalogue routing autoscale replay modelpool infra
 
 test: dev-env ## unit, property, contract and end-to-end tests (<= 5 minutes on 2 cores)
 	@.venv/bin/python -m pytest -q -n 3 --dist loadfile $(QUICK) $(PURE:%=tests/%) --cov --cov-report=term --cov-fail-under=100

@@ -15,7 +15,7 @@ from controller.core.errors import SpillwayError
 # In the order `spillway --help` lists them; each module has `register(app)` and imports what is heavy only when run.
 COMMANDS = (
     "up", "demo", "status", "request", "route", "explain", "load", "pool", "keys", "connect", "ledger",
-    "config", "simulate", "bench", "gateway", "controller", "engine_sim",
+    "config", "infra", "simulate", "bench", "gateway", "controller", "engine_sim",
 )  # fmt: skip
 
 EPILOG = "Start here: spillway up    Then: spillway status --watch    Exit codes: spillway help exit-codes"

@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from infra.schema import StackSettings
-from infra.settings.load import from_config, load_plan, load_stack
+from infra.settings.load import examine, from_config, identify, load_plan, load_stack, load_unpriced
 from infra.settings.problems import StackProblems
 
-__all__ = ["StackProblems", "StackSettings", "from_config", "load_plan", "load_stack"]
+__all__ = [
+    "StackProblems",
+    "StackSettings",
+    "examine",
+    "from_config",
+    "identify",
+    "load_plan",
+    "load_stack",
+    "load_unpriced",
+]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from copy import deepcopy
+from typing import cast
 
 from pydantic import ValidationError
 
@@ -36,7 +37,7 @@ def _take_away(rest: dict[str, object], loc: Place) -> str:
     section = str(loc[0])
     below = rest.get(section)
     if section in {"gpu_pools", "models"} and len(loc) > 1 and isinstance(below, dict):
-        below.pop(loc[1], None)
+        cast("dict[object, object]", below).pop(loc[1], None)
         if below or section == "models":
             return f"{section}.{loc[1]}"
     rest.pop(section, None)

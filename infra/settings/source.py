@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 from controller.catalogue.document import Document, read_document
 from controller.core.errors import Problem
@@ -35,7 +36,7 @@ def of_file(path: Path) -> Document:
     }
     return Document(
         file=str(path),
-        content=_ours({str(key): value for key, value in config.items()}),
+        content=_ours({str(key): value for key, value in cast("dict[object, object]", config).items()}),
         lines=lines,
         problems=document.problems,
         has_lines=False,

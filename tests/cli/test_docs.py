@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = [
     ROOT / "docker/README.md",
     ROOT / "README.md",
+    ROOT / "infra/README.md",
     *sorted(ROOT.glob("controller/*/README.md")),
     *sorted(ROOT.glob("tests/**/README.md")),
 ]
@@ -27,6 +28,7 @@ TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MUL
 GROUPS = {"route": ("explain",), "pool": ("list", "pin", "unpin", "drain"),
           "keys": ("create", "list", "new-pepper", "revoke"),
           "bench": ("policy",),
+          "infra": ("plan", "preflight", "leftovers"),
           "ledger": ("report", "export", "verify"), "config": ("validate", "show", "schema")}  # fmt: skip
 
 

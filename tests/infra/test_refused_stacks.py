@@ -10,7 +10,7 @@ import pytest
 import yaml
 from stacks import TODAY, changed, write
 
-from infra.settings import StackProblems, from_config, load_stack
+from infra.settings import StackProblems, from_config, identify, load_stack, load_unpriced
 
 HERE = Path(__file__).parent
 REFUSED: dict[str, dict[str, Any]] = yaml.safe_load((HERE / "refused_stacks.yaml").read_text(encoding="utf-8"))
@@ -128,6 +128,28 @@ def test_the_day_decides(tmp_path: Path) -> None:
         load_stack(file, today=date(2026, 12, 2))
     with pytest.raises(StackProblems, match=r"1\.31"):
         load_stack(write(tmp_path, changed({"cluster.version": "1.31"})))
+
+
+def test_preflight_reads_a_stack_whose_prices_are_not_known(tmp_path: Path) -> None:
+    """It is there to read them; whatever else is wrong is refused as always."""
+    unpriced = {"region": "us-west-2", "gpu_pools.l4": {"instance_type": "g6.2xlarge"}, "budget_usd_per_month": 1}
+    assert load_unpriced(write(tmp_path, changed(unpriced)), today=TODAY).region == "us-west-2"
+    with pytest.raises(StackProblems) as refused:
+        load_unpriced(write(tmp_path, changed({**unpriced, "cluster.version": "1.31"})), today=TODAY)
+    assert [problem.key for problem in refused.value.problems] == ["spillway:cluster.version"]
+    with pytest.raises(StackProblems, match="spillway:network"):
+        load_unpriced(write(tmp_path, changed({"network": 5})), today=TODAY)
+
+
+def test_a_stack_is_identified_whatever_else_is_wrong(tmp_path: Path) -> None:
+    """What it left can be found long after its version is out of support; without name or region it cannot."""
+    old = changed({"cluster.version": "1.20", "gpu_pools.a100.max_nodes": "many", "tags": 5})
+    assert identify(write(tmp_path, old)) == ("spillway-test", "us-east-1")
+    for key, value in (("name", "absent"), ("region", 7)):
+        with pytest.raises(StackProblems, match=f"spillway:{key}"):
+            identify(write(tmp_path, changed({key: value})))
+    with pytest.raises(StackProblems, match="cannot be read"):
+        identify(tmp_path / "Pulumi.none.yaml")
 
 
 def test_objects_that_are_no_json_are_refused_as_text() -> None:

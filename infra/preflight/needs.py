@@ -1,0 +1,41 @@
+"""What a stack needs of an account, worked out of its settings alone."""
+
+from __future__ import annotations
+
+from infra.regions import network_zones, pool_zones
+from infra.schema import Block, Reservation, StackSettings
+
+_IMAGE = "/aws/service/eks/optimized-ami/{version}/amazon-linux-2023/x86_64/{variant}/recommended/image_id"
+
+
+def instance_zones(settings: StackSettings) -> dict[str, tuple[str, ...]]:
+    """Zones in which each instance type has to be offered."""
+    network = settings.network
+    zones = network_zones(settings.region, network.az_count, network.availability_zones)
+    needed = {settings.core_nodes.instance_type: zones}
+    for pool in settings.gpu_pools.values():
+        kind = pool.instance_type
+        of_pool = pool_zones(settings.region, kind, zones, pool.availability_zones)
+        needed[kind] = tuple(dict.fromkeys((*needed.get(kind, ()), *of_pool)))
+    return needed
+
+
+def image_parameters(settings: StackSettings) -> tuple[str, ...]:
+    """Public parameters of the images: AL2023 for core nodes, AL2023 with NVIDIA's driver for GPUs."""
+    version = settings.cluster.version
+    return tuple(_IMAGE.format(version=version, variant=variant) for variant in ("standard", "nvidia"))
+
+
+def reservation_ids(settings: StackSettings) -> dict[str, str]:
+    """By pool, what it has reserved."""
+    return {
+        name: pool.capacity.id
+        for name, pool in settings.gpu_pools.items()
+        if isinstance(pool.capacity, Reservation | Block)
+    }
+
+
+def secret_names(settings: StackSettings) -> tuple[str, ...]:
+    """Entries of Secrets Manager that must hold a value before the first pod starts."""
+    token = () if settings.secrets.hf_token is None else (settings.secrets.hf_token,)
+    return (*token, *settings.secrets.provider_keys.values())
