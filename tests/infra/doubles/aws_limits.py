@@ -56,23 +56,19 @@ def _session() -> botocore.session.Session:
 
 @cache
 def _shape(token: str) -> Any:
-    place = token.split(":", 1)[1]
-    if place not in CALLS:
-        return None
-    service, operation, member = CALLS[place]
+    service, operation, member = CALLS[token]
     shape = _session().get_service_model(service).operation_model(operation).input_shape
     return shape.members[member] if member else shape
 
 
 def check(token: str, values: Values) -> list[Failure]:
     """What AWS refuses by its model; inputs that the model does not name are not judged."""
-    shape = _shape(token)
-    return [] if shape is None else list(_of_structure(shape, values, ""))
-
-
-def known_types() -> frozenset[str]:
-    """Types whose values are held against AWS's models."""
-    return frozenset(f"aws:{place}" for place in CALLS)
+    place = token.partition(":")[2]
+    if place not in CALLS:
+        return []
+    noun = CALLS[place][1].removeprefix("Create")  # what is made is called `name` here and RoleName there
+    found = _of_structure(_shape(place), {**values, f"{noun}Name": values.get("name")}, "")
+    return [Failure("name" if one.path == f"{noun}Name" else one.path, one.reason) for one in found]
 
 
 def _plain(name: str) -> str:

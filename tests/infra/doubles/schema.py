@@ -9,6 +9,7 @@ import inspect
 import re
 import types
 import typing
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -49,7 +50,9 @@ def resource_class(token: str) -> type:
         folder, _, file = place.partition("/")
         module = f"pulumi_{package}.{folder}.{_snake(file)}"
     try:
-        return getattr(importlib.import_module(module), name)  # type: ignore[no-any-return]
+        with warnings.catch_warnings():  # the SDK's packages warn, as they load, of classes that nobody asked for
+            warnings.simplefilter("ignore", DeprecationWarning)
+            return getattr(importlib.import_module(module), name)  # type: ignore[no-any-return]
     except (ImportError, AttributeError):
         raise NoSuchResource(f"{token}: no {name} in {module}") from None
 
