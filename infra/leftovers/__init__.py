@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from infra.leftovers.find import STACK_TAG, Leftover, leftovers, tags_of
+from infra.leftovers.find import Leftover, leftovers, tags_of
 
-__all__ = ["STACK_TAG", "Leftover", "leftovers", "tags_of"]
+__all__ = ["Leftover", "leftovers", "tags_of"]

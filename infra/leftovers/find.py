@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 from infra.aws.facts import Tagged
 from infra.leftovers.kinds import kind_of
-
-STACK_TAG = "spillway:stack"  # on everything the program makes
+from infra.schema.stack import STACK_TAG
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

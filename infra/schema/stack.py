@@ -19,6 +19,8 @@ from infra.schema.services import (
 )
 from infra.schema.values import Name, Section, Usd
 
+STACK_TAG = "spillway:stack"  # on everything the program makes, with the stack's `name`
+
 
 class StackSettings(Section):
     """One stack. `name` begins the name of everything it makes; `gpu_pools` and `models` are by names of one's own."""

@@ -17,9 +17,8 @@ from infra.components.node_role import NodeRole, NodeRoleArgs
 from infra.components.registry import Registry, RegistryArgs
 from infra.components.storage_class import Gp3Class, Gp3ClassArgs
 from infra.regions import network_zones
-from infra.schema import StackSettings
+from infra.schema.stack import STACK_TAG, StackSettings
 
-STACK_TAG = "spillway:stack"
 IMAGES = ("ops", "engine")  # of our own charts
 ARM_FAMILIES = ("a1", "c6g", "c7g", "c8g", "m6g", "m7g", "m8g", "r6g", "r7g", "r8g", "t4g")
 
