@@ -28,7 +28,7 @@ RESTRICTED = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("e
 
 
 @pytest.fixture(scope="module")
-def node() -> Iterator[Cluster]:
+def gpu_node() -> Iterator[Cluster]:
     """A cluster of its own with 8 GPUs, one simulated pool, and the Secret that charts expect."""
     started = start_cluster()
     try:
@@ -48,15 +48,15 @@ def node() -> Iterator[Cluster]:
         started.remove()
 
 
-def _rolled(node: Cluster, within_s: int = 90) -> None:
-    node.kubectl(
+def _rolled(gpu_node: Cluster, within_s: int = 90) -> None:
+    gpu_node.kubectl(
         "rollout", "status", "deployment/pool", "-n", NAMESPACE, f"--timeout={within_s}s", timeout_s=within_s + 10
     )
 
 
-def _pods(node: Cluster) -> list[dict[str, dict[str, str]]]:
+def _pods(gpu_node: Cluster) -> list[dict[str, dict[str, str]]]:
     told = json.loads(
-        node.kubectl("get", "pods", "-n", NAMESPACE, "-l", "app.kubernetes.io/instance=pool", "-o", "json")
+        gpu_node.kubectl("get", "pods", "-n", NAMESPACE, "-l", "app.kubernetes.io/instance=pool", "-o", "json")
     )
     return [pod for pod in told["items"] if "deletionTimestamp" not in pod["metadata"]]
 
@@ -71,9 +71,9 @@ def _url(pod: dict[str, dict[str, str]]) -> str:
     return f"http://{pod['status']['podIP']}:8000"
 
 
-def test_an_engine_answers_who_has_the_key(node: Cluster) -> None:
+def test_an_engine_answers_who_has_the_key(gpu_node: Cluster) -> None:
     """Its pod runs in a namespace that enforces `restricted`; without the key of the Secret it says 401."""
-    (pod,) = _pods(node)
+    (pod,) = _pods(gpu_node)
     with urllib.request.urlopen(_ask(_url(pod), KEY, max_tokens=4), timeout=20) as answer:
         assert json.load(answer)["usage"]["completion_tokens"] == 4
     for key in (None, "another"):
@@ -83,9 +83,9 @@ def test_an_engine_answers_who_has_the_key(node: Cluster) -> None:
         refused.value.close()
 
 
-def test_a_stream_is_finished_before_its_pod_goes(node: Cluster) -> None:
+def test_a_stream_is_finished_before_its_pod_goes(gpu_node: Cluster) -> None:
     """Begun before the pod is deleted, it is read to its last event, and another pod has taken the place."""
-    (pod,) = _pods(node)
+    (pod,) = _pods(gpu_node)
     words: list[bytes] = []
 
     def read() -> None:
@@ -99,42 +99,42 @@ def test_a_stream_is_finished_before_its_pod_goes(node: Cluster) -> None:
     while not words:
         assert time.monotonic() < deadline_s, "no first event"
         time.sleep(0.05)
-    node.kubectl("delete", "pod", pod["metadata"]["name"], "-n", NAMESPACE, "--wait=false")
+    gpu_node.kubectl("delete", "pod", pod["metadata"]["name"], "-n", NAMESPACE, "--wait=false")
     reader.join(timeout=60)
     assert not reader.is_alive()
     assert words[-2].strip() == b"data: [DONE]"
-    _rolled(node)
-    (successor,) = _pods(node)
+    _rolled(gpu_node)
+    (successor,) = _pods(gpu_node)
     assert successor["metadata"]["name"] != pod["metadata"]["name"]
 
 
-def test_a_node_with_the_only_replica_can_be_drained(node: Cluster) -> None:
+def test_a_node_with_the_only_replica_can_be_drained(gpu_node: Cluster) -> None:
     """The budget lets it go, and the node takes it again."""
-    node.kubectl("drain", node.node, "--delete-emptydir-data", "--ignore-daemonsets", "--timeout=60s",
+    gpu_node.kubectl("drain", gpu_node.node, "--delete-emptydir-data", "--ignore-daemonsets", "--timeout=60s",
                  "--pod-selector=app.kubernetes.io/component=engine", timeout_s=70)  # fmt: skip
-    node.kubectl("uncordon", node.node)
-    _rolled(node)
+    gpu_node.kubectl("uncordon", gpu_node.node)
+    _rolled(gpu_node)
 
 
-def test_a_rollout_moves_on_a_node_whose_gpus_are_all_taken(node: Cluster) -> None:
+def test_a_rollout_moves_on_a_node_whose_gpus_are_all_taken(gpu_node: Cluster) -> None:
     """Two replicas of four GPUs are replaced; with one pod more (`maxSurge: 1`) the same change would wait for ever."""
-    node.kubectl("scale", "deployment/pool", "-n", NAMESPACE, "--replicas=2")
+    gpu_node.kubectl("scale", "deployment/pool", "-n", NAMESPACE, "--replicas=2")
     limit = f"/spec/template/spec/containers/0/resources/limits/{GPU.replace('/', '~1')}"
-    _patch(node, {"op": "add", "path": limit, "value": "4"})
-    _rolled(node, 120)
-    before = {pod["metadata"]["name"] for pod in _pods(node)}
-    node.kubectl("rollout", "restart", "deployment/pool", "-n", NAMESPACE)
-    _rolled(node, 120)
-    assert not before & {pod["metadata"]["name"] for pod in _pods(node)}
+    _patch(gpu_node, {"op": "add", "path": limit, "value": "4"})
+    _rolled(gpu_node, 120)
+    before = {pod["metadata"]["name"] for pod in _pods(gpu_node)}
+    gpu_node.kubectl("rollout", "restart", "deployment/pool", "-n", NAMESPACE)
+    _rolled(gpu_node, 120)
+    assert not before & {pod["metadata"]["name"] for pod in _pods(gpu_node)}
     surge = {"maxSurge": 1, "maxUnavailable": 0}
-    _patch(node, {"op": "replace", "path": "/spec/strategy/rollingUpdate", "value": surge})
-    node.kubectl("rollout", "restart", "deployment/pool", "-n", NAMESPACE)
+    _patch(gpu_node, {"op": "replace", "path": "/spec/strategy/rollingUpdate", "value": surge})
+    gpu_node.kubectl("rollout", "restart", "deployment/pool", "-n", NAMESPACE)
     with pytest.raises(CommandFailed, match="timed out"):
-        _rolled(node, 10)
-    pending = [pod for pod in _pods(node) if pod["status"]["phase"] == "Pending"]
+        _rolled(gpu_node, 10)
+    pending = [pod for pod in _pods(gpu_node) if pod["status"]["phase"] == "Pending"]
     assert "Insufficient nvidia.com/gpu" in json.dumps(pending)
-    node.kubectl("rollout", "undo", "deployment/pool", "-n", NAMESPACE)
+    gpu_node.kubectl("rollout", "undo", "deployment/pool", "-n", NAMESPACE)
 
 
-def _patch(node: Cluster, *changes: dict[str, object]) -> None:
-    node.kubectl("patch", "deployment/pool", "-n", NAMESPACE, "--type=json", "-p", json.dumps(changes))
+def _patch(gpu_node: Cluster, *changes: dict[str, object]) -> None:
+    gpu_node.kubectl("patch", "deployment/pool", "-n", NAMESPACE, "--type=json", "-p", json.dumps(changes))

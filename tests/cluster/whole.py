@@ -33,9 +33,13 @@ class Cluster(ControlPlane):
         self.runtime.import_image(archive)
 
     def set_gpus(self, count: int) -> None:
-        """The node has so many GPUs, as its device plugin would report them; a restarted kubelet forgets them."""
-        path = f"/status/capacity/{GPU.replace('/', '~1')}"
-        patch = json.dumps([{"op": "add", "path": path, "value": str(count)}])
+        """The node has so many GPUs, as its device plugin would report them; a restarted kubelet forgets them.
+
+        What pods may take of them is said too: the kubelet would say so only at its next status, seconds later.
+        """
+        name = GPU.replace("/", "~1")
+        parts = ("capacity", "allocatable")
+        patch = json.dumps([{"op": "add", "path": f"/status/{part}/{name}", "value": str(count)} for part in parts])
         self.kubectl("patch", "node", self.node, "--subresource=status", "--type=json", "-p", patch)
 
     def inside(self, *words: str) -> str:

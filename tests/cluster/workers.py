@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
-WHOLE = {"cluster", "node"}  # fixtures of whole clusters; `node`: what files call one of their own
+WHOLE = {"cluster", "node"}  # fixtures of whole clusters that the product is rolled out in
 WHOLE_FILES = {
     f"test_{name}.py"
     for name in (
@@ -22,10 +22,13 @@ WHOLE_FILES = {
         "product_changes",
         "product_traffic",
         "real_engine_pool",
-        "serving_chart_pods",
     )
 }
-LONG = {"deploying_plane", "fleet_plane"}  # with the real controller manager, one per file; rows take minutes
+LONG = {"deploying_plane", "fleet_plane", "gpu_node"}  # begun by a file for itself, and its tests take minutes
+    "deploying_plane",
+    "fleet_plane",
+    "gpu_node",
+}  # with the real controller manager, one per file; rows take minutes
 
 
 class OneOfWholeClusters(LoadScopeScheduling):  # type: ignore[misc] # xdist's own has no types
