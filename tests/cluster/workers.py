@@ -25,10 +25,6 @@ WHOLE_FILES = {
     )
 }
 LONG = {"deploying_plane", "fleet_plane", "gpu_node"}  # begun by a file for itself, and its tests take minutes
-    "deploying_plane",
-    "fleet_plane",
-    "gpu_node",
-}  # with the real controller manager, one per file; rows take minutes
 
 
 class OneOfWholeClusters(LoadScopeScheduling):  # type: ignore[misc] # xdist's own has no types
