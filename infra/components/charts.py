@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -34,9 +35,9 @@ def pins() -> dict[str, Pin]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChartArgs:
-    """`chart`: a name of charts.yaml, or a folder. `wait_s`: how long its pods may take to be ready."""
+    """`chart`: a name of charts.yaml, or the folder of one. `wait_s`: how long its pods may take to be ready."""
 
-    chart: str
+    chart: str | Path
     release: str
     namespace: pulumi.Input[str]
     values: Values
@@ -53,18 +54,17 @@ def release(
     depends_on: Sequence[pulumi.Resource] = (),
 ) -> Release:
     """A Helm release that is rolled back when it does not become ready."""
-    pin = pins().get(args.chart)
-    oci = pin is not None and pin["repository"].startswith("oci://")
+    chart, version, repository = _source(args.chart)
     return Release(
         name,
         ReleaseArgs(
             name=args.release,
             namespace=args.namespace,
-            chart=f"{pin['repository']}/{args.chart}" if pin is not None and oci else args.chart,
-            version=None if pin is None else pin["version"],
-            repository_opts=None if pin is None or oci else RepositoryOptsArgs(repo=pin["repository"]),
+            chart=chart,
+            version=version,
+            repository_opts=None if repository is None else RepositoryOptsArgs(repo=repository),
             values=args.values,
-            atomic=True,
+            atomic=not args.skip_await,  # a rollback needs a verdict
             timeout=args.wait_s,
             skip_await=args.skip_await,
         ),
@@ -75,3 +75,14 @@ def release(
             custom_timeouts=pulumi.CustomTimeouts(create=f"{args.wait_s + 60}s", update=f"{args.wait_s + 60}s"),
         ),
     )
+
+
+def _source(chart: str | Path) -> tuple[str, str, str | None]:
+    """Chart, version and repository as Helm wants them; a folder relative to the program, the same on every machine."""
+    if isinstance(chart, Path):
+        described = cast("dict[str, str]", yaml.safe_load((chart / "Chart.yaml").read_text(encoding="utf-8")))
+        return os.path.relpath(chart), described["version"], None
+    pin = pins()[chart]
+    if pin["repository"].startswith("oci://"):
+        return f"{pin['repository']}/{chart}", pin["version"], None
+    return chart, pin["version"], pin["repository"]

@@ -96,7 +96,7 @@ class GpuPool(pulumi.ComponentResource):
                     f"{name}-{key}",
                     BlockScheduleArgs(
                         node_group=made,
-                        nodes=args.desired_nodes,
+                        nodes=args.max_nodes,
                         starts_at=args.capacity.starts_at,
                         ends_at=args.capacity.ends_at,
                         now=args.capacity.now,
@@ -178,6 +178,6 @@ def _groups(args: GpuPoolArgs) -> list[tuple[str, str, int]]:
             return [("spot", "SPOT", desired)]
         case Block() as block:
             is_open = block.starts_at <= block.now < leaves_at(block.ends_at)
-            return [("block", "CAPACITY_BLOCK", desired if is_open else 0)]
+            return [("block", "CAPACITY_BLOCK", args.max_nodes if is_open else 0)]
         case OnDemand() | Reserved():
             return [("nodes", "ON_DEMAND", desired)]

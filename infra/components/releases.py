@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import pulumi
 import pulumi_kubernetes as k8s
@@ -27,7 +28,7 @@ class NodePool:
 class OpsArgs:
     """`providers`: whose keys there are. `charts`: the folder that has ops and serving."""
 
-    charts: str
+    charts: Path
     namespace: pulumi.Input[str]
     image: pulumi.Input[str]
     providers: tuple[str, ...]
@@ -45,7 +46,7 @@ class Ops(pulumi.ComponentResource):
         super().__init__("spillway:infra:Ops", name, None, opts)
         release(
             f"{name}-release",
-            ChartArgs(chart=f"{args.charts}/ops", release=RELEASE, namespace=args.namespace, values=ops_values(args)),
+            ChartArgs(chart=args.charts / "ops", release=RELEASE, namespace=args.namespace, values=ops_values(args)),
             parent=self,
             provider=args.provider,
         )
@@ -56,7 +57,7 @@ class Ops(pulumi.ComponentResource):
 class ServingArgs:
     """`values`: of the chart, whole but for the image. `wait_s`: a node may have to be started first."""
 
-    charts: str
+    charts: Path
     namespace: pulumi.Input[str]
     image: pulumi.Input[str]
     values: Mapping[str, object]
@@ -73,7 +74,7 @@ class Serving(pulumi.ComponentResource):
         release(
             f"{name}-release",
             ChartArgs(
-                chart=f"{args.charts}/serving",
+                chart=args.charts / "serving",
                 release=name,
                 namespace=args.namespace,
                 values={

@@ -18,6 +18,7 @@ from infra.components.registry import Registry, RegistryArgs
 from infra.components.storage_class import Gp3Class, Gp3ClassArgs
 from infra.regions import network_zones
 from infra.schema.stack import STACK_TAG, StackSettings
+from infra.stack.order import after as ordered
 
 IMAGES = ("ops", "engine")  # of our own charts
 ARM_FAMILIES = ("a1", "c6g", "c7g", "c8g", "m6g", "m7g", "m8g", "r6g", "r7g", "r8g", "t4g")
@@ -42,7 +43,7 @@ class Foundation:
 
     def options(self, *after: pulumi.Resource) -> pulumi.ResourceOptions:
         """Of a component with resources of AWS and of the cluster."""
-        return pulumi.ResourceOptions(providers=[self.aws, self.cluster.provider], depends_on=list(after))
+        return ordered(*after, providers=[self.aws, self.cluster.provider])
 
 
 def make_foundation(settings: StackSettings) -> Foundation:
@@ -59,7 +60,7 @@ def make_foundation(settings: StackSettings) -> Foundation:
         f"{name}-eks",
         _cluster(settings, network, key, tags),
         # Nodes and controllers reach AWS by the network's routes until the last of them is gone.
-        opts=pulumi.ResourceOptions(providers=[provider], depends_on=[network]),
+        opts=ordered(network, providers=[provider]),
     )
     account_id = cluster.arn.apply(lambda arn: arn.split(":")[4])
     node_role = NodeRole(
@@ -80,17 +81,17 @@ def make_foundation(settings: StackSettings) -> Foundation:
     core = CoreNodes(
         f"{name}-core",
         _core_nodes(settings, network, cluster, node_role, tags),
-        opts=pulumi.ResourceOptions(providers=[provider], depends_on=[network_addons, node_role]),
+        opts=ordered(network_addons, node_role, providers=[provider]),
     )
     addons = Addons(
         f"{name}-addons",
         AddonsArgs(cluster_name=cluster.cluster_name, extra=_drivers(settings), versions={}, tags=tags),
-        opts=pulumi.ResourceOptions(providers=[provider], depends_on=[core]),
+        opts=ordered(core, providers=[provider]),
     )
     storage = Gp3Class(
         f"{name}-storage",
         Gp3ClassArgs(provider=cluster.provider, tags=tags),
-        opts=pulumi.ResourceOptions(depends_on=[addons]),
+        opts=ordered(addons, providers=[provider, cluster.provider]),
     )
     return Foundation(
         aws=provider,

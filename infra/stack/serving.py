@@ -25,7 +25,6 @@ from infra.stack.pools import gpus_of
 from infra.stack.services import Services
 
 CHARTS = Path(__file__).parents[2] / "helm"
-CHARTS_OF_PROGRAM = "../helm"  # as Pulumi finds it from the program's folder: the same on every machine
 NAMESPACE = "spillway"
 ANY_REVISION = "main"  # of the settings: whatever the chart names
 START_S = 2400  # a node, its images and 141 GB of weights
@@ -67,7 +66,7 @@ def make_serving(settings: StackSettings, base: Foundation, services: Services) 
         Serving(
             key,
             ServingArgs(
-                charts=CHARTS_OF_PROGRAM,
+                charts=CHARTS,
                 namespace=namespace,
                 image=base.registry.repository_urls["engine"],
                 values=made,
@@ -92,7 +91,7 @@ def make_serving(settings: StackSettings, base: Foundation, services: Services) 
 
 def _ops(settings: StackSettings, base: Foundation, services: Services) -> OpsArgs:
     return OpsArgs(
-        charts=CHARTS_OF_PROGRAM,
+        charts=CHARTS,
         namespace=services.namespace.namespace,
         image=base.registry.repository_urls["ops"],
         providers=services.providers,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
+from zlib import crc32
 
 from pulumi.runtime import mocks as pulumi_mocks
 from pulumi.runtime import rpc
@@ -41,14 +43,21 @@ class Recorder(pulumi_mocks.MockMonitor):
 
     def RegisterResource(self, request: resource_pb2.RegisterResourceRequest) -> object:  # noqa: N802 - Pulumi's name
         """The answer of the mocks; what was asked for is kept."""
-        answer = super().RegisterResource(request)
+        # Called in a thread of the SDK's, for which the SDK would make a loop and never close it.
+        loop = asyncio.new_event_loop()
+        asyncio.set_event_loop(loop)
+        try:
+            answer = super().RegisterResource(request)
+        finally:
+            asyncio.set_event_loop(None)
+            loop.close()
         if request.type != "pulumi:pulumi:Stack":
             self.registered.append(
                 Registered(
                     urn=answer.urn,
                     token=request.type,
                     name=request.name,
-                    inputs=dict(rpc.deserialize_properties(request.object)),
+                    inputs=_whole(rpc.deserialize_properties(request.object)),
                     custom=bool(request.custom),
                     parent=request.parent,
                     dependencies=frozenset(request.dependencies),
@@ -82,7 +91,7 @@ class Recorder(pulumi_mocks.MockMonitor):
 class _Answers(pulumi_mocks.Mocks):
     def new_resource(self, args: pulumi_mocks.MockResourceArgs) -> tuple[str, dict[str, object]]:
         inputs = dict(args.inputs)
-        return f"{args.name}-id", {**inputs, **_given(args.typ, args.name, inputs)}
+        return _identity(args.typ, args.name), {**inputs, **_given(args.typ, args.name, inputs)}
 
     def call(self, args: pulumi_mocks.MockCallArgs) -> dict[str, object]:
         raise AssertionError(f"{args.token}: a call to a provider needs AWS in every preview")
@@ -106,6 +115,15 @@ def run(program: Callable[[], object]) -> Recorder:
     return recorder
 
 
+def _whole(value: Any) -> Any:
+    """The wire knows one kind of number: those without a fraction were integers."""
+    if isinstance(value, dict):
+        return {key: _whole(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_whole(one) for one in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def _made(program: Callable[[], object]) -> Callable[[], None]:
     def made() -> None:
         program()
@@ -113,37 +131,80 @@ def _made(program: Callable[[], object]) -> Callable[[], None]:
     return made
 
 
-def _given(token: str, name: str, inputs: Mapping[str, object]) -> dict[str, object]:
+def _identity(token: str, name: str) -> str:
+    """As AWS would form it: other resources' inputs are held against patterns of it."""
+    known = {"FileSystem": "fs", "SecurityGroup": "sg", "Subnet": "subnet", "Vpc": "vpc"}
+    kind = token.rpartition(":")[2]
+    return f"{known[kind]}-{crc32(name.encode()):08x}" if kind in known else f"{name}-id"
+
+
+def _given(token: str, name: str, inputs: dict[str, Any]) -> dict[str, Any]:
     service = token.partition(":")[2].partition("/")[0]
-    given: dict[str, object] = {}
+    given: dict[str, Any] = {}
     if token.startswith("aws:"):
         given["arn"] = f"arn:aws:{service}:us-east-1:{ACCOUNT}:{token.rpartition(':')[2].lower()}/{name}"
         if "name" not in inputs:
             given["name"] = name
-    match token:
-        case "aws:eks/cluster:Cluster":
-            vpc = inputs["vpcConfig"]
-            assert isinstance(vpc, dict)
-            given["endpoint"] = "https://eks.example"
-            given["vpcConfig"] = {**vpc, "clusterSecurityGroupId": "sg-cluster"}
-            given["certificateAuthority"] = {"data": "Q0E="}
-        case "aws:eks/nodeGroup:NodeGroup":
-            given["resources"] = [{"autoscalingGroups": [{"name": f"eks-{name}"}]}]
-            given["nodeGroupName"] = name
-        case "aws:ec2/launchTemplate:LaunchTemplate":
-            given["latestVersion"] = 1
-        case "aws:s3/bucket:Bucket":
-            given["bucket"] = name
-        case "aws:ecr/repository:Repository":
-            given["repositoryUrl"] = f"{ACCOUNT}.dkr.ecr.us-east-1.amazonaws.com/{inputs['name']}"
-        case "aws:rds/instance:Instance":
-            given |= {"address": "db.example", "identifier": name}
-            given["masterUserSecrets"] = [{"secretArn": f"arn:aws:secretsmanager:us-east-1:{ACCOUNT}:secret:rds"}]
-        case "aws:acm/certificate:Certificate":
-            option = {"resourceRecordName": "_p.example", "resourceRecordType": "CNAME", "resourceRecordValue": "v"}
-            given["domainValidationOptions"] = [option]
-        case "kubernetes:networking.k8s.io/v1:Ingress":
-            given["status"] = {"loadBalancer": {"ingress": [{"hostname": "lb.example"}]}}
-        case _:
-            pass
-    return given
+    return given | (GIVEN[token](name, inputs) if token in GIVEN else {})
+
+
+def _key(name: str, _inputs: dict[str, Any]) -> dict[str, Any]:
+    return {"arn": f"arn:aws:kms:us-east-1:{ACCOUNT}:key/00000000-0000-0000-0000-0000{crc32(name.encode()):08x}"}
+
+
+def _cluster(_name: str, inputs: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "endpoint": "https://eks.example",
+        "vpcConfig": {**inputs["vpcConfig"], "clusterSecurityGroupId": "sg-0123456789"},
+        "certificateAuthority": {"data": "Q0E="},
+    }
+
+
+def _database(name: str, _inputs: dict[str, Any]) -> dict[str, Any]:
+    secret = {"secretArn": f"arn:aws:secretsmanager:us-east-1:{ACCOUNT}:secret:rds"}
+    return {"address": "db.example", "identifier": name, "masterUserSecrets": [secret]}
+
+
+PROOF = {"resourceRecordName": "_p.example", "resourceRecordType": "CNAME", "resourceRecordValue": "v"}
+GIVEN: dict[str, Callable[[str, dict[str, Any]], dict[str, Any]]] = {
+    "aws:acm/certificate:Certificate": lambda _name, _inputs: {"domainValidationOptions": [PROOF]},
+    "aws:ec2/launchTemplate:LaunchTemplate": lambda _name, _inputs: {"latestVersion": 1},
+    "aws:ecr/repository:Repository": lambda _name, inputs: {
+        "repositoryUrl": f"{ACCOUNT}.dkr.ecr.us-east-1.amazonaws.com/{inputs['name']}"
+    },
+    "aws:eks/cluster:Cluster": _cluster,
+    "aws:eks/nodeGroup:NodeGroup": lambda name, _inputs: {
+        "resources": [{"autoscalingGroups": [{"name": f"eks-{name}"}]}],
+        "nodeGroupName": name,
+    },
+    "aws:kms/key:Key": _key,
+    "aws:rds/instance:Instance": _database,
+    "aws:route53/record:Record": lambda _name, inputs: {"fqdn": inputs["name"]},
+    "aws:s3/bucket:Bucket": lambda name, _inputs: {"bucket": name},
+    "kubernetes:networking.k8s.io/v1:Ingress": lambda _name, _inputs: {
+        "status": {"loadBalancer": {"ingress": [{"hostname": "lb.example"}]}}
+    },
+}
+
+
+def _whole(value: Any) -> Any:
+    """The wire knows one kind of number: those without a fraction were integers."""
+    if isinstance(value, dict):
+        return {key: _whole(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_whole(one) for one in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _made(program: Callable[[], object]) -> Callable[[], None]:
+    def made() -> None:
+        program()
+
+    return made
+
+
+def _identity(token: str, name: str) -> str:
+    """As AWS would form it: other resources' inputs are held against patterns of it."""
+    known = {"FileSystem": "fs", "SecurityGroup": "sg", "Subnet": "subnet", "Vpc": "vpc"}
+    kind = token.rpartition(":")[2]
+    return f"{known[kind]}-{crc32(name.encode()):08x}" if kind in known else f"{name}-id"
