@@ -8,7 +8,7 @@ from infra.aws import ec2, pricing, secrets_manager, service_quotas, ssm
 from infra.aws.access import Access, answer_or_why
 from infra.aws.facts import AccountFacts, BlockOffer, ReservationFact, Unanswered
 from infra.aws.identity import identity
-from infra.preflight.needs import image_parameters, instance_zones, reservation_ids, secret_names
+from infra.preflight.needs import image_parameters, instance_zones, reservation_ids, secrets_needed
 from infra.preflight.quotas import code_of, quota_needs
 from infra.schema import Block, Spot, StackSettings
 
@@ -34,7 +34,9 @@ def gather(access: Access, settings: StackSettings, *, now: datetime) -> Account
             lambda: pricing.on_demand_prices(access.client("pricing", pricing.REGION), settings.region, gpu_kinds)
         ),
         spot_usd_per_hour=answer_or_why(lambda: ec2.spot_prices(access.client("ec2"), spot_kinds, now)),
-        secrets=answer_or_why(lambda: secrets_manager.present(access.client("secretsmanager"), secret_names(settings))),
+        secrets=answer_or_why(
+            lambda: secrets_manager.present(access.client("secretsmanager"), secrets_needed(settings))
+        ),
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from infra.aws.facts import AccountFacts, BlockOffer, Unanswered
 from infra.preflight.findings import Finding
-from infra.preflight.needs import image_parameters, instance_zones, reservation_ids, secret_names
+from infra.preflight.needs import image_parameters, instance_zones, reservation_ids, secrets_needed
 from infra.preflight.prices import judge_prices
 from infra.preflight.quotas import quota_needs
 from infra.schema import Block, StackSettings
@@ -148,17 +148,15 @@ def _purchase(region: str, offer: BlockOffer) -> str:
 
 
 def _secrets(settings: StackSettings, facts: AccountFacts) -> Iterator[Finding]:
-    names = secret_names(settings)
-    if names and isinstance(facts.secrets, Unanswered):
+    if isinstance(facts.secrets, Unanswered):
         yield unanswered("secrets", facts.secrets)
         return
-    for name in names:
-        there = not isinstance(facts.secrets, Unanswered) and facts.secrets.get(name, False)
+    for name, holds in secrets_needed(settings).items():
         command = (
             f"aws secretsmanager create-secret --region {settings.region} --name {shlex.quote(name)}"
             " --secret-string file:///dev/stdin"
         )
-        if there:
+        if facts.secrets.get(name, False):
             yield Finding(state="ok", subject="secret", words=name)
         else:
-            yield Finding(state="missing", subject="secret", words=f"{name} is not there", command=command)
+            yield Finding(state="missing", subject="secret", words=f"{name} is not there: {holds}", command=command)

@@ -35,7 +35,10 @@ def reservation_ids(settings: StackSettings) -> dict[str, str]:
     }
 
 
-def secret_names(settings: StackSettings) -> tuple[str, ...]:
-    """Entries of Secrets Manager that must hold a value before the first pod starts."""
-    token = () if settings.secrets.hf_token is None else (settings.secrets.hf_token,)
-    return (*token, *settings.secrets.provider_keys.values())
+def secrets_needed(settings: StackSettings) -> dict[str, str]:
+    """Entries of Secrets Manager that must be there before the first pod starts, and what each holds."""
+    named = settings.secrets
+    needed = {named.gateway or f"{settings.name}/gateway": "JSON with engine-key and pepper"}
+    if named.hf_token is not None:
+        needed[named.hf_token] = "the token that fetches weights"
+    return needed | {entry: f"the value of {variable}" for variable, entry in named.provider_keys.items()}

@@ -38,7 +38,7 @@ FACTS = AccountFacts(
     block_offers={},
     usd_per_hour={"g5.2xlarge": 1.212, "p4d.24xlarge": 21.957642},
     spot_usd_per_hour={},
-    secrets={"spillway/test/hf-token": True},
+    secrets={"spillway-test/gateway": True, "spillway/test/hf-token": True},
 )
 
 

@@ -40,6 +40,7 @@ def test_an_account_that_has_everything_lacks_nothing() -> None:
         "image",
         "image",
         "secret",
+        "secret",
         "price g5.2xlarge",
         "price p4d.24xlarge",
     ]
@@ -102,8 +103,19 @@ LACKS: dict[str, tuple[dict[str, object], dict[str, Any], str, str, str, str]] =
     "no-block-on-offer": (IN_BLOCK, {}, "missing", "pool a100", "no capacity block of that size and length", ""),
     "blocks-not-told": (IN_BLOCK, {"block_offers": DENIED}, "unknown", "pool a100", "AccessDenied", ""),
     "no-secret": (
-        {}, {"secrets": {}}, "missing", "secret", "spillway/test/hf-token is not there",
+        {}, {"secrets": {}}, "missing", "secret", "spillway/test/hf-token is not there: the token that fetches weights",
         "aws secretsmanager create-secret --region us-east-1 --name spillway/test/hf-token"
+        " --secret-string file:///dev/stdin",
+    ),
+    "no-secret-of-the-gateway": (
+        {}, {"secrets": {}}, "missing", "secret", "spillway-test/gateway is not there: JSON with engine-key and pepper",
+        "aws secretsmanager create-secret --region us-east-1 --name spillway-test/gateway"
+        " --secret-string file:///dev/stdin",
+    ),
+    "key-of-a-provider": (
+        {"secrets.provider_keys": {"OPENAI_API_KEY": "spillway/test/openai"}}, {}, "missing", "secret",
+        "spillway/test/openai is not there: the value of OPENAI_API_KEY",
+        "aws secretsmanager create-secret --region us-east-1 --name spillway/test/openai"
         " --secret-string file:///dev/stdin",
     ),
     "secrets-not-told": ({}, {"secrets": DENIED}, "unknown", "secrets", "AccessDenied", ""),

@@ -53,9 +53,10 @@ def test_preflight_asks_and_judges(tmp_path: Path) -> None:
     } <= found
     words = [finding["words"] for finding in data["findings"] if finding["subject"] == "identity"]
     assert words == ["arn:aws:sts::123456789012:user/moto in account 123456789012"]
-    boto3.client("secretsmanager").create_secret(Name="spillway/test/hf-token", SecretString="x")
+    for name in ("spillway/test/hf-token", "spillway-test/gateway"):
+        boto3.client("secretsmanager").create_secret(Name=name, SecretString="x")
     findings = data_of(typed("preflight", tmp_path))["findings"]
-    assert [finding["state"] for finding in findings if finding["subject"] == "secret"] == ["ok"]
+    assert [finding["state"] for finding in findings if finding["subject"] == "secret"] == ["ok", "ok"]
 
 
 def test_preflight_in_words_has_the_commands(tmp_path: Path) -> None:

@@ -1,0 +1,41 @@
+"""What the page of infra/ shows is what the commands say."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import yaml
+from stacks import TODAY
+
+from infra.plan import table
+from infra.settings import from_config, load_plan, load_stack
+
+INFRA = Path(__file__).parents[2] / "infra"
+PAGE = (INFRA / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_table_of_the_page_is_the_plan_of_prod() -> None:
+    """Line by line."""
+    _, whole = load_plan(INFRA / "Pulumi.prod.yaml", today=TODAY)
+    assert f"```\n{table(whole)}```" in PAGE
+
+
+def test_the_sums_of_the_page_are_those_of_the_plan() -> None:
+    """GPU nodes, and everything beside them."""
+    _, whole = load_plan(INFRA / "Pulumi.prod.yaml", today=TODAY)
+    pools = [f"{row.usd_per_month:,.2f}" for row in whole.pools]
+    others = whole.total_usd_per_month - sum(row.usd_per_month or 0 for row in whole.pools)
+    shown = re.findall(r"^\| [^|]*(?:p4d|g5|everything)[^|]* \| ([\d,.]+) \|", PAGE, re.MULTILINE)
+    assert shown == [pools[1], pools[0], f"{others:,.2f}"]
+
+
+def test_the_pools_and_models_of_the_page_are_those_of_prod() -> None:
+    """The example is a part of the file."""
+    blocks = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+    example = yaml.safe_load(blocks[0])["config"]
+    prod = load_stack(INFRA / "Pulumi.prod.yaml", today=TODAY)
+    config = yaml.safe_load((INFRA / "Pulumi.prod.yaml").read_text(encoding="utf-8"))["config"]
+    for section, entries in example.items():
+        config[section].update(entries)
+    assert from_config(config, today=TODAY) == prod
