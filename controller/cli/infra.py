@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
-from controller.cli.errors import EXIT_USAGE, CliError
+from controller.cli.errors import EXIT_FAILED, EXIT_USAGE, CliError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,6 +47,8 @@ def plan(
     """
     from controller.cli.config import date_of
     from controller.cli.output import emit_json
+
+    need_infra()
     from infra.plan import table
     from infra.settings import examine
 
@@ -71,6 +74,15 @@ def tell(stack: str, problems: Sequence[Problem], *, valid: bool) -> None:
         say("next", f"spillway infra preflight --stack {stack}    then: pulumi -C infra preview --stack {stack}")
     else:
         say("fix", "mend the lines above; every key with its meaning: infra/README.md")
+
+
+def need_infra() -> None:
+    """Refuse in one line where the package is not, as in the images."""
+    if find_spec("infra") is None:
+        why = "this installation has the gateway and the controller alone"
+        raise CliError(
+            "there is no infra here", why, "run it in a checkout: .venv/bin/spillway infra plan", EXIT_FAILED
+        )
 
 
 def stack_file(stack: str, folder: Path | None) -> Path:

@@ -35,9 +35,10 @@ def preflight(
     """
     from controller.cli.infra import stack_file
     from controller.cli.output import emit_json, told_while
-    from infra.settings import load_unpriced
 
     need_infra_extra()
+    from infra.settings import load_unpriced
+
     settings = load_unpriced(stack_file(stack, folder))
     from infra.aws.access import Access
     from infra.preflight import judge
@@ -69,9 +70,10 @@ def leftovers(
     """
     from controller.cli.infra import stack_file
     from controller.cli.output import emit_json, told_while
-    from infra.settings import identify
 
     need_infra_extra()
+    from infra.settings import identify
+
     name, region = identify(stack_file(stack, folder))
     from infra.aws.access import Access
     from infra.leftovers import leftovers as judged
@@ -90,6 +92,9 @@ def leftovers(
 
 def need_infra_extra() -> None:
     """Refuse in one line when boto3 is missing."""
+    from controller.cli.infra import need_infra
+
+    need_infra()
     if find_spec("boto3") is None:
         raise CliError(
             "asking AWS needs the extra `infra`",

@@ -7,17 +7,19 @@ from collections.abc import Iterator, Mapping
 
 from infra.aws.facts import AccountFacts, BlockOffer, Unanswered
 from infra.preflight.findings import Finding
-from infra.preflight.needs import image_parameters, instance_zones, reservation_ids, secrets_needed
+from infra.preflight.needs import image_parameters, instance_zones, reservation_ids, secrets_needed, zones_needed
 from infra.preflight.prices import judge_prices
 from infra.preflight.quotas import quota_needs
+from infra.regions.zones import WITHOUT_EKS
 from infra.schema import Block, StackSettings
 
 
 def judge(settings: StackSettings, facts: AccountFacts) -> tuple[Finding, ...]:
-    """Findings in the order in which one mends them: identity, quotas, offerings, images, capacity, secrets, prices."""
+    """Findings in the order in which one mends them: identity, quotas, zones, images, capacity, secrets, prices."""
     return (
         *_identity(facts),
         *_quotas(settings, facts),
+        *_zones(settings, facts),
         *_offerings(settings, facts),
         *_images(settings, facts),
         *_reserved(settings, facts),
@@ -61,6 +63,22 @@ def _quotas(settings: StackSettings, facts: AccountFacts) -> Iterator[Finding]:
             yield Finding(state="missing", subject=subject, words=f"{words}, the quota is {has:g}", command=command)
     if isinstance(facts.vcpus_running, Unanswered):
         yield unanswered("what runs already", facts.vcpus_running)
+
+
+def _zones(settings: StackSettings, facts: AccountFacts) -> Iterator[Finding]:
+    if isinstance(facts.zones, Unanswered):
+        yield unanswered("zones", facts.zones)
+        return
+    for zone in zones_needed(settings):
+        zone_id, subject = facts.zones.get(zone), f"zone {zone}"
+        if zone_id is None:
+            words = f"this account cannot use it; it can use {', '.join(sorted(facts.zones))}"
+            yield Finding(state="missing", subject=subject, words=words)
+        elif zone_id in WITHOUT_EKS:
+            words = f"is {zone_id} in this account, where EKS takes no subnets: spillway:network.availability_zones"
+            yield Finding(state="missing", subject=subject, words=words)
+        else:
+            yield Finding(state="ok", subject=subject, words=zone_id)
 
 
 def _offerings(settings: StackSettings, facts: AccountFacts) -> Iterator[Finding]:

@@ -8,10 +8,15 @@ from infra.schema import Block, Reservation, StackSettings
 _IMAGE = "/aws/service/eks/optimized-ami/{version}/amazon-linux-2023/x86_64/{variant}/recommended/image_id"
 
 
+def zones_needed(settings: StackSettings) -> tuple[str, ...]:
+    """Zones that the network spans."""
+    network = settings.network
+    return network_zones(settings.region, network.az_count, network.availability_zones)
+
+
 def instance_zones(settings: StackSettings) -> dict[str, tuple[str, ...]]:
     """Zones in which each instance type has to be offered."""
-    network = settings.network
-    zones = network_zones(settings.region, network.az_count, network.availability_zones)
+    zones = zones_needed(settings)
     needed = {settings.core_nodes.instance_type: zones}
     for pool in settings.gpu_pools.values():
         kind = pool.instance_type

@@ -87,3 +87,12 @@ def test_a_folder_without_stacks_is_said_to_be_one(tmp_path: Path, monkeypatch: 
     result = typed("plan")
     assert isinstance(result.exception, CliError)
     assert result.exception.why == f"no stack is in {tmp_path}"
+
+
+@pytest.mark.parametrize("command", ["plan", "preflight", "leftovers"])
+def test_where_infra_is_not_installed_it_is_said(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The images hold the product without it."""
+    monkeypatch.setattr("controller.cli.infra.find_spec", lambda _name: None)
+    result = typed(command)
+    assert isinstance(result.exception, CliError)
+    assert result.exception.what == "there is no infra here"

@@ -34,6 +34,9 @@ def test_an_account_that_has_everything_lacks_nothing() -> None:
         "quota L-1216C47A",
         "quota L-DB2E81BA",
         "quota L-417A185B",
+        "zone us-east-1a",
+        "zone us-east-1b",
+        "zone us-east-1c",
         "offering m6a.xlarge",
         "offering g5.2xlarge",
         "offering p4d.24xlarge",
@@ -66,6 +69,15 @@ LACKS: dict[str, tuple[dict[str, object], dict[str, Any], str, str, str, str]] =
     ),
     "quotas-not-told": ({}, {"quotas": DENIED}, "unknown", "quotas", "some:Call: AccessDenied: no", ""),
     "running-not-told": ({}, {"vcpus_running": DENIED}, "unknown", "what runs already", "AccessDenied", ""),
+    "zone-of-others": (
+        {}, {"zones": {"us-east-1a": "use1-az1", "us-east-1b": "use1-az2"}}, "missing", "zone us-east-1c",
+        "this account cannot use it; it can use us-east-1a, us-east-1b", "",
+    ),
+    "zone-that-eks-does-not-take": (
+        {}, {"zones": {"us-east-1a": "use1-az1", "us-east-1b": "use1-az3", "us-east-1c": "use1-az4"}}, "missing",
+        "zone us-east-1b", "is use1-az3 in this account, where EKS takes no subnets", "",
+    ),
+    "zones-not-told": ({}, {"zones": DENIED}, "unknown", "zones", "AccessDenied", ""),
     "zone-without-the-type": (
         {}, {"offerings": {**FACTS.offerings, "p4d.24xlarge": ZONES - {"us-east-1c"}}}, "missing",
         "offering p4d.24xlarge", "not in us-east-1c of this account; it is in us-east-1a, us-east-1b", "",

@@ -5,10 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
+from stacks import TODAY
 
-from infra.settings import StackSettings, from_config, load_stack
+from infra.regions import on_demand_usd_per_hour, region_names
+from infra.settings import StackSettings, from_config, load_plan, load_stack
 
-STACKS = sorted((Path(__file__).parents[2] / "infra").glob("Pulumi.*.yaml"))
+INFRA = Path(__file__).parents[2] / "infra"
+STACKS = sorted(INFRA.glob("Pulumi.*.yaml"))
 
 
 @pytest.mark.parametrize("file", STACKS, ids=lambda file: file.name)
@@ -35,3 +39,16 @@ def test_settings_are_the_same_out_of_pulumis_own_configuration() -> None:
             "gpu_pools": {"a10g": {"instance_type": "g5.2xlarge"}},
         }
     )
+
+
+@pytest.mark.parametrize("region", [key for key in region_names() if on_demand_usd_per_hour(key, "p4d.24xlarge")])
+def test_prod_moves_by_its_region_alone(region: str, tmp_path: Path) -> None:
+    """Wherever the price of its GPUs is known it can be built, at what it costs there."""
+    config = yaml.safe_load((INFRA / "Pulumi.prod.yaml").read_text(encoding="utf-8"))
+    config["config"] |= {"spillway:region": region, "spillway:budget_usd_per_month": 40000}
+    file = tmp_path / "Pulumi.moved.yaml"
+    file.write_text(yaml.safe_dump(config), encoding="utf-8")
+    settings, whole = load_plan(file, today=TODAY)
+    assert settings.region == region
+    prices = {row.pool: row.usd_per_hour for row in whole.pools}
+    assert prices["a100"] == on_demand_usd_per_hour(region, "p4d.24xlarge")

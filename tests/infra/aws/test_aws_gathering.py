@@ -80,6 +80,7 @@ def test_refused_calls_hide_nothing_else(refusing: tuple[Access, Stubber]) -> No
     assert states == {
         "identity": "missing",
         "quotas": "unknown",
+        "zones": "unknown",
         "offerings": "unknown",
         "images": "unknown",
         "pool a100": "warning",
