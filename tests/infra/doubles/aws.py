@@ -17,6 +17,7 @@ from tests.infra.doubles.aws_deletes import after_delete, delete_refusals, owned
 from tests.infra.doubles.aws_functions import call
 from tests.infra.doubles.aws_outputs import arn, computed, hexadecimal
 from tests.infra.doubles.aws_rules import RULES, World, nodes_fail
+from tests.infra.doubles.aws_services import KINDS
 from tests.infra.doubles.aws_words import MISSING
 from tests.infra.doubles.paths import first_at, values_at
 from tests.infra.doubles.store import Store, Thing
@@ -42,7 +43,7 @@ class Aws:
 
     def check(self, resource: Resource, inputs: Values, old: Values) -> tuple[Values, list[Failure]]:
         """Names, types and required inputs of the SDK, values of AWS's models, and a name where none is given."""
-        kind = k.KINDS.get(_place(resource.token))
+        kind = KINDS.get(_place(resource.token))
         if kind is None:
             return inputs, [Failure("", f"the double of AWS knows no {resource.token}")]
         named = dict(inputs)
@@ -55,7 +56,7 @@ class Aws:
 
     def diff(self, resource: Resource, old: Values, new: Values, state: Values) -> Difference:
         """What differs, and what of it AWS can change only by a new object."""
-        kind = k.KINDS[_place(resource.token)]
+        kind = KINDS[_place(resource.token)]
         changed = tuple(sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key)))
         replaces = tuple(path for path in kind.replaces if list(values_at(old, path)) != list(values_at(new, path)))
         if state.get("status") == FAILED:
@@ -87,17 +88,24 @@ class Aws:
         return World(self._store, self._region, without=without)
 
     def _made(self, place: str, name: str, inputs: Values) -> Thing:
-        kind = k.KINDS[place]
+        kind = KINDS[place]
         self._refuse_if([*self._missing(kind, inputs), *self._taken(place, kind, inputs), *self._rules(place, inputs)])
-        identity = self._identity(place, kind, inputs)
+        full = self._named(kind, inputs)
+        identity = self._identity(place, kind, full)
         outputs = {
-            "arn": arn(kind, identity, inputs, self._region),
+            "arn": arn(kind, identity, full, self._region),
             "tagsAll": inputs.get("tags", {}),
             "region": self._region,
-            **inputs,
-            **computed(self._store, place, identity, inputs, self._region),
+            **full,
+            **computed(self._store, place, identity, full, self._region),
         }
         return Thing(identity, place, name, inputs, outputs)
+
+    def _named(self, kind: k.Kind, inputs: Values) -> Values:
+        prefix = inputs.get(f"{kind.named}Prefix")
+        if prefix is None or kind.named is None or kind.named in inputs:
+            return inputs
+        return {**inputs, kind.named: prefix + hexadecimal(prefix, str(self._store.next(prefix)))}
 
     def _rules(self, place: str, inputs: Values, without: str = "") -> Iterator[str]:
         if place in RULES:
@@ -105,7 +113,9 @@ class Aws:
 
     def _identity(self, place: str, kind: k.Kind, inputs: Values) -> str:
         if kind.identity.endswith("-"):
-            return kind.identity + hexadecimal(place, str(self._store.next(place)))
+            digits = hexadecimal(place, str(self._store.next(place)))
+            is_uuid = kind.identity == "uuid-"
+            return f"{digits[:8]}-0000-4000-8000-{digits[5:]}" if is_uuid else kind.identity + digits
         if "{" not in kind.identity:
             return str(inputs[kind.identity])
         text = kind.identity.replace("{tag.key}", str(first_at(inputs, "tag.key")))
@@ -155,7 +165,7 @@ class Aws:
             if fault and fault.error:
                 raise Refused(fault.error)
             with self._store.lock:
-                kind = k.KINDS[place]
+                kind = KINDS[place]
                 self._refuse_if([*self._missing(kind, inputs), *self._rules(place, inputs, identity)])
                 if place == k.TEMPLATE:
                     outputs.update(computed(self._store, place, identity, inputs, self._region))

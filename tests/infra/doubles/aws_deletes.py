@@ -6,6 +6,7 @@ import ipaddress
 from collections.abc import Iterator
 
 from tests.infra.doubles import aws_kinds as k
+from tests.infra.doubles.aws_services import KINDS
 from tests.infra.doubles.aws_words import IN_USE
 from tests.infra.doubles.balancers import Balancers
 from tests.infra.doubles.paths import values_at
@@ -45,7 +46,7 @@ def _holds(other: Thing, thing: Thing) -> bool:
     names = {thing.identity, *(thing.outputs.get(key) for key in ("arn", "name", "bucket"))}
     return any(
         key in names
-        for ref in k.KINDS[other.token].refs
+        for ref in KINDS[other.token].refs
         if ref.holds and ref.to == thing.token
         for key in values_at(other.inputs, ref.path)
     )

@@ -1,4 +1,4 @@
-"""What the double of AWS knows of each type of resource: its identity, what only a new one can have, what it refers to.
+"""What the double of AWS knows of each type of network, cluster and identity: what names it, what it refers to.
 
 A type that does not stand here is refused, so that nothing the program makes goes unchecked.
 """
@@ -46,7 +46,10 @@ class Ref:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """`identity`: a prefix that ends in "-", or the input that is the identity. `named`: the input that gets a name."""
+    """`identity`: a prefix that ends in "-" ("uuid-": as keys have it), or the input that is it.
+
+    `named`: the input that gets a name where it has none.
+    """
 
     identity: str
     named: str | None = None
@@ -64,11 +67,7 @@ def _of_cluster(*more: Ref, holds: bool = False) -> tuple[Ref, ...]:
     return (Ref("clusterName", CLUSTER, "name", holds), *more)
 
 
-def _of_bucket(token: str) -> dict[str, Kind]:
-    return {token: Kind("bucket", replaces=("bucket",), refs=(Ref("bucket", BUCKET, "bucket", False),), service="s3")}
-
-
-KINDS: dict[str, Kind] = {
+CORE: dict[str, Kind] = {
     VPC: Kind("vpc-", replaces=("cidrBlock",), arn="vpc/{id}"),
     MORE_ADDRESSES: Kind("vpc-cidr-assoc-", replaces=("cidrBlock", "vpcId"), refs=(Ref("vpcId", VPC, holds=False),)),
     SUBNET: Kind("subnet-", replaces=("vpcId", "cidrBlock", "availabilityZone"), refs=_in_vpc(), arn="subnet/{id}"),
@@ -212,86 +211,4 @@ KINDS: dict[str, Kind] = {
         "iam",
     ),
     PROFILE: Kind("name", "name", ("name",), (Ref("role", ROLE, "name"),), "iam", "instance-profile/{id}"),
-    KEY: Kind("key-", replaces=("keyUsage", "customerMasterKeySpec", "multiRegion"), service="kms", arn="key/{id}"),
-    "kms/alias:Alias": Kind("name", "name", ("name",), (Ref("targetKeyId", KEY, holds=False),), "kms", "{id}"),
-    LOGS: Kind("name", "name", ("name",), (Ref("kmsKeyId", KEY, "arn", False),), "logs", "log-group:{id}"),
-    "cloudwatch/metricAlarm:MetricAlarm": Kind("name", "name", ("name",), service="cloudwatch", arn="alarm:{id}"),
-    EVENTS: Kind("name", "name", ("name",), service="events", arn="rule/{id}"),
-    "cloudwatch/eventTarget:EventTarget": Kind(
-        "{rule}-{targetId}", "targetId", ("rule", "targetId"), (Ref("rule", EVENTS, "name"),), "events"
-    ),
-    TOPIC: Kind("arn:aws:sns:us-east-1:123456789012:{name}", "name", ("name",), service="sns", arn="{name}"),
-    "sns/topicPolicy:TopicPolicy": Kind("{arn}", None, ("arn",), (Ref("arn", TOPIC, "arn", False),), "sns"),
-    "sns/topicSubscription:TopicSubscription": Kind(
-        "sub-", None, ("topic", "protocol", "endpoint"), (Ref("topic", TOPIC, "arn", False),), "sns"
-    ),
-    QUEUE: Kind("q-", "name", ("name",), service="sqs", arn="{name}"),
-    "sqs/queuePolicy:QueuePolicy": Kind("{queueUrl}", None, ("queueUrl",), (), "sqs"),
-    "budgets/budget:Budget": Kind(
-        "name", "name", ("name", "budgetType", "timeUnit"), service="budgets", arn="budget/{id}"
-    ),
-    SECRET: Kind("sec-", "name", ("name",), (Ref("kmsKeyId", KEY, "arn", False),), "secretsmanager", "secret:{name}"),
-    "secretsmanager/secretRotation:SecretRotation": Kind("{secretId}", None, ("secretId",), (), "secretsmanager"),
-    "secretsmanager/secretPolicy:SecretPolicy": Kind("{secretArn}", None, ("secretArn",), (), "secretsmanager"),
-    REPOSITORY: Kind("name", "name", ("name", "encryptionConfigurations"), service="ecr", arn="repository/{id}"),
-    "ecr/lifecyclePolicy:LifecyclePolicy": Kind(
-        "{repository}", None, ("repository",), (Ref("repository", REPOSITORY, "name", False),), "ecr"
-    ),
-    "ecr/pullThroughCacheRule:PullThroughCacheRule": Kind(
-        "ecrRepositoryPrefix", "ecrRepositoryPrefix", ("ecrRepositoryPrefix", "upstreamRegistryUrl"), service="ecr"
-    ),
-    "ecr/repositoryCreationTemplate:RepositoryCreationTemplate": Kind("prefix", "prefix", ("prefix",), service="ecr"),
-    BUCKET: Kind("bucket", "bucket", ("bucket", "bucketPrefix"), service="s3"),
-    "s3/bucketObjectv2:BucketObjectv2": Kind(
-        "{bucket}/{key}", None, ("bucket", "key"), (Ref("bucket", BUCKET, "bucket"),), "s3"
-    ),
-    **_of_bucket("s3/bucketPolicy:BucketPolicy"),
-    **_of_bucket("s3/bucketVersioning:BucketVersioning"),
-    **_of_bucket("s3/bucketPublicAccessBlock:BucketPublicAccessBlock"),
-    **_of_bucket("s3/bucketOwnershipControls:BucketOwnershipControls"),
-    **_of_bucket("s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration"),
-    **_of_bucket("s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration"),
-    DATABASE_SUBNETS: Kind("name", "name", ("name",), (Ref("subnetIds", SUBNET),), "rds", "subgrp:{id}"),
-    DATABASE_PARAMETERS: Kind("name", "name", ("name", "family"), (), "rds", "pg:{id}"),
-    DATABASE: Kind(
-        "db-",
-        "identifier",
-        ("engine", "username", "dbName", "storageEncrypted", "kmsKeyId"),
-        (
-            Ref("dbSubnetGroupName", DATABASE_SUBNETS, "name"),
-            Ref("vpcSecurityGroupIds", GROUP),
-            Ref("parameterGroupName", DATABASE_PARAMETERS, "name"),
-            Ref("kmsKeyId", KEY, "arn", False),
-        ),
-        "rds",
-        "db:{identifier}",
-    ),
-    FILES: Kind(
-        "fs-",
-        None,
-        ("creationToken", "encrypted", "kmsKeyId", "performanceMode"),
-        (Ref("kmsKeyId", KEY, "arn", False),),
-        "elasticfilesystem",
-        "file-system/{id}",
-    ),
-    MOUNT: Kind(
-        "fsmt-",
-        None,
-        ("fileSystemId", "subnetId"),
-        (Ref("fileSystemId", FILES), Ref("subnetId", SUBNET), Ref("securityGroups", GROUP)),
-        "elasticfilesystem",
-    ),
-    "fsx/lustreFileSystem:LustreFileSystem": Kind(
-        "fs-",
-        None,
-        ("subnetIds", "deploymentType", "storageType"),
-        (Ref("subnetIds", SUBNET), Ref("securityGroupIds", GROUP)),
-        "fsx",
-        "file-system/{id}",
-    ),
-    METRICS: Kind("ws-", None, ("kmsKeyArn",), service="aps", arn="workspace/{id}"),
-    "wafv2/webAcl:WebAcl": Kind("name", "name", ("name", "scope"), service="wafv2", arn="regional/webacl/{id}"),
-    "acm/certificate:Certificate": Kind(
-        "cert-", None, ("domainName", "validationMethod"), service="acm", arn="certificate/{id}"
-    ),
 }

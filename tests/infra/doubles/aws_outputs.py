@@ -113,6 +113,17 @@ def _endpoint(store: Store, identity: str, inputs: Said, region: str) -> Said:
     return {"state": "available", "prefixListId": f"pl-{hexadecimal(identity)[:8]}", "dnsEntries": []}
 
 
+def _certificate(store: Store, identity: str, inputs: Said, region: str) -> Said:
+    domain = inputs["domainName"]
+    proof = {
+        "domainName": domain,
+        "resourceRecordName": f"_{hexadecimal(domain)}.{domain}.",
+        "resourceRecordType": "CNAME",
+        "resourceRecordValue": "_proof.acm-validations.aws.",
+    }
+    return {"domainValidationOptions": [proof], "status": "PENDING_VALIDATION"}
+
+
 OUTPUTS: dict[str, Callable[[Store, str, Said, str], Said]] = {
     k.VPC: _vpc,
     k.ADDRESS: _address,
@@ -120,6 +131,7 @@ OUTPUTS: dict[str, Callable[[Store, str, Said, str], Said]] = {
     k.CLUSTER: _cluster,
     k.NODES: _nodes,
     k.DATABASE: _database,
+    "acm/certificate:Certificate": _certificate,
     k.REPOSITORY: _repository,
     k.BUCKET: _bucket,
     "fsx/lustreFileSystem:LustreFileSystem": _files,

@@ -13,6 +13,11 @@ from tests.cluster.start_control_plane import start_control_plane
 from tests.infra.engine.engine import ROOT, Engine
 
 TEST_S = 600
+CONTROLLERS = (
+    "namespace-controller",
+    "persistentvolumeclaim-protection-controller",  # else a claim that is deleted stays
+    "persistentvolume-protection-controller",
+)
 Start = Callable[[Path, str], Engine]
 
 
@@ -26,10 +31,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def api() -> Iterator[Mapping[str, str]]:
-    """Variables that lead to an API that is ready, and in which namespaces that are deleted go."""
+    """Variables that lead to an API that is ready, and in which namespaces and claims that are deleted go."""
     plane = start_control_plane()
     try:
-        manager = controller_manager(plane, "namespace-controller")
+        manager = controller_manager(plane, ",".join(CONTROLLERS))
         manager.start()
         authority = (plane.certificates / "ca.crt").read_bytes()
         yield {

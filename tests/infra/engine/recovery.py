@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from typing import Any
 
-from tests.infra.doubles.store import Thing
-from tests.infra.engine.engine import Engine, EngineFailed
+from tests.infra.engine.engine import Engine
 
 
 def recover(engine: Engine) -> None:
@@ -48,21 +46,3 @@ def _found(engine: Engine, urn: str) -> str | None:
             if (thing.token, thing.name) == (place, name):
                 return thing.identity
     return None
-
-
-def compare(engine: Engine) -> tuple[set[str], set[str]]:
-    """What only the state knows, and what only the providers have: both empty where nothing is lost."""
-    custom = [one for one in engine.export()["deployment"].get("resources") or [] if _is_made(one)]
-    known = [f"{one['type']} {one['id']}" for one in custom]
-    things = [*map(_aws, engine.aws.things), *(f"{thing.token} {thing.identity}" for thing in engine.kubernetes.things)]
-    if len(set(known)) != len(known):
-        raise EngineFailed(f"the state names an object twice: {sorted(known)}")
-    return set(known) - set(things), set(things) - set(known)
-
-
-def _aws(thing: Thing) -> str:
-    return f"aws:{thing.token} {thing.identity}"
-
-
-def _is_made(resource: dict[str, Any]) -> bool:
-    return bool(resource["custom"]) and not resource["type"].startswith("pulumi:")

@@ -6,7 +6,8 @@ import pytest
 
 from tests.infra.doubles.store import Fault
 from tests.infra.engine.engine import Engine, kill_tree, until
-from tests.infra.engine.recovery import compare, recover
+from tests.infra.engine.recovery import recover
+from tests.infra.engine.state import compare
 
 RESOURCES = 20
 

@@ -13,8 +13,8 @@ from tests.cluster.commands import run
 from tests.cluster.programs import built
 from tests.infra.doubles.store import Fault
 from tests.infra.engine.conftest import Start
-from tests.infra.engine.engine import ROOT, Engine, change_settings
-from tests.infra.engine.recovery import compare
+from tests.infra.engine.engine import ROOT, change_settings
+from tests.infra.engine.state import checked_inputs, compare
 
 INFRA = ROOT / "infra"
 OF_KUBERNETES = {"default", "kube-system", "kube-public", "kube-node-lease"}
@@ -107,19 +107,6 @@ def test_nothing_secret_is_in_the_state(start: Start) -> None:
     assert canary not in engine.settings.read_text(encoding="utf-8")
 
 
-def _checked(engine: Engine) -> tuple[set[str], set[str]]:
-    """Inputs of all resources of the state, and those of them that the doubles held against the schema."""
-    seen = {
-        f"{token}.{path}"
-        for cloud in (engine.aws, engine.kubernetes)
-        for token, paths in cloud.checked.items()
-        for path in paths
-    }
-    state = engine.export()["deployment"]["resources"]
-    custom = [one for one in state if one["custom"] and not one["type"].startswith("pulumi:")]
-    return {f"{one['type']}.{key}" for one in custom for key in one["inputs"] if not key.startswith("__")}, seen
-
-
 @pytest.mark.parametrize("stack", ["dev", "prod", "eu"])
 def test_every_input_of_every_resource_is_held_against_the_schema(
     start: Start, stack: str, capsys: pytest.CaptureFixture[str]
@@ -127,7 +114,7 @@ def test_every_input_of_every_resource_is_held_against_the_schema(
     """Not one resource or input goes unseen by the checks of the doubles."""
     engine = start(INFRA, stack)
     engine.up()
-    inputs, seen = _checked(engine)
+    inputs, seen = checked_inputs(engine)
     with capsys.disabled():
         sys.stdout.write(f"\n{stack}: {len(inputs & seen)} of {len(inputs)} inputs are held against the schema\n")
     assert len(inputs) > 100
