@@ -112,3 +112,11 @@ def _check_ledger(settings: StackSettings, name: str, pool: GpuPoolSettings, doc
             f"{each} = {asked} GPUs, {pool.desired_nodes} x {gpus} = {now} are there and nothing adds nodes",
             f"{-(-asked // gpus)} or more, or spillway:node_autoscaling.kind other than none", pool.desired_nodes,
         )  # fmt: skip
+    sizes = {placed.tensor_parallel for placed in settings.models.values() if placed.pool == name}
+    if pool.max_nodes > 1 and len(sizes) > 1 and not settings.cluster.bin_packing:
+        yield problem_at(
+            document, ("cluster", "bin_packing"),
+            f"replicas of {', '.join(map(str, sorted(sizes)))} GPUs on {name} are spread over its nodes:"
+            f" {max(sizes)} GPUs of one node may never be free together",
+            "true, or a pool for each size", settings.cluster.bin_packing, severity="warning",
+        )  # fmt: skip

@@ -29,7 +29,10 @@ def configured() -> StackSettings:
 
 def build(settings: StackSettings) -> None:
     """Every resource of the stack is registered; what it costs and whether the models fit is printed first."""
-    pulumi.info("\n" + table(plan(settings)))
+    whole = plan(settings)
+    pulumi.info("\n" + table(whole))
+    for problem in whole.problems:  # warnings alone: with an error there are no settings
+        pulumi.warn(str(problem))
     base = make_foundation(settings)
     pools = make_pools(settings, base)
     services = make_services(settings, base, pools)

@@ -145,6 +145,15 @@ def test_what_is_left_out_does_not_bill() -> None:
 WARNED: dict[str, tuple[dict[str, object], str, str]] = {
     "budget-at-max": ({"gpu_pools.a10g.max_nodes": 12}, "budget_usd_per_month", "may be exceeded: with every pool at"),
     "support-ends-soon": ({"cluster.version": "1.34"}, "cluster.version", "standard support ends on 2026-12-02"),
+    "gpus-that-may-be-stranded": (
+        {
+            "cluster.bin_packing": False,
+            f"{A100}.max_nodes": 2,
+            "budget_usd_per_month": 40000,
+            "models.small": {"model": "llama-8b-self", "pool": "a100"},
+        },
+        "cluster.bin_packing", "replicas of 1, 4 GPUs on a100 are spread over its nodes",
+    ),
     "block-not-open": (
         {"region": "us-east-2", f"{A100}.capacity": BLOCK, f"{A100}.availability_zones": ["us-east-2a"]},
         f"{A100}.desired_nodes", "the block opens at 2026-12-01T11:30:00+00:00",
