@@ -21,6 +21,7 @@ def _row(settings: StackSettings, name: str, pool: GpuPoolSettings) -> PoolRow:
     listed = _listed(settings.region, pool.instance_type)
     price, source = _bought_at(settings.region, pool, listed)
     hours = _hours(pool)
+    region = load_region(settings.region) if settings.region in region_names() else None
     return PoolRow(
         pool=name,
         instance_type=pool.instance_type,
@@ -32,6 +33,8 @@ def _row(settings: StackSettings, name: str, pool: GpuPoolSettings) -> PoolRow:
         usd_per_hour=price,
         usd_per_month=None if price is None else price * pool.desired_nodes * hours,
         on_demand_usd_per_hour=listed,
+        spot_usd_per_hour=None if region is None else region.spot_usd_per_hour.get(pool.instance_type),
+        block_usd_per_hour=None if region is None else region.block_usd_per_hour.get(pool.instance_type),
         price_source=source,
     )
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from infra.plan.values import CostRow, ModelRow, Plan, PoolRow
+from infra.plan.values import HOURS_PER_MONTH, CostRow, ModelRow, Plan, PoolRow
 
-_POOLS = ("pool", "nodes", "GPUs used", "bought", "$/h each", "$/month", "on demand $/month")
+_POOLS = ("pool", "nodes", "GPUs used", "bought", "$/h each", "$/month", "or on demand", "or spot", "or block")
 _MODELS = ("model", "pool", "TP", "dtype", "replicas", "GiB/GPU", "KV tokens", "sequences", "fits")
 _COSTS = ("besides", "how much", "$/month")
 
@@ -24,11 +24,18 @@ def table(plan: Plan) -> str:
 
 
 def _pool(row: PoolRow) -> tuple[str, ...]:
-    listed = None if row.on_demand_usd_per_hour is None else row.on_demand_usd_per_hour * row.nodes * 730
     price = "unknown" if row.usd_per_hour is None else f"{row.usd_per_hour:.4f}"
     nodes = f"{row.nodes} x {row.instance_type}" + (f", max {row.max_nodes}" if row.max_nodes != row.nodes else "")
     gpus = f"{row.gpus_used} of {row.nodes * row.gpus_per_node}"
-    return row.pool, nodes, gpus, row.bought, price, _usd(row.usd_per_month), _usd(listed)
+    listed = "-" if row.on_demand_usd_per_hour is None else _month(row, row.on_demand_usd_per_hour)
+    spot = "-" if row.spot_usd_per_hour is None else " to ".join(_month(row, price) for price in row.spot_usd_per_hour)
+    block = "-" if row.block_usd_per_hour is None else _month(row, row.block_usd_per_hour)
+    return row.pool, nodes, gpus, row.bought, price, _usd(row.usd_per_month), listed, spot, block
+
+
+def _month(row: PoolRow, usd_per_hour: float) -> str:
+    """What all nodes would cost in a month at another price; not to the cent, as it is there to be compared."""
+    return f"{usd_per_hour * row.nodes * HOURS_PER_MONTH:,.0f}"
 
 
 def _model(row: ModelRow) -> tuple[str, ...]:

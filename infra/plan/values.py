@@ -11,7 +11,10 @@ HOURS_PER_MONTH = 730
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolRow:
-    """Nodes of one pool. Prices are of one node; None where none is known. `on_demand_usd_per_hour`: for comparison."""
+    """Nodes of one pool. Prices are of one node; None where none is known.
+
+    For comparison: on demand, on spot (lowest and highest zone), in a capacity block.
+    """
 
     pool: str
     instance_type: str
@@ -23,6 +26,8 @@ class PoolRow:
     usd_per_hour: float | None
     usd_per_month: float | None  # of all `nodes`
     on_demand_usd_per_hour: float | None
+    spot_usd_per_hour: tuple[float, float] | None
+    block_usd_per_hour: float | None
     price_source: str
 
 

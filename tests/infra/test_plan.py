@@ -181,7 +181,8 @@ def test_a_block_is_open_from_its_start_to_its_end() -> None:
 def test_the_table_shows_pools_models_costs_and_the_total() -> None:
     """One line each, as wide as needed; a model that does not fit with its arithmetic."""
     shown = table(planned({"models.mixtral.tensor_parallel": 2, "budget_usd_per_month": 1000}))
-    assert "a100  1 x p4d.24xlarge  2 of 8     on demand   21.9576  16,029.08          16,029.08" in shown
+    assert "a100  1 x p4d.24xlarge  2 of 8     on demand   21.9576  16,029.08        16,029  4,591 to 10,297" in shown
+    assert table(planned({"region": "us-east-2"})).count("10,768") == 1  # a block: 14.75 x 730
     assert "mixtral   a100: p4d.24xlarge  2   bf16   1         43.50    0          0.0 x 8,192  no" in shown
     assert "mixtral: 39.4 GiB x 0.90 = 35.46 usable per GPU - 43.50 bf16 weights" in shown
     assert "budget       1,000.00 a month: exceeded" in shown
