@@ -1,0 +1,1 @@
+"""What no stack may be, whoever changes the program: judged by Pulumi on every resource before it is made."""
