@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-FAULTS = "faults.json"
+FAULTS, FORGOTTEN = "faults.json", "forgotten"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,14 @@ class Store:
 
     def get(self, token: str, identity: str) -> Thing | None:
         """The object of that type."""
-        return self._things.get(_key(token, identity))
+        forgotten = self.folder / FORGOTTEN
+        with self.lock:
+            if forgotten.exists():
+                for key in forgotten.read_text(encoding="utf-8").splitlines():
+                    self._things.pop(key, None)
+                forgotten.unlink()
+                self._save()
+            return self._things.get(_key(token, identity))
 
     def remove(self, thing: Thing) -> None:
         """It is gone."""
@@ -173,6 +180,11 @@ class Cloud:
     def of(self, token: str) -> list[Thing]:
         """The objects whose type ends so."""
         return [thing for thing in self.things if thing.token.endswith(token)]
+
+    def forget(self, thing: Thing) -> None:
+        """Somebody deletes it by hand; the double hears of it with its next call."""
+        with (self.folder / FORGOTTEN).open("a", encoding="utf-8") as file:
+            file.write(_key(thing.token, thing.identity) + "\n")
 
     def plan(self, *faults: Fault) -> None:
         """From now on these go wrong, and nothing else."""

@@ -13,7 +13,7 @@ from tests.cluster.commands import run
 from tests.cluster.programs import built
 from tests.infra.doubles.store import Fault
 from tests.infra.engine.conftest import Start
-from tests.infra.engine.engine import ROOT, change_settings
+from tests.infra.engine.engine import ROOT, Engine, change_settings
 from tests.infra.engine.state import checked_inputs, compare
 
 INFRA = ROOT / "infra"
@@ -47,12 +47,26 @@ def _pool(config: dict[str, Any], **values: object) -> None:
     config["spillway:gpu_pools"]["a10g"].update(values)
 
 
+def _outputs_are_what_runs(engine: Engine, api: Mapping[str, str]) -> None:
+    """The release's own values hold what the stack tells others, and that is what AWS has."""
+    outputs = engine.outputs()
+    values = json.loads(
+        run([built("helm"), "get", "values", "spillway", "--namespace", "spillway", "-o", "json"], environ=api)
+    )
+    repositories = {thing.outputs["repositoryUrl"] for thing in engine.aws.of("Repository")}
+    assert values["image"]["repository"] == outputs["registry"]["ops"]
+    assert set(outputs["registry"].values()) == repositories
+    assert outputs["model_bucket"] == engine.aws.of("s3/bucket:Bucket")[0].identity
+    assert outputs["cluster_name"] == engine.aws.of("eks/cluster:Cluster")[0].identity
+
+
 def test_dev_stands_up_on_a_real_api_and_leaves_nothing(start: Start, api: Mapping[str, str]) -> None:
     """Up, no change on a second up, a pool grows, a model is swapped, and after destroy nothing is left anywhere."""
     engine = start(INFRA, "dev", api)
     made = engine.up()
     assert compare(engine) == (set(), set())
     assert {"spillway", "llama-8b", "external-secrets"} <= set(_releases(api))
+    _outputs_are_what_runs(engine, api)
     assert engine.up().changed == 0
     assert engine.refresh().changed == 0
     change_settings(engine, lambda config: _pool(config, max_nodes=2))
