@@ -116,11 +116,11 @@ def parse_document(text: str, file: Path) -> Document:
 
 
 def key_words(place: Place) -> str:
-    """`pools[0].engine.weights`; the name of the file's top for an empty place."""
+    """`pools[0].engine.weights`, on one line whatever the keys are; the name of the file's top for an empty place."""
     words = ""
     for part in place:
         words += f"[{part}]" if isinstance(part, int) else f".{part}" if words else part
-    return words or "spillway.yaml"
+    return "".join(char if char.isprintable() else " " for char in words) or "spillway.yaml"
 
 
 def _walk(node: yaml.Node, place: Place) -> Iterator[tuple[Place, int, int | None]]:

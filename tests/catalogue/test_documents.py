@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.catalogue.document import DEPTH_MAX, FILE_BYTES_MAX, parse_document, read_document
+from controller.catalogue.document import DEPTH_MAX, FILE_BYTES_MAX, key_words, parse_document, read_document
 
 DEEP = "".join("  " * level + "k:\n" for level in range(DEPTH_MAX + 1)) + "  " * (DEPTH_MAX + 1) + "v\n"
 
@@ -36,6 +36,11 @@ def test_a_file_that_cannot_be_read_has_one_problem(
         (str(file), line, message)
     ]
     assert document.content == {}
+
+
+def test_a_key_is_shown_on_one_line() -> None:
+    """Whatever characters it has."""
+    assert key_words(("a", 0, "b\n\x1bc")) == "a[0].b  c"
 
 
 def test_an_empty_file_holds_nothing() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 
@@ -39,3 +40,30 @@ def test_the_pools_and_models_of_the_page_are_those_of_prod() -> None:
     for section, entries in example.items():
         config[section].update(entries)
     assert from_config(config, today=TODAY) == prod
+
+
+def calls() -> set[str]:
+    """What infra/aws asks of clients: methods, and those that it pages through."""
+    found: set[str] = set()
+    for file in sorted((INFRA / "aws").glob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
+                continue
+            name = node.func.attr
+            if name == "get_paginator" and isinstance(node.args[0], ast.Constant):
+                found.add(str(node.args[0].value))
+            elif "_" in name and isinstance(node.func.value, ast.Name) and name != "get_paginator":
+                found.add(name)
+    return found
+
+
+def test_every_call_only_reads_and_its_right_is_on_the_page() -> None:
+    """Nothing that would change an account is ever asked of it."""
+    asked = {
+        found
+        for file in (INFRA / "aws").glob("*.py")
+        for found in re.findall(r'asked\("([a-z0-9]+:\w+)"\)', file.read_text(encoding="utf-8"))
+    }
+    assert asked == set(re.findall(r"`([a-z0-9]+:(?:Get|Describe)\w+)`", PAGE))
+    assert {call for call in calls() if not call.startswith(("describe_", "get_"))} == set()
+    assert {call.replace("_", "") for call in calls()} == {right.partition(":")[2].lower() for right in asked}
