@@ -92,7 +92,7 @@ def mutated(changes: list[tuple[tuple[str | int, ...], object]]) -> dict[str, ob
 
 
 @given(CHANGES)
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_any_stack_is_loaded_or_refused(changes: list[tuple[tuple[str | int, ...], object]]) -> None:
     """Each problem has a key, words and allowed values, on one line each."""
     problems: tuple[Problem, ...] = ()
@@ -108,7 +108,7 @@ def test_any_stack_is_loaded_or_refused(changes: list[tuple[tuple[str | int, ...
 
 
 @given(CHANGES)
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_whatever_has_the_right_shape_has_a_table(changes: list[tuple[tuple[str | int, ...], object]]) -> None:
     """Also where it cannot be built; sums are never negative."""
     try:
