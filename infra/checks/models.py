@@ -12,6 +12,8 @@ from controller.core.models import Architecture, GpuShape, Model
 from infra.checks.words import unknown
 from infra.schema import GpuPoolSettings, ModelSettings, StackSettings
 
+TAKEN_NAMES = frozenset({"spillway"})  # releases of models stand beside that of the gateway, in one namespace
+
 
 def own_models() -> Mapping[str, Model]:
     """Models of the catalogue that pools can serve."""
@@ -32,6 +34,8 @@ def _check_model(
     settings: StackSettings, name: str, placed: ModelSettings, pool_names: frozenset[str], document: Document
 ) -> Iterator[Problem]:
     above: Place = ("models", name)
+    if name in TAKEN_NAMES:
+        yield problem_at(document, above, "is the name of the gateway's own release", "another name", name)
     if placed.pool not in pool_names:
         yield unknown(document, (*above, "pool"), "GPU pool", placed.pool, sorted(pool_names))
     model = own_models().get(placed.model)
