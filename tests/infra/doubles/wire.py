@@ -7,7 +7,6 @@ lacks `Handshake` and `Attach`, with which the engine greets a provider that is 
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -273,13 +272,13 @@ def _say_half_made(context: Any, half: HalfMade) -> None:
 
 
 def serve(provider: Provider, version: str) -> None:
-    """Answers on a port of loopback, which it prints, until SIGTERM; as the provider of that version."""
+    """Answers on a port of loopback, which it prints, until its input ends; as the provider of that version."""
     options = [("grpc.max_receive_message_length", MESSAGE_BYTES), ("grpc.max_send_message_length", MESSAGE_BYTES)]
     server = grpc.server(ThreadPoolExecutor(max_workers=16), options=options)
     provider_pb2_grpc.add_ResourceProviderServicer_to_server(Double(provider, version), server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
-    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))  # at once: state is on disk, calls may be held for a fault
     sys.stdout.write(f"{port}\n")
     sys.stdout.flush()
-    server.wait_for_termination()
+    sys.stdin.buffer.read()  # ends when whoever started this closes it, or dies
+    os._exit(0)  # at once: state is on disk, and calls may be held for a fault

@@ -110,7 +110,7 @@ class Engine:
                 [sys.executable, "-m", f"tests.infra.doubles.{name}", str(self.folder / name), *words],
                 cwd=self.project,  # as the engine starts a provider: folders of charts are named from there
                 env={**os.environ, **self.api, "PYTHONPATH": str(ROOT)},
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,  # it ends with us, however we end
                 stdout=subprocess.PIPE,
                 stderr=log,
                 start_new_session=True,
@@ -217,8 +217,9 @@ def kill_tree(child: psutil.Popen) -> None:
         except psutil.NoSuchProcess:
             continue
     psutil.wait_procs(processes, timeout=STOP_S)
-    if child.stdout:
-        child.stdout.close()
+    for stream in (child.stdin, child.stdout):
+        if stream:
+            stream.close()
 
 
 def until(what: str, is_so: Callable[[], bool], deadline_s: float) -> None:
