@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 
 from tests.infra.engine.engine import Engine
 
@@ -11,20 +13,22 @@ from tests.infra.engine.engine import Engine
 def recover(engine: Engine) -> None:
     """The state holds all that exists: creations whose end the engine did not see are taken over, or else forgotten.
 
-    `refresh --import-pending-creates` of this engine marks them and takes over nothing, so the state is edited as the
-    engine itself advises: exported, a pending creation that had its effect becomes a resource, imported, refreshed.
+    By `python -m infra.pending`, as the page of infra/ says.
     """
     engine.run("cancel", "--yes", "--stack", engine.stack, expect=None)  # the lock of the dead one
     _mend(engine)
     state = engine.export()
-    deployment = state["deployment"]
-    for operation in deployment.pop("pending_operations", None) or []:
-        resource = operation["resource"]
-        identity = _found(engine, resource["urn"])
-        if operation["type"] == "creating" and identity is not None:
-            deployment["resources"].append({**resource, "id": identity})
+    pending = state["deployment"].get("pending_operations") or []
+    answers = {
+        operation["resource"]["urn"]: _found(engine, operation["resource"]["urn"]) or ""
+        for operation in pending
+        if operation["type"] == "creating"
+    }
     file = engine.folder / "recovered.json"
-    file.write_text(json.dumps(state), encoding="utf-8")
+    words = [f"{urn}={identity}" for urn, identity in answers.items()]
+    command = [sys.executable, "-m", "infra.pending", *words]
+    done = subprocess.run(command, input=json.dumps(state), capture_output=True, text=True, timeout=60, check=True)
+    file.write_text(done.stdout, encoding="utf-8")
     engine.run("stack", "import", "--file", str(file))
     engine.refresh()
 
