@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 
 import pytest
@@ -60,3 +61,13 @@ def test_a_group_that_failed_is_made_anew(small: Engine) -> None:
     small.up()
     assert [thing.outputs["status"] for thing in small.aws.of("NodeGroup")] == ["ACTIVE"]
     assert small.up().changed == 0
+
+
+def test_a_resource_with_an_alias_is_renamed_and_stays(small: Engine) -> None:
+    """Another name in the program alone costs no node."""
+    small.up()
+    (before,) = small.aws.of("NodeGroup")
+    change_settings(small, lambda config: config.update({"small:pool": "gpus"}))
+    assert small.up().changed == 0
+    assert small.aws.of("NodeGroup") == [before]
+    assert "NodeGroup::gpus" in json.dumps(small.export())

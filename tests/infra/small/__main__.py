@@ -47,7 +47,7 @@ node_role, node_policies = role(
     "node", "ec2.amazonaws.com", ["AmazonEKSWorkerNodePolicy", "AmazonEC2ContainerRegistryPullOnly"]
 )
 nodes = eks.NodeGroup(
-    "nodes",
+    config.get("pool") or "nodes",
     cluster_name=cluster.name,
     node_role_arn=node_role.arn,
     subnet_ids=[subnet.id for subnet in subnets],
@@ -55,7 +55,7 @@ nodes = eks.NodeGroup(
     scaling_config=eks.NodeGroupScalingConfigArgs(
         min_size=0, desired_size=config.require_int("nodes"), max_size=config.require_int("nodes")
     ),
-    opts=pulumi.ResourceOptions(depends_on=[*node_policies, *ways]),
+    opts=pulumi.ResourceOptions(depends_on=[*node_policies, *ways], aliases=[pulumi.Alias(name="nodes")]),
 )
 
 
