@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TypedDict, cast
+from typing import NotRequired, TypedDict, cast
 
 import pulumi
 import yaml
@@ -20,11 +20,12 @@ Values = Mapping[str, object]
 
 
 class Pin(TypedDict):
-    """One line of charts.yaml."""
+    """One chart of charts.yaml. `sha256`: of the packed chart; without one `no_sha256` says why."""
 
     repository: str
     version: str
     sha256: str | None
+    no_sha256: NotRequired[str]
 
 
 @cache
