@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 
@@ -15,8 +14,8 @@ def recover(engine: Engine) -> None:
 
     By `python -m infra.pending`, as the page of infra/ says.
     """
-    engine.run("cancel", "--yes", "--stack", engine.stack, expect=None)  # the lock of the dead one
     _mend(engine)
+    engine.run("cancel", "--yes", "--stack", engine.stack, expect=None)  # the lock of the dead one
     state = engine.export()
     pending = state["deployment"].get("pending_operations") or []
     answers = {
@@ -34,12 +33,10 @@ def recover(engine: Engine) -> None:
 
 
 def _mend(engine: Engine) -> None:
-    """The state can be read: one that was being written is taken from its copy, which has all that was asked for."""
-    for file in (engine.folder / "state/.pulumi/stacks").rglob(f"{engine.stack}.json"):
-        try:
-            json.loads(file.read_text(encoding="utf-8"))
-        except ValueError:
-            shutil.copy(file.with_suffix(".json.bak"), file)
+    """The state can be read: it is written whole or not at all, but not so the file of attributes beside it."""
+    for file in (engine.folder / "state").rglob("*.attrs"):
+        if file.stat().st_size == 0:
+            file.unlink()
 
 
 def _found(engine: Engine, urn: str) -> str | None:

@@ -30,3 +30,17 @@ def test_up_goes_on_where_the_engine_was_killed(small: Engine, at: int, when: st
     assert small.up().changed == 0
     small.destroy()
     assert (small.aws.things, small.kubernetes.things) == ([], [])
+
+
+def test_a_state_whose_attributes_were_cut_off_is_mended(small: Engine) -> None:
+    """The engine died as it wrote the file beside its state: it reads neither until that file is gone."""
+    small.aws.plan(Fault(hold="after", skip=9))
+    child = small.begin("up", "--yes", "--skip-preview", "--stack", "test")
+    until("a call is held", lambda: small.aws.is_holding, 60)
+    kill_tree(child)
+    small.aws.plan()
+    (attributes,) = (small.folder / "state").rglob("stacks/small/test.json.attrs")
+    attributes.write_text("")
+    assert "failed to load checkpoint: EOF" in small.run("stack", "export", expect=None).said
+    recover(small)
+    assert compare(small) == (set(), set())
