@@ -13,6 +13,10 @@ import pulumi
 import yaml
 from pulumi_kubernetes.helm.v3 import Release, ReleaseArgs, RepositoryOptsArgs
 
+from controller import catalogue
+
+BESIDE = Path(__file__).parents[2] / "helm"
+OF_THE_PRODUCT = Path(catalogue.__file__).parents[2] / "helm"
 PINS = Path(__file__).with_name("charts.yaml")
 
 # Values of a chart: what JSON can say, with outputs in any place.
@@ -87,3 +91,13 @@ def _source(chart: str | Path) -> tuple[str, str, str | None]:
     if pin["repository"].startswith("oci://"):
         return f"{pin['repository']}/{chart}", pin["version"], None
     return chart, pin["version"], pin["repository"]
+
+
+def own_charts() -> Path:
+    """The folder with ops and serving: beside this program, or in the checkout that a copy of it is installed from."""
+    found = next((folder for folder in (BESIDE, OF_THE_PRODUCT) if folder.is_dir()), None)
+    if found is None:
+        raise pulumi.RunError(
+            f"our charts are neither in {BESIDE} nor in {OF_THE_PRODUCT}: install a checkout, editable"
+        )
+    return found

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import ceil
-from pathlib import Path
 from typing import cast
 
 import pulumi
 
 from controller.catalogue import load_catalogue
 from controller.catalogue.fit import GIB, weights_bytes
+from infra.components.charts import own_charts
 from infra.components.entrance import Entrance, EntranceArgs
 from infra.components.identity import PodIdentity, PodIdentityArgs
 from infra.components.model_store import ModelStore, ModelStoreArgs, Weights, read_policy
@@ -24,7 +24,7 @@ from infra.stack.foundation import Foundation
 from infra.stack.pools import gpus_of
 from infra.stack.services import Services
 
-CHARTS = Path(__file__).parents[2] / "helm"
+CHARTS = own_charts()
 NAMESPACE = "spillway"
 ANY_REVISION = "main"  # of the settings: whatever the chart names
 START_S = 2400  # a node, its images and 141 GB of weights
