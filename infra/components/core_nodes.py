@@ -15,7 +15,7 @@ LABELS = {"spillway.dev/nodes": "core"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CoreNodesArgs:
-    """A managed group; `desired_nodes` is where it starts, what scales nodes changes it later."""
+    """A managed group; where it is `autoscaled`, `desired_nodes` is where it starts, no more."""
 
     cluster_name: pulumi.Input[str]
     version: str
@@ -27,6 +27,7 @@ class CoreNodesArgs:
     desired_nodes: int
     max_nodes: int
     disk_gib: int
+    autoscaled: bool
     tags: Mapping[str, str]
 
 
@@ -66,6 +67,8 @@ class CoreNodes(pulumi.ComponentResource):
                 labels=LABELS,
                 tags=dict(args.tags),
             ),
-            opts=pulumi.ResourceOptions(parent=self, ignore_changes=["scalingConfig.desiredSize"]),
+            opts=pulumi.ResourceOptions(
+                parent=self, ignore_changes=["scalingConfig.desiredSize"] if args.autoscaled else []
+            ),
         )
         self.register_outputs({"node_group": self.node_group.node_group_name})

@@ -83,7 +83,9 @@ def _annotations(args: EntranceArgs) -> dict[str, pulumi.Input[str]]:
         "scheme": "internet-facing" if args.public else "internal",
         "target-type": "ip",
         "listen-ports": '[{"HTTPS": 443}]' if secure else '[{"HTTP": 80}]',
-        "healthcheck-path": "/readyz",
+        # Readiness decides what the controller registers; on this port all paths want a key, and 401 is a sign of life.
+        "healthcheck-path": "/v1/models",
+        "success-codes": "200,401",
         "healthcheck-interval-seconds": "10",
         "load-balancer-attributes": (
             f"idle_timeout.timeout_seconds={IDLE_S},routing.http.drop_invalid_header_fields.enabled=true"

@@ -51,7 +51,7 @@ Capacity = OnDemand | Spot | Reserved | Block
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GpuPoolArgs:
-    """`subnet_ids`: of the zones that have the type. `gpus`: of one node, as told to what scales up from zero."""
+    """`subnet_ids`: of the zones that have the type. `autoscaled`: `desired_nodes` is where a group starts, no more."""
 
     cluster_name: pulumi.Input[str]
     version: str
@@ -68,6 +68,7 @@ class GpuPoolArgs:
     disk_throughput_mib_per_s: int
     local_disks: bool
     placement_group: bool
+    autoscaled: bool
     tags: Mapping[str, str]
     labels: Mapping[str, str] = field(default_factory=dict[str, str])
 
@@ -143,7 +144,7 @@ class GpuPool(pulumi.ComponentResource):
             ),
             opts=pulumi.ResourceOptions(
                 parent=self,
-                ignore_changes=["scalingConfig.desiredSize"],
+                ignore_changes=["scalingConfig.desiredSize"] if args.autoscaled or by_template else [],
                 custom_timeouts=pulumi.CustomTimeouts(create="40m", update="90m", delete="40m"),
             ),
         )

@@ -22,6 +22,11 @@ BASES = {
 Values = Mapping[str, object]
 REQUESTED, ALLOWED = 0.6, 0.85  # of the node's memory, by GPU; CPU is requested to four fifths
 CPU_SHARE = 0.8
+# Where the agent on each node hands out a pod's AWS identity, by which it may read weights from the bucket.
+POD_IDENTITY = {
+    "to": [{"ipBlock": {"cidr": "169.254.170.23/32"}}],
+    "ports": [{"port": 80, "protocol": "TCP"}],
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +107,7 @@ def serving_values(base: Mapping[str, object], engine: Engine, cache: Cache) -> 
             "limits": {"memory": f"{max(2, int(memory_gib * ALLOWED))}Gi"},
         },
         "nodeSelector": {"spillway.dev/pool": engine.pool},
+        "networkPolicy": {"extraEgress": [POD_IDENTITY]},
         "modelPool": {
             "instanceType": engine.node.instance_type,
             "nodePool": engine.pool,

@@ -65,23 +65,35 @@ class SharedCache(pulumi.ComponentResource):
         group = ec2.SecurityGroup(
             f"{self._name}-group",
             ec2.SecurityGroupArgs(
-                vpc_id=self._args.vpc_id, description="Nodes to the weights", tags=dict(self._args.tags)
-            ),
-            opts=self._child,
-        )
-        vpc.SecurityGroupIngressRule(
-            f"{self._name}-from-nodes",
-            vpc.SecurityGroupIngressRuleArgs(
-                security_group_id=group.id,
-                referenced_security_group_id=self._args.nodes_security_group_id,
-                ip_protocol="tcp",
-                from_port=low,
-                to_port=high,
-                description="nodes",
+                vpc_id=self._args.vpc_id,
+                description="Nodes to the weights",
+                egress=[
+                    ec2.SecurityGroupEgressArgs(
+                        protocol="-1", from_port=0, to_port=0, cidr_blocks=["0.0.0.0/0"], description="answers"
+                    )
+                ],
                 tags=dict(self._args.tags),
             ),
             opts=self._child,
         )
+        nodes = self._args.nodes_security_group_id
+        rules = {"from-nodes": (group.id, nodes)}
+        if self._args.kind == "fsx":  # Lustre's servers talk to each other, and call their clients
+            rules |= {"among-servers": (group.id, group.id), "to-nodes": (nodes, group.id)}
+        for key, (into, out_of) in rules.items():
+            vpc.SecurityGroupIngressRule(
+                f"{self._name}-{key}",
+                vpc.SecurityGroupIngressRuleArgs(
+                    security_group_id=into,
+                    referenced_security_group_id=out_of,
+                    ip_protocol="tcp",
+                    from_port=low,
+                    to_port=high,
+                    description=key,
+                    tags=dict(self._args.tags),
+                ),
+                opts=self._child,
+            )
         return group
 
     def _elastic(self, group: ec2.SecurityGroup) -> None:

@@ -172,6 +172,7 @@ def _core_nodes(
         desired_nodes=said.desired_nodes,
         max_nodes=said.max_nodes,
         disk_gib=said.disk_gib,
+        autoscaled=settings.node_autoscaling.kind == "cluster-autoscaler",
         tags=tags,
     )
 

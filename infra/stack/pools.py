@@ -81,6 +81,7 @@ def _pool(settings: StackSettings, base: Foundation, name: str, pool: GpuPoolSet
         local_disks=pool.local_nvme,
         placement_group=pool.placement_group,
         labels=pool.labels,
+        autoscaled=settings.node_autoscaling.kind == "cluster-autoscaler",
         tags=base.tags,
     )
 

@@ -128,7 +128,7 @@ def drawn(boxes: Mapping[str, Box], graph: Graph) -> str:
 
 
 def _arrows(graph: Graph, at: Mapping[str, tuple[float, float]]) -> Iterator[str]:
-    for box in graph:
+    for box in sorted(graph):
         for needed in sorted(graph[box]):
             (x1, y1), (x2, y2) = at[needed], at[box]
             start, end = (x1 + BOX_W / 2, y1 + BOX_H), (x2 + BOX_W / 2, y2)

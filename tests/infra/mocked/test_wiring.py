@@ -183,3 +183,10 @@ def test_a_block_begins_and_ends_by_itself() -> None:
     template = run.named("spillway-test-a100-template").inputs
     assert template["instanceMarketOptions"] == {"marketType": "capacity-block"}
     assert (template["instanceType"], "instanceTypes" in group.inputs) == ("p4d.24xlarge", False)
+
+
+@pytest.mark.parametrize(("variant", "ignored"), [("as-it-is", True), ("no-autoscaling", False)])
+def test_the_wanted_count_is_ours_until_an_autoscaler_changes_it(variant: str, ignored: bool) -> None:
+    """An update never takes back what the autoscaler did; without one it is how a pool is scaled."""
+    groups = recorded(variant).of("aws:eks/nodeGroup:NodeGroup")
+    assert {one.ignore_changes == ("scalingConfig.desiredSize",) for one in groups} == {ignored}
