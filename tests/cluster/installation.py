@@ -160,7 +160,7 @@ class Installation:
         )
 
 
-LEDGER_S = 1.0  # database, gateways and a fleet of engines have two cores in common; the fault rows judge 50 ms
+LEDGER_S = 5.0  # database, gateways and a fleet of engines have two cores in common; the fault rows judge 50 ms
 OPS_VALUES: Mapping[str, object] = {
     "image": {"pullPolicy": "Never"},
     "gateway": {
@@ -222,8 +222,13 @@ def _secret(name: str, namespace: str, data: Mapping[str, bytes]) -> dict[str, o
 
 
 @contextmanager
-def installed(cluster: Cluster, namespace: str, folder: Path) -> Iterator[Installation]:
-    """helm/ops with three gateways and two controllers on PostgreSQL; afterwards the namespace is gone."""
+def installed(
+    cluster: Cluster, namespace: str, folder: Path, *, limits: Mapping[str, int] | None = None
+) -> Iterator[Installation]:
+    """helm/ops with three gateways and two controllers on PostgreSQL; afterwards the namespace is gone.
+
+    `limits`: of the provider, other than the catalogue's.
+    """
     import_images(cluster, *IMAGES)
     restricted = {"pod-security.kubernetes.io/enforce": "restricted"}
     with running_postgres(address=cluster.machine) as server, _provider(cluster.machine, folder) as provider:
@@ -246,7 +251,9 @@ def installed(cluster: Cluster, namespace: str, folder: Path) -> Iterator[Instal
                 {
                     "phase": "phase3",
                     "gateway": {"timeouts": {"ledger_s": LEDGER_S}},
-                    "providers": {PROVIDER: {"base_url": f"{provider}/{PROVIDER}/v1", "private_address": True}},
+                    "providers": {
+                        PROVIDER: {"base_url": f"{provider}/{PROVIDER}/v1", "private_address": True, **(limits or {})}
+                    },
                 }
             )
             yield made

@@ -20,12 +20,14 @@ POOL = "llama-8b"
 LONG_TOKENS = 2400  # 31.5 ms each at the least
 LONG_S = 60.0
 SHORT_TOKENS = 4
+# While engines are replaced, most of 200 requests a second are bought: more than this provider sells by the catalogue.
+LIMITS = {"requests_per_min": 20_000, "tokens_per_min": 20_000_000}
 
 
 @pytest.fixture(scope="module")
 def here(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     """Both charts installed, one pool of two replicas that serves."""
-    with installed(cluster, "changes", tmp_path_factory.mktemp("changes")) as made:
+    with installed(cluster, "changes", tmp_path_factory.mktemp("changes"), limits=LIMITS) as made:
         made.install_pool(POOL, "modelPool.replicas.min=2")
         until_serving(made, POOL)
         made.until_ready(POOL, 2, within_s=90.0)
