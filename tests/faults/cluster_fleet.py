@@ -147,6 +147,13 @@ class Fleet:
 
     async def ends_otherwise(self, expected: Json, excused: Sequence[str] = ()) -> str:
         """How the fleet differs in the end from one that had no fault, in words; "" where it does not."""
+        await self.pinned()
+        return await self.differs(expected, excused)
+
+    async def differs(self, expected: Json, excused: Sequence[str] = ()) -> str:
+        """How a fleet at rest differs from that, in words; "" where it does not, or soon no longer does: what the
+        controller says of itself comes a tick after what it did.
+        """
         last: Json = {}
 
         async def is_equal() -> bool:
@@ -154,7 +161,6 @@ class Fleet:
             last = without_conditions(await self.end_state(), excused)
             return last == without_conditions(expected, excused)
 
-        await self.pinned()
         try:
             await eventually(is_equal, within_s=SAME_S, every_s=0.2)
         except AssertionError:
