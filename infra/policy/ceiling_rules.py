@@ -61,7 +61,7 @@ def _node_pools(resources: Sequence[Judged]) -> Iterator[tuple[str, int]]:
         limit = next(at(one.inputs, "spec", "limits", "nvidia.com/gpu"), "0")
         for kind in _types(one):
             if kind in shapes:
-                yield kind, int(str(limit)) // shapes[kind].gpus
+                yield kind, int(float(str(limit))) // shapes[kind].gpus
 
 
 def _types(one: Judged) -> Iterator[str]:

@@ -75,7 +75,7 @@ def limits_of(config: Mapping[str, object]) -> Limits:
     """The pack's configuration of one policy; what it does not say is as usual."""
     usual = Limits()
     return Limits(
-        max_gpus=int(str(config.get("max_gpus", usual.max_gpus))),
+        max_gpus=int(float(str(config.get("max_gpus", usual.max_gpus)))),  # the engine sends every number as 32.0
         max_usd_per_month=float(str(config.get("max_usd_per_month", usual.max_usd_per_month))),
         region=str(config.get("region", usual.region)),
         required_tags=tuple(texts(config.get("required_tags", usual.required_tags))),

@@ -251,3 +251,8 @@ def test_the_configuration_for_trial_stacks_names_policies_of_the_pack() -> None
     config = json.loads(file.read_text(encoding="utf-8"))
     assert set(config) <= {policy.name for policy in policies()}
     assert limits_of(config["within-ceilings"]) == Limits(max_gpus=4, max_usd_per_month=3000)
+
+
+def test_numbers_of_the_configuration_are_read_as_the_engine_sends_them() -> None:
+    """All of them with a fraction."""
+    assert limits_of({"max_gpus": 4.0, "max_usd_per_month": 3000.0}) == Limits(max_gpus=4, max_usd_per_month=3000)
