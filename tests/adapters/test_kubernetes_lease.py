@@ -134,6 +134,8 @@ async def test_a_short_outage_costs_nothing() -> None:
             api.faults.clear()
             before = lease_of(api)["renewTime"]
             await until(lambda: lease_of(api)["renewTime"] != before)
+            answered = len(api.calls)
+            await until(lambda: len(api.calls) > answered)  # its next call: it has heard of the one that was written
             clock.s += 8.0
             assert one.holds()
             keeping.cancel()
