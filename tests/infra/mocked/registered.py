@@ -185,26 +185,3 @@ GIVEN: dict[str, Callable[[str, dict[str, Any]], dict[str, Any]]] = {
         "status": {"loadBalancer": {"ingress": [{"hostname": "lb.example"}]}}
     },
 }
-
-
-def _whole(value: Any) -> Any:
-    """The wire knows one kind of number: those without a fraction were integers."""
-    if isinstance(value, dict):
-        return {key: _whole(one) for key, one in value.items()}
-    if isinstance(value, list):
-        return [_whole(one) for one in value]
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-def _made(program: Callable[[], object]) -> Callable[[], None]:
-    def made() -> None:
-        program()
-
-    return made
-
-
-def _identity(token: str, name: str) -> str:
-    """As AWS would form it: other resources' inputs are held against patterns of it."""
-    known = {"FileSystem": "fs", "SecurityGroup": "sg", "Subnet": "subnet", "Vpc": "vpc"}
-    kind = token.rpartition(":")[2]
-    return f"{known[kind]}-{crc32(name.encode()):08x}" if kind in known else f"{name}-id"
