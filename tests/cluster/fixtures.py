@@ -12,7 +12,7 @@ from tests.cluster.handle import ControlPlane
 from tests.cluster.start_cluster import start_cluster
 from tests.cluster.start_control_plane import start_control_plane
 from tests.cluster.whole import Cluster
-from tests.cluster.workers import OneOfWholeClusters, by_length
+from tests.cluster.workers import OneOfWholeClusters, by_length, needs
 
 LEVELS = {"control_plane", "deploying_plane", "cluster"}
 TEST_S = 300
@@ -23,7 +23,7 @@ Started = TypeVar("Started", bound=ControlPlane)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Every test that needs a cluster is left out of `make test`, marked or not."""
     for item in items:
-        if isinstance(item, pytest.Function) and LEVELS & set(item.fixturenames):
+        if LEVELS & needs(item):
             item.add_marker("cluster")
             if item.get_closest_marker("timeout") is None:
                 item.add_marker(pytest.mark.timeout(TEST_S))

@@ -41,10 +41,11 @@ def by_length(items: list[pytest.Item]) -> None:
     pytest.UsageError where a test needs a whole cluster and its file is not said to.
     """
     for item in items:
-        if WHOLE & _needs(item) and item.path.name not in WHOLE_FILES:
+        if WHOLE & needs(item) and item.path.name not in WHOLE_FILES:
             raise pytest.UsageError(f"{item.nodeid} needs a whole cluster: add its file to {Path(__file__).name}")
-    items.sort(key=lambda item: 0 if item.path.name in WHOLE_FILES else 1 if LONG & _needs(item) else 2)
+    items.sort(key=lambda item: 0 if item.path.name in WHOLE_FILES else 1 if LONG & needs(item) else 2)
 
 
-def _needs(item: pytest.Item) -> set[str]:
+def needs(item: pytest.Item) -> set[str]:
+    """The fixtures of a test; none of what is no function."""
     return set(item.fixturenames) if isinstance(item, pytest.Function) else set()
