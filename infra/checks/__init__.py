@@ -13,6 +13,7 @@ from infra.checks.networks import check_networks, check_room
 from infra.checks.offerings import check_offerings, check_region, check_zones
 from infra.checks.services import check_services
 from infra.checks.versions import check_version
+from infra.checks.weights import check_weights
 from infra.checks.words import NOWHERE
 from infra.schema import StackSettings
 
@@ -38,4 +39,5 @@ def check(
     yield from check_nodes(settings, document)
     yield from check_blocks(settings, document, today)
     yield from check_models(settings, pool_names or frozenset(settings.gpu_pools), document)
+    yield from check_weights(settings, document)
     yield from check_services(settings, document)

@@ -13,12 +13,8 @@ from typing import cast
 
 import yaml
 
-# Values of helm/serving by catalogue key and format of the weights.
-BASES = {
-    ("llama-8b-self", "bf16"): "llama-8b-g5.yaml",
-    ("mixtral-8x7b-self", "bf16"): "mixtral-p4d.yaml",
-    ("llama-70b-self", "int8"): "llama-70b-p4d.yaml",
-}
+from infra.checks.weights import READY
+
 Values = Mapping[str, object]
 REQUESTED, ALLOWED = 0.6, 0.85  # of the node's memory, by GPU; CPU is requested to four fifths
 CPU_SHARE = 0.8
@@ -78,7 +74,7 @@ class Cache:
 
 def base_values(charts: Path, model: str, dtype: str) -> dict[str, object]:
     """The chart's values of that model; empty where it has none."""
-    name = BASES.get((model, dtype))
+    name = READY.get((model, dtype))
     if name is None:
         return {}
     values: dict[str, object] = yaml.safe_load((charts / "serving" / "values" / name).read_text(encoding="utf-8"))

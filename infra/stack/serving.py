@@ -10,13 +10,15 @@ import pulumi
 
 from controller.catalogue import load_catalogue
 from controller.catalogue.fit import GIB, weights_bytes
+from controller.core.models import Architecture
+from infra.checks.weights import ANY_REVISION, is_ready
 from infra.components.charts import own_charts
 from infra.components.entrance import Entrance, EntranceArgs
 from infra.components.identity import PodIdentity, PodIdentityArgs
 from infra.components.model_store import ModelStore, ModelStoreArgs, Weights, read_policy
 from infra.components.releases import GATEWAY_SERVICE, NodePool, Ops, OpsArgs, Serving, ServingArgs
 from infra.components.secrets import HUB_SECRET, OWN_SECRET
-from infra.components.serving_values import BASES, Cache, Engine, Node, Repository, base_values, serving_values
+from infra.components.serving_values import Cache, Engine, Node, Repository, base_values, serving_values
 from infra.components.shared_cache import SharedCache, SharedCacheArgs
 from infra.regions import instance_facts
 from infra.schema import ModelSettings, StackSettings
@@ -26,7 +28,6 @@ from infra.stack.services import Services
 
 CHARTS = own_charts()
 NAMESPACE = "spillway"
-ANY_REVISION = "main"  # of the settings: whatever the chart names
 START_S = 2400  # a node, its images and 141 GB of weights
 
 
@@ -125,21 +126,15 @@ def _engine(settings: StackSettings, key: str, model: ModelSettings) -> Engine:
         max_num_seqs=model.max_num_seqs,
         gpu_memory_utilization_ratio=model.gpu_memory_utilization_ratio,
         revision=None if model.revision == ANY_REVISION else model.revision,
-        repository=None if (model.model, model.dtype) in BASES else _repository(key, model),
+        repository=None if is_ready(model) else _repository(model),
         hub_secret="" if settings.secrets.hf_token is None else HUB_SECRET,
     )
 
 
-def _repository(key: str, model: ModelSettings) -> Repository:
-    """From the catalogue, for a model that the chart has no values for; its commit has to be said then."""
+def _repository(model: ModelSettings) -> Repository:
+    """From the catalogue, for a model that the chart has no values for; settings without its commit are refused."""
     row = load_catalogue().models[model.model]
-    architecture = row.architecture
-    if model.revision == ANY_REVISION or model.dtype != "bf16" or architecture is None:
-        known = ", ".join(sorted(f"{name} {dtype}" for name, dtype in BASES))
-        raise pulumi.RunError(
-            f"spillway:models.{key}: {model.model} in {model.dtype} at {model.revision} cannot be fetched; allowed: "
-            f"{known}, or bf16 with `revision`, the 40 hex digits of a commit"
-        )
+    architecture = cast("Architecture", row.architecture)  # of every model that settings may name
     return Repository(
         repository=architecture.hf_id,
         revision=model.revision,
