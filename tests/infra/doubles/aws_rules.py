@@ -156,12 +156,11 @@ def _assumed_by(world: World, role: str, service: str) -> Iterator[str]:
 
 
 def _nodes(world: World, inputs: Said) -> Iterator[str]:
-    scaling = inputs["scalingConfig"]
-    if not scaling["minSize"] <= scaling["desiredSize"] <= scaling["maxSize"]:
-        yield (
-            f"InvalidParameterException: desired capacity {scaling['desiredSize']} must be between minimum "
-            f"{scaling['minSize']} and maximum {scaling['maxSize']}"
-        )
+    low, count, high = (inputs["scalingConfig"][key] for key in ("minSize", "desiredSize", "maxSize"))
+    if low > count:
+        yield f"InvalidParameterException: Minimum capacity {low} can't be greater than desired size {count}"
+    if count > high:
+        yield f"InvalidParameterException: Desired capacity {count} can't be greater than max size {high}"
     yield from _assumed_by(world, inputs["nodeRoleArn"], "ec2.amazonaws.com")
     cluster = world.get(k.CLUSTER, inputs["clusterName"])
     if cluster and _minor(inputs.get("version")) > _minor(cluster.outputs["version"]):

@@ -76,8 +76,8 @@ def test_networks_that_aws_refuses(account: Account, kind: str, inputs: dict[str
 
 
 POOLS = [
-    pytest.param({"scalingConfig": {"minSize": 2, "desiredSize": 1, "maxSize": 3}}, "minimum 2", id="too few"),
-    pytest.param({"scalingConfig": {"minSize": 0, "desiredSize": 4, "maxSize": 3}}, "maximum 3", id="above maximum"),
+    pytest.param({"scalingConfig": {"minSize": 2, "desiredSize": 1, "maxSize": 3}}, "Minimum capacity 2", id="too few"),
+    pytest.param({"scalingConfig": {"minSize": 0, "desiredSize": 4, "maxSize": 3}}, "max size 3", id="above maximum"),
     pytest.param({"instanceTypes": ["g99.large"]}, "do not exist: .g99.large", id="no such type"),
     pytest.param({"clusterName": "other"}, "No cluster found for name: other", id="no such cluster"),
     pytest.param({"nodeRoleArn": role_arn("cluster")}, "ec2.amazonaws.com", id="role of another service"),
