@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pulumi
 from pulumi_aws import eks
 
+from infra.components.node_counts import minded_by_others
 from infra.components.node_template import NodeTemplateArgs, node_template
 
 LABELS = {"spillway.dev/nodes": "core"}
@@ -67,8 +68,6 @@ class CoreNodes(pulumi.ComponentResource):
                 labels=LABELS,
                 tags=dict(args.tags),
             ),
-            opts=pulumi.ResourceOptions(
-                parent=self, ignore_changes=["scalingConfig.desiredSize"] if args.autoscaled else []
-            ),
+            opts=pulumi.ResourceOptions.merge(child, minded_by_others(f"{name}-group") if args.autoscaled else None),
         )
         self.register_outputs({"node_group": self.node_group.node_group_name})

@@ -10,6 +10,7 @@ import pulumi
 from pulumi_aws import ec2, eks
 
 from infra.components.capacity_block import BlockSchedule, BlockScheduleArgs, leaves_at
+from infra.components.node_counts import minded_by_others
 from infra.components.node_template import NodeTemplateArgs, node_template
 from infra.components.scale_from_zero import ScaleFromZero, ScaleFromZeroArgs
 
@@ -142,10 +143,12 @@ class GpuPool(pulumi.ComponentResource):
                 taints=[eks.NodeGroupTaintArgs(key=GPU, value="present", effect="NO_SCHEDULE")],
                 tags=dict(args.tags),
             ),
-            opts=pulumi.ResourceOptions(
-                parent=self,
-                ignore_changes=["scalingConfig.desiredSize"] if args.autoscaled or by_template else [],
-                custom_timeouts=pulumi.CustomTimeouts(create="40m", update="90m", delete="40m"),
+            opts=pulumi.ResourceOptions.merge(
+                pulumi.ResourceOptions(
+                    parent=self,
+                    custom_timeouts=pulumi.CustomTimeouts(create="40m", update="90m", delete="40m"),
+                ),
+                minded_by_others(f"{self._name}-{key}") if args.autoscaled or by_template else None,
             ),
         )
 

@@ -66,7 +66,7 @@ def _cluster(store: Store, region: str, values: Said) -> Said:
     thing = store.get(k.CLUSTER, values["name"])
     if thing is None:
         raise Refused(MISSING[k.CLUSTER].format(key=values["name"]))
-    return thing.outputs
+    return {**thing.outputs, "certificateAuthorities": [thing.outputs["certificateAuthority"]]}
 
 
 FUNCTIONS: dict[str, Callable[[Store, str, Said], Said]] = {

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-FAULTS, FORGOTTEN = "faults.json", "forgotten"
+FAULTS, FORGOTTEN, AMENDED = "faults.json", "forgotten", "amended"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +77,25 @@ class Store:
 
     def get(self, token: str, identity: str) -> Thing | None:
         """The object of that type."""
-        forgotten = self.folder / FORGOTTEN
         with self.lock:
-            if forgotten.exists():
-                for key in forgotten.read_text(encoding="utf-8").splitlines():
-                    self._things.pop(key, None)
-                forgotten.unlink()
+            forgotten, amended = self._heard(FORGOTTEN), self._heard(AMENDED)
+            for key in forgotten:
+                self._things.pop(key, None)
+            for said in amended:
+                thing = Thing(**json.loads(said))
+                self._things[_key(thing.token, thing.identity)] = thing
+            if forgotten or amended:
                 self._save()
             return self._things.get(_key(token, identity))
+
+    def _heard(self, what: str) -> list[str]:
+        """What was done by hand since the last call."""
+        file = self.folder / what
+        if not file.exists():
+            return []
+        lines = file.read_text(encoding="utf-8").splitlines()
+        file.unlink()
+        return lines
 
     def remove(self, thing: Thing) -> None:
         """It is gone."""
@@ -185,6 +196,11 @@ class Cloud:
         """Somebody deletes it by hand; the double hears of it with its next call."""
         with (self.folder / FORGOTTEN).open("a", encoding="utf-8") as file:
             file.write(_key(thing.token, thing.identity) + "\n")
+
+    def amend(self, thing: Thing) -> None:
+        """Somebody makes it so by hand; the double hears of it with its next call."""
+        with (self.folder / AMENDED).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(asdict(thing)) + "\n")
 
     def plan(self, *faults: Fault) -> None:
         """From now on these go wrong, and nothing else."""

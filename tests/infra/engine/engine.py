@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -60,13 +60,14 @@ class Engine:
     stack: str
     api: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, str] = field(default_factory=dict)  # more variables of the one who deploys
-    _children: list[psutil.Popen] = field(default_factory=list, init=False)
-    _ports: dict[str, int] = field(default_factory=dict, init=False)
+    place: str = "project"
+    _children: list[psutil.Popen] = field(default_factory=list)
+    _ports: dict[str, int] = field(default_factory=dict)
 
     @property
     def project(self) -> Path:
         """The folder in which the engine runs: a copy of what it reads, as it writes its salt beside the settings."""
-        return self.folder / "project"
+        return self.folder / self.place
 
     @property
     def aws(self) -> Cloud:
@@ -93,9 +94,7 @@ class Engine:
         ):
             if not tool.exists():
                 raise EngineFailed(f"{tool} is missing: run scripts/infra-tools.sh and scripts/cluster-tools.sh")
-        self.project.mkdir(parents=True)
-        for file in (*self.program.glob("Pulumi*.yaml"), self.program / "__main__.py"):
-            shutil.copy(file, self.project)
+        self._copy()
         (self.folder / "helm").symlink_to(ROOT / "helm")  # our charts, beside the project as in a checkout
         for name in ("home", "state", "aws", "kubernetes"):
             (self.folder / name).mkdir()
@@ -103,6 +102,18 @@ class Engine:
         tools = (str(CLUSTER_TOOLS / "kubectl"), str(CLUSTER_TOOLS / "helm"))
         self._ports["kubernetes"] = self._double("kubernetes", *tools)
         self.run("stack", "init", self.stack)
+
+    def beside(self, program: Path, stack: str) -> Engine:
+        """A stack of another program in the same state, with the same account and cluster; it ends with this one."""
+        other = replace(self, program=program, stack=stack, place=program.name)
+        other._copy()
+        other.run("stack", "init", stack)
+        return other
+
+    def _copy(self) -> None:
+        self.project.mkdir(parents=True)
+        for file in (*self.program.glob("Pulumi*.yaml"), self.program / "__main__.py"):
+            shutil.copy(file, self.project)
 
     def _double(self, name: str, *words: str) -> int:
         with (self.folder / f"{name}.log").open("wb") as log:
