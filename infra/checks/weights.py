@@ -21,26 +21,27 @@ READY: Final = {
 
 
 def is_ready(placed: ModelSettings) -> bool:
-    """Whether our chart of engines has values for that model in that format."""
-    return (placed.model, placed.dtype) in READY
+    """Whether our chart of engines has values for that model in that format, and they name its weights."""
+    return (placed.model, placed.dtype) in READY and placed.repository is None
 
 
 def check_weights(settings: StackSettings, document: Document) -> Iterator[Problem]:
-    """The catalogue names the repository of bf16 weights alone, and no commit: that one the stack has to say."""
+    """The catalogue names the repository of bf16 weights alone, and no commit: what it lacks the stack has to say."""
     for name, placed in settings.models.items():
         if placed.model not in own_models() or is_ready(placed):
             continue
-        if placed.dtype != "bf16":
+        if placed.dtype != "bf16" and placed.repository is None:
             formats = [dtype for model, dtype in READY if model == placed.model]
             yield problem_at(
                 document, ("models", name, "dtype"),
                 f"no repository is known that has the weights of {placed.model} in this format",
-                " or ".join([*formats, *([] if "bf16" in formats else ["bf16 with `revision`, a commit"])]),
+                " or ".join([*formats, f"{placed.dtype} with `repository` and `revision`"]),
                 placed.dtype,
             )  # fmt: skip
         elif placed.revision == ANY_REVISION:
+            of = f"of {placed.repository}" if placed.repository else f"of {placed.model} in bf16"
             yield problem_at(
                 document, ("models", name, "revision"),
-                f"the weights of {placed.model} in bf16 are fetched at a commit, and the chart names none",
+                f"the weights {of} are fetched at a commit, and none is named",
                 "the 40 hex digits of a commit", placed.revision,
             )  # fmt: skip

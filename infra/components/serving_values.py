@@ -37,7 +37,7 @@ class Node:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repository:
-    """Where weights are on the hub; of a model that helm/serving has no values for."""
+    """Where weights are on the hub, if that is not what the values of helm/serving name."""
 
     repository: str
     revision: str

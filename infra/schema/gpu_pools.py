@@ -81,6 +81,15 @@ class ModelSettings(Section):
     max_model_len_tokens: Annotated[int, Field(strict=True, ge=256, le=10_000_000)] = 8192
     max_num_seqs: Annotated[int, Field(strict=True, ge=1, le=4096)] = 256
     gpu_memory_utilization_ratio: Annotated[float, Field(gt=0.1, lt=1)] = 0.9
+    repository: (
+        Annotated[
+            str,
+            Field(
+                pattern=r"^[A-Za-z0-9._-]+/[A-Za-z0-9._-]+$", max_length=200, description="a repository such as owner/name"
+            ),
+        ]
+        | None
+    ) = None  # on the hub; None: the one that the chart or the catalogue names
     revision: Annotated[
         str, Field(pattern=r"^[0-9a-f]{40}$|^main$", description="a commit of the weights, or main")
     ] = "main"

@@ -132,11 +132,11 @@ def _engine(settings: StackSettings, key: str, model: ModelSettings) -> Engine:
 
 
 def _repository(model: ModelSettings) -> Repository:
-    """From the catalogue, for a model that the chart has no values for; settings without its commit are refused."""
+    """From settings or catalogue, where the chart's values name none; settings without its commit are refused."""
     row = load_catalogue().models[model.model]
     architecture = cast("Architecture", row.architecture)  # of every model that settings may name
     return Repository(
-        repository=architecture.hf_id,
+        repository=model.repository or architecture.hf_id,
         revision=model.revision,
         served_name=row.model_id,
         weights_gib=ceil(weights_bytes(architecture, model.dtype) / GIB),
