@@ -1,4 +1,4 @@
-"""`spillway infra`: what a stack of infra/ costs and holds, what the account lacks for it, what it left behind."""
+"""`spillway infra`: what a stack of infra/ costs and holds, what its account or bucket lacks, what it left behind."""
 
 from __future__ import annotations
 
@@ -21,16 +21,18 @@ AS_JSON = typer.Option(False, "--json", help="one JSON document on stdout")
 
 
 def register(app: typer.Typer) -> None:
-    """Afterwards `app` has `infra plan|preflight|leftovers`."""
+    """Afterwards `app` has `infra plan|preflight|weights|leftovers`."""
     from controller.cli.infra_account import leftovers, preflight
+    from controller.cli.infra_weights import weights
 
     infra = typer.Typer(
-        help="Plan a stack on AWS, check the account for it, find what it left.",
+        help="Plan a stack on AWS, check the account for it, fill in its weights, find what it left.",
         no_args_is_help=True,
         rich_markup_mode=None,
     )
     infra.command("plan", epilog="Examples: spillway infra plan --stack prod    spillway infra plan -s eu --json")(plan)
     infra.command("preflight", epilog="Example: spillway infra preflight --stack prod")(preflight)
+    infra.command("weights", epilog="Example: spillway infra weights --stack prod --bucket BUCKET --fill")(weights)
     infra.command("leftovers", epilog="Example: spillway infra leftovers --stack dev --json")(leftovers)
     app.add_typer(infra, name="infra")
 

@@ -1,1 +1,1 @@
-"""Read-only calls of AWS, one service a file. Nothing here changes an account; `access.py` alone needs boto3."""
+"""Calls of AWS, one service a file. All only read, but for those that put weights into a bucket (`s3.py`)."""

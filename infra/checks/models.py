@@ -82,7 +82,7 @@ def _check_token(settings: StackSettings, document: Document) -> Iterator[Proble
         for placed in settings.models.values()
         if (model := own_models().get(placed.model)) and model.architecture and model.architecture.gated
     ]
-    if gated and settings.secrets.hf_token is None:
+    if gated and settings.secrets.hf_token is None and settings.model_store.source == "hub":
         names = ", ".join(dict.fromkeys(gated))
         yield problem_at(
             document, ("secrets", "hf_token"),

@@ -1,24 +1,18 @@
-"""The bucket of the weights, and for each model a manifest: repository, commit, files with their sha256."""
+"""The bucket of the weights, and for each model what it wants: repository, commit, folder.
+
+`spillway infra weights` brings it there and writes down the sha256 of each file.
+"""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import pulumi
 from pulumi_aws import s3
 
 from infra.components.iam_documents import Statement, policy
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Weights:
-    """One model's weights. `sha256`: by file name; empty while nobody has written them down."""
-
-    repository: str
-    revision: str
-    sha256: Mapping[str, str] = field(default_factory=dict[str, str])
+from infra.weights import Wanted, wanted_key, wanted_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,12 +22,12 @@ class ModelStoreArgs:
     key_arn: pulumi.Input[str]
     noncurrent_days: int
     force_destroy: bool
-    weights: Mapping[str, Weights]
+    wanted: tuple[Wanted, ...]
     tags: Mapping[str, str]
 
 
 class ModelStore(pulumi.ComponentResource):
-    """A private, versioned, encrypted bucket: `models/NAME/REVISION/` holds what `manifests/NAME.json` names."""
+    """A private, versioned, encrypted bucket: `models/NAME/REVISION/` is for what `manifests/NAME.json` names."""
 
     bucket_name: pulumi.Output[str]
     bucket_arn: pulumi.Output[str]
@@ -81,31 +75,19 @@ class ModelStore(pulumi.ComponentResource):
             s3.BucketLifecycleConfigurationArgs(bucket=bucket.bucket, rules=_lifecycle(args.noncurrent_days)),
             opts=pulumi.ResourceOptions(parent=self, depends_on=[versioning]),
         )
-        for model, weights in args.weights.items():
+        for wanted in args.wanted:
             s3.BucketObjectv2(
-                f"{name}-manifest-{model}",
+                f"{name}-manifest-{wanted.model}",
                 s3.BucketObjectv2Args(
                     bucket=bucket.bucket,
-                    key=f"manifests/{model}.json",
-                    content=manifest(model, weights),
+                    key=wanted_key(wanted.model),
+                    content=wanted_text(wanted),
                     content_type="application/json",
                     tags=dict(args.tags),
                 ),
                 opts=pulumi.ResourceOptions(parent=self, depends_on=[versioning]),
             )
         self.register_outputs({"bucket_name": self.bucket_name})
-
-
-def manifest(model: str, weights: Weights) -> str:
-    """The manifest as JSON: what must lie under `prefix`, and whose it is."""
-    said = {
-        "model": model,
-        "repository": weights.repository,
-        "revision": weights.revision,
-        "prefix": f"models/{model}/{weights.revision}/",
-        "sha256": dict(weights.sha256),
-    }
-    return json.dumps(said, indent=2, sort_keys=True) + "\n"
 
 
 def read_policy(bucket_arn: str, key_arn: str) -> str:

@@ -1,4 +1,4 @@
-"""The count of a group's nodes belongs to whoever adds and removes them; what then cannot be changed is said at once."""
+"""The count of a group's nodes belongs to whoever adds and removes them; what cannot be changed then is said."""
 
 from __future__ import annotations
 
@@ -17,9 +17,7 @@ def minded_by_others(name: str) -> pulumi.ResourceOptions:
     the state knows.
     """
     refuse = pulumi.ResourceHook(f"{name}-count", refuse_bounds, pulumi.ResourceHookOptions(on_dry_run=True))
-    return pulumi.ResourceOptions(
-        ignore_changes=[COUNT], hooks=pulumi.ResourceHookBinding(before_update=[refuse])
-    )
+    return pulumi.ResourceOptions(ignore_changes=[COUNT], hooks=pulumi.ResourceHookBinding(before_update=[refuse]))
 
 
 def refuse_bounds(args: pulumi.ResourceHookArgs) -> None:

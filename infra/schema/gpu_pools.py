@@ -85,7 +85,9 @@ class ModelSettings(Section):
         Annotated[
             str,
             Field(
-                pattern=r"^[A-Za-z0-9._-]+/[A-Za-z0-9._-]+$", max_length=200, description="a repository such as owner/name"
+                pattern=r"^[A-Za-z0-9._-]+/[A-Za-z0-9._-]+$",
+                max_length=200,
+                description="a repository such as owner/name",
             ),
         ]
         | None

@@ -12,6 +12,7 @@ from infra.schema.values import Arn, Cidr, Days, Email, Gib, SecretName, Section
 class ModelStoreSettings(Section):
     """The bucket of the weights, and a file system between it and the nodes if one is wanted."""
 
+    source: Literal["hub", "bucket"] = "hub"  # of engines; the bucket is to be filled first
     cache: Literal["none", "efs", "fsx"] = "none"
     cache_gib: Gib = 1200  # fsx alone
     noncurrent_days: Days = 30

@@ -15,16 +15,17 @@ from infra.checks.weights import ANY_REVISION, is_ready
 from infra.components.charts import own_charts
 from infra.components.entrance import Entrance, EntranceArgs
 from infra.components.identity import PodIdentity, PodIdentityArgs
-from infra.components.model_store import ModelStore, ModelStoreArgs, Weights, read_policy
+from infra.components.model_store import ModelStore, ModelStoreArgs, read_policy
 from infra.components.releases import GATEWAY_SERVICE, NodePool, Ops, OpsArgs, Serving, ServingArgs
 from infra.components.secrets import HUB_SECRET, OWN_SECRET
-from infra.components.serving_values import Cache, Engine, Node, Repository, base_values, serving_values
+from infra.components.serving_values import Cache, Engine, Node, Repository, base_values, merged, serving_values
 from infra.components.shared_cache import SharedCache, SharedCacheArgs
 from infra.regions import instance_facts
 from infra.schema import ModelSettings, StackSettings
 from infra.stack.foundation import Foundation
 from infra.stack.pools import gpus_of
 from infra.stack.services import Services
+from infra.weights import Wanted, folder_of
 
 CHARTS = own_charts()
 NAMESPACE = "spillway"
@@ -50,13 +51,14 @@ def make_serving(settings: StackSettings, base: Foundation, services: Services) 
         key: serving_values(base_values(CHARTS, model.model, model.dtype), _engine(settings, key, model), cache)
         for key, model in settings.models.items()
     }
+    wanted = {key: _wanted(key, made) for key, made in values.items()}
     store = ModelStore(
         f"{name}-models",
         ModelStoreArgs(
             key_arn=base.key.arn,
             noncurrent_days=settings.model_store.noncurrent_days,
             force_destroy=settings.model_store.force_destroy,
-            weights={key: _weights(made) for key, made in values.items()},
+            wanted=tuple(wanted.values()),
             tags=base.tags,
         ),
         opts=pulumi.ResourceOptions(providers=[base.aws]),
@@ -70,7 +72,7 @@ def make_serving(settings: StackSettings, base: Foundation, services: Services) 
                 charts=CHARTS,
                 namespace=namespace,
                 image=base.registry.repository_urls["engine"],
-                values=made,
+                values=_from_bucket(settings, store, wanted[key], made),
                 service_monitors=services.service_monitors,
                 wait_s=START_S,
                 provider=base.cluster.provider,
@@ -143,9 +145,22 @@ def _repository(model: ModelSettings) -> Repository:
     )
 
 
-def _weights(values: dict[str, object]) -> Weights:
-    model = cast("dict[str, dict[str, str]]", values["model"])
-    return Weights(repository=model["hub"]["repository"], revision=model["hub"]["revision"])
+def _wanted(key: str, values: dict[str, object]) -> Wanted:
+    hub = cast("dict[str, dict[str, str]]", values["model"])["hub"]
+    revision = hub["revision"]
+    return Wanted(model=key, repository=hub["repository"], revision=revision, prefix=folder_of(key, revision))
+
+
+def _from_bucket(
+    settings: StackSettings, store: ModelStore, wanted: Wanted, values: dict[str, object]
+) -> dict[str, object]:
+    """The values, with the stack's own bucket in place of the hub where settings say so."""
+    if settings.model_store.source == "hub":
+        return values
+    path = store.bucket_name.apply(lambda bucket: f"s3://{bucket}/{wanted.prefix}")
+    region = [{"name": "AWS_REGION", "value": settings.region}]
+    model = {"path": path, "hub": {"repository": "", "revision": "", "existingSecret": ""}}
+    return merged(values, {"model": model, "engine": {"extraEnv": region}})
 
 
 def _reader(base: Foundation, store: ModelStore, key: str) -> PodIdentity:

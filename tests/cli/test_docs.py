@@ -28,7 +28,7 @@ TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MUL
 GROUPS = {"route": ("explain",), "pool": ("list", "pin", "unpin", "drain"),
           "keys": ("create", "list", "new-pepper", "revoke"),
           "bench": ("policy",),
-          "infra": ("plan", "preflight", "leftovers"),
+          "infra": ("plan", "preflight", "weights", "leftovers"),
           "ledger": ("report", "export", "verify"), "config": ("validate", "show", "schema")}  # fmt: skip
 
 

@@ -288,7 +288,10 @@ def test_engines_are_started_as_the_checklist_asks() -> None:
             assert "--api-key" not in words
             assert not {"--trust-remote-code", "--profiler-config", "--enable-lora"} & set(words)
             assert not {"VLLM_SERVER_DEV_MODE", "VLLM_TORCH_PROFILER_DIR"} & names
-            if "--model" in words and not words[words.index("--model") + 1].startswith("/"):
+            if "--model" in words and words[words.index("--model") + 1].startswith("s3://"):
+                assert words[words.index("--load-format") + 1] == "runai_streamer"
+                assert "--revision" not in words
+            elif "--model" in words and not words[words.index("--model") + 1].startswith("/"):
                 assert re.fullmatch("[0-9a-f]{40}", words[words.index("--revision") + 1])
             if "--model" in words:
                 hosts = words[words.index("--allowed-media-domains") + 1 :]

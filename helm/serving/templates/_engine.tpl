@@ -3,6 +3,10 @@
 {{- $v := .Values -}}
 - --model
 - {{ $v.model.path | default $v.model.hub.repository | quote }}
+{{- if hasPrefix "s3://" $v.model.path }}
+- --load-format
+- runai_streamer
+{{- end }}
 {{- if not $v.model.path }}
 - --revision
 - {{ $v.model.hub.revision | quote }}

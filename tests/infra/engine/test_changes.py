@@ -69,7 +69,7 @@ def test_a_model_in_place_of_another_is_all_that_changes(start: Start, api: Mapp
 
 
 def test_a_second_program_lives_on_the_outputs_of_a_stack(start: Start, api: Mapping[str, str]) -> None:
-    """It reaches the cluster, and its model has images, secret and nodes of the stack; without it the stack is as before."""
+    """It reaches the cluster; its model has images, secret and nodes of the stack, which is as before without it."""
     engine = start(INFRA, "dev", api)
     engine.up()
     before, told = _things(engine), engine.outputs()

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 from zlib import crc32
 
+import pulumi
 from pulumi.runtime import mocks as pulumi_mocks
 from pulumi.runtime import rpc
 from pulumi.runtime.proto import resource_pb2
-from pulumi.runtime.settings import get_root_resource, set_root_resource
+from pulumi.runtime.settings import SETTINGS, get_root_resource, set_root_resource
 from pulumi.runtime.stack import Stack, run_pulumi_func
 
 ACCOUNT = "123456789012"
@@ -31,6 +32,7 @@ class Registered:
     provider: str
     protect: bool
     ignore_changes: tuple[str, ...]
+    before_update: tuple[str, ...]  # hooks
 
 
 class Recorder(pulumi_mocks.MockMonitor):
@@ -50,7 +52,8 @@ class Recorder(pulumi_mocks.MockMonitor):
             answer = super().RegisterResource(request)
         finally:
             asyncio.set_event_loop(None)
-            loop.close()
+            SETTINGS.callbacks = None
+        loop.close()
         if request.type != "pulumi:pulumi:Stack":
             self.registered.append(
                 Registered(
@@ -64,6 +67,7 @@ class Recorder(pulumi_mocks.MockMonitor):
                     provider=request.provider,
                     protect=bool(request.protect),
                     ignore_changes=tuple(request.ignoreChanges),
+                    before_update=tuple(request.hooks.before_update),
                 )
             )
         return answer
@@ -88,6 +92,13 @@ class Recorder(pulumi_mocks.MockMonitor):
         return found
 
 
+class _Hooks:
+    """In place of the server through which an engine calls hooks: mocks have none, and never call any."""
+
+    def register_resource_hook(self, hook: pulumi.ResourceHook) -> None:
+        assert hook.callback is not None
+
+
 class _Answers(pulumi_mocks.Mocks):
     def new_resource(self, args: pulumi_mocks.MockResourceArgs) -> tuple[str, dict[str, object]]:
         inputs = dict(args.inputs)
@@ -104,6 +115,7 @@ def run(program: Callable[[], object]) -> Recorder:
     asyncio.set_event_loop(loop)
     set_root_resource(None)
     pulumi_mocks.set_mocks(_Answers(), project="spillway", stack="test", preview=False, monitor=recorder)
+    SETTINGS.callbacks = cast("Any", _Hooks())
     try:
         loop.run_until_complete(run_pulumi_func(_made(program)))
         root = get_root_resource()

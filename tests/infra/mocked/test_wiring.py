@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
 import yaml
 
 from infra.components.charts import pins
+from infra.weights import parse_wanted
 from tests.infra.mocked.registered import Recorder, Registered
-from tests.infra.mocked.variants import VARIANTS, recorded
+from tests.infra.mocked.variants import COMMIT, VARIANTS, recorded
 
 ROOT = Path(__file__).parents[3]
 RELEASE = "kubernetes:helm.sh/v3:Release"
@@ -94,6 +96,37 @@ def test_values_of_our_charts_are_those_of_their_schemas(variant: str) -> None:
         values = release.inputs["values"]
         assert isinstance(values, dict)
         jsonschema.validate(_laid_over(below, values), schema)
+
+
+def _model(variant: str, name: str) -> tuple[dict[str, Any], list[dict[str, str]]]:
+    """What a release of that model is told of its weights, and its further variables."""
+    release = next(one for one in recorded(variant).of(RELEASE) if one.name == f"{name}-release")
+    values: Any = release.inputs["values"]
+    return values["model"], values["engine"].get("extraEnv", [])
+
+
+def test_engines_read_the_hub_or_the_bucket() -> None:
+    """The folder of the bucket is the one that its document names, for `spillway infra weights` to fill."""
+    from_hub, _ = _model("as-it-is", "llama-8b")
+    model, variables = _model("bucket", "llama-8b")
+    assert "path" not in from_hub
+    assert (from_hub["hub"]["existingSecret"], model["hub"]["existingSecret"]) == ("huggingface", "")
+    made = next(one for one in recorded("bucket").of("aws:s3/bucketObjectv2:BucketObjectv2") if "llama-8b" in one.name)
+    wanted = parse_wanted(str(made.inputs["content"]), str(made.inputs["key"]))
+    assert made.inputs["key"] == "manifests/llama-8b.json"
+    assert wanted.revision == from_hub["hub"]["revision"]
+    assert wanted.repository == from_hub["hub"]["repository"]
+    assert wanted.prefix == f"models/llama-8b/{wanted.revision}/"
+    assert model["path"] == f"s3://{made.inputs['bucket']}/{wanted.prefix}"
+    assert model["hub"] == {"repository": "", "revision": "", "existingSecret": ""}
+    assert variables == [{"name": "AWS_REGION", "value": "us-east-1"}]
+
+
+def test_weights_of_a_repository_are_those_that_settings_name() -> None:
+    """Not those of the chart's values."""
+    model, _ = _model("own-weights", "mixtral")
+    assert (model["hub"]["repository"], model["hub"]["revision"]) == ("my-company/mixtral-fp8", COMMIT)
+    assert (model["key"], model["weightsGibibytes"]) == ("mixtral-8x7b-self", 44)
 
 
 def _laid_over(below: Mapping[str, object], above: Mapping[str, object]) -> dict[str, object]:

@@ -16,6 +16,7 @@ BLOCK = {
     "starts_at": "2100-12-01T11:30:00Z",
     "ends_at": "2100-12-08T11:30:00Z",
 }
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
 MAILS = ["platform@example.com"]
 VARIANTS: dict[str, dict[str, object]] = {
     "as-it-is": {},
@@ -38,6 +39,17 @@ VARIANTS: dict[str, dict[str, object]] = {
     },
     "efs": {"model_store.cache": "efs", "network.endpoints": ["s3"]},
     "fsx": {"model_store.cache": "fsx", "cluster.bin_packing": False},
+    "bucket": {"model_store.source": "bucket", "secrets.hf_token": None},
+    "own-weights": {
+        "models.mixtral": {
+            "model": "mixtral-8x7b-self",
+            "pool": "a100",
+            "tensor_parallel": 2,
+            "dtype": "fp8",
+            "repository": "my-company/mixtral-fp8",
+            "revision": COMMIT,
+        }
+    },
     "public": {
         "edge": {"kind": "public", "certificate_arn": CERTIFICATE, "waf": True, "allowed_cidrs": ["203.0.113.0/24"]},
         "cluster.public_endpoint_cidrs": ["203.0.113.0/24"],
