@@ -113,11 +113,11 @@ def test_prod_is_torn_down_as_the_page_says(start: Start) -> None:
     assert (engine.aws.things, engine.kubernetes.things) == ([], [])
 
 
-def _bounds(engine: Engine, low: int) -> None:
+def _bounds(engine: Engine, low: int, high: int = 3) -> None:
     change_settings(
         engine,
         lambda config: config["spillway:gpu_pools"]["a10g"].update(
-            capacity={"kind": "on-demand"}, min_nodes=low, desired_nodes=max(1, low), max_nodes=3
+            capacity={"kind": "on-demand"}, min_nodes=low, desired_nodes=max(1, low), max_nodes=high
         ),
     )
 
@@ -127,8 +127,16 @@ def _group(engine: Engine) -> Thing:
     return group
 
 
-def test_a_floor_above_the_nodes_there_are_is_refused_in_the_preview(start: Start) -> None:
-    """With the command that starts them; once it was run, the floor holds and nothing else is to change."""
+def _scaled(engine: Engine, low: int, count: int, high: int) -> None:
+    """Somebody else, such as the node autoscaler, has it so."""
+    group, scaling = _group(engine), {"scalingConfig": {"minSize": low, "desiredSize": count, "maxSize": high}}
+    engine.aws.amend(replace(group, inputs=group.inputs | scaling, outputs=group.outputs | scaling))
+
+
+def test_bounds_of_a_pool_are_changed_around_the_nodes_there_are(start: Start) -> None:
+    """A floor above them is refused in the preview, with the command that starts them; once it was run, it holds.
+    A ceiling is raised over what the autoscaler has started, and that stays.
+    """
     engine = start(INFRA, "dev")
     _bounds(engine, 0)
     engine.up()
@@ -137,9 +145,12 @@ def test_a_floor_above_the_nodes_there_are_is_refused_in_the_preview(start: Star
     assert refused.code != 0
     assert "--scaling-config minSize=2,maxSize=3,desiredSize=2" in refused.said.replace("\n", " ")
     assert engine.up(expect=None).code != 0
-    group, scaling = _group(engine), {"scalingConfig": {"minSize": 2, "desiredSize": 2, "maxSize": 3}}
-    assert group.inputs["scalingConfig"] == {"minSize": 0, "desiredSize": 1, "maxSize": 3}
-    engine.aws.amend(replace(group, inputs=group.inputs | scaling, outputs=group.outputs | scaling))
+    assert _group(engine).inputs["scalingConfig"] == {"minSize": 0, "desiredSize": 1, "maxSize": 3}
+    _scaled(engine, 2, 2, 3)
     engine.up("--refresh")
-    assert _group(engine).inputs["scalingConfig"] == scaling["scalingConfig"]
+    assert _group(engine).inputs["scalingConfig"] == {"minSize": 2, "desiredSize": 2, "maxSize": 3}
+    _scaled(engine, 2, 3, 3)
+    _bounds(engine, 2, 5)
+    engine.up("--refresh")
+    assert _group(engine).inputs["scalingConfig"] == {"minSize": 2, "desiredSize": 3, "maxSize": 5}
     assert engine.up().changed == 0
