@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import subprocess
 import urllib.request
 from collections.abc import Iterator
@@ -45,8 +46,9 @@ def _bucket(model: Path, log: Path) -> Iterator[str]:
 
 
 def _put(url: str, content: bytes) -> bool:
+    request = urllib.request.Request(url, content, {"content-type": "application/octet-stream"}, method="PUT")
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, content, method="PUT"), timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=30) as answer:
             return bool(answer.status == 200)
     except OSError:
         return False
@@ -80,4 +82,5 @@ def test_an_engine_streams_its_weights_from_a_bucket(tmp_path: Path) -> None:
         pod = AWS | {"AWS_ENDPOINT_URL": url, "XDG_CACHE_HOME": str(tmp_path / "xdg")}
         with _engine(f"s3://{BUCKET}/{FOLDER}", FROM_BUCKET, tmp_path / "bucket.log", cache | pod) as server:
             assert _said(server) == from_disk
-    assert f"GET /{BUCKET}/{FOLDER}model.safetensors" in (tmp_path / "s3.log").read_text(encoding="utf-8")
+    asked = (tmp_path / "s3.log").read_text(encoding="utf-8")
+    assert re.search(rf"GET \S*/{BUCKET}/{FOLDER}model\.safetensors .* 206 ", asked)  # in parts
