@@ -140,6 +140,8 @@ class Installation:
     def remove_pool(self, name: str) -> None:
         """The release and its pods are gone."""
         self.helm("uninstall", name, "--wait")
+        engines = ("pods", "-l", f"app.kubernetes.io/instance={name}")
+        self.kubectl("wait", *engines, "--for=delete", f"--timeout={GONE_S:.0f}s", timeout_s=GONE_S + 10)
         self.pools.remove(name)
 
     def rolled_out(self, *deployments: str, within_s: float = INSTALL_S) -> None:
@@ -160,6 +162,7 @@ class Installation:
         )
 
 
+GONE_S = 120.0
 LEDGER_S = 5.0  # database, gateways and a fleet of engines have two cores in common; the fault rows judge 50 ms
 OPS_VALUES: Mapping[str, object] = {
     "image": {"pullPolicy": "Never"},
@@ -260,7 +263,10 @@ def installed(
         finally:
             for name in list(made.pools):
                 made.remove_pool(name)
-            cluster.kubectl("delete", "namespace", namespace, "--timeout=120s", timeout_s=130)
+            # Of a namespace with pods in it, the API looks again after half of their grace period.
+            within = f"--timeout={GONE_S:.0f}s"
+            made.kubectl("delete", "deployments", "--all", "--cascade=foreground", within, timeout_s=GONE_S + 10)
+            cluster.kubectl("delete", "namespace", namespace, within, timeout_s=GONE_S + 10)
 
 
 def is_ready(here: Installation, name: str) -> bool:
