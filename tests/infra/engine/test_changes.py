@@ -114,12 +114,12 @@ def test_prod_is_torn_down_as_the_page_says(start: Start) -> None:
 
 
 def _bounds(engine: Engine, low: int, high: int = 3) -> None:
-    change_settings(
-        engine,
-        lambda config: config["spillway:gpu_pools"]["a10g"].update(
-            capacity={"kind": "on-demand"}, min_nodes=low, desired_nodes=max(1, low), max_nodes=high
-        ),
-    )
+    def change(config: dict[str, Any]) -> None:
+        config["spillway:budget_usd_per_month"] = 20_000
+        bounds = {"min_nodes": low, "desired_nodes": max(1, low), "max_nodes": high}
+        config["spillway:gpu_pools"]["a10g"] |= {"capacity": {"kind": "on-demand"}, **bounds}
+
+    change_settings(engine, change)
 
 
 def _group(engine: Engine) -> Thing:
