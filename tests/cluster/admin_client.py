@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import ssl
 from collections.abc import AsyncGenerator, Mapping
@@ -13,6 +14,7 @@ import aiohttp
 from tests.cluster.errors import CommandFailed
 
 CALL_S = 30.0
+BUSY, BUSY_TRIES, BUSY_S = 429, 10, 1.0
 WINDOW_S = 60
 LINE_BYTES = 2**24
 STRATEGIC, MERGE = "application/strategic-merge-patch+json", "application/merge-patch+json"
@@ -50,15 +52,23 @@ class AdminClient:
         content_type: str = "application/json",
         allowed: tuple[int, ...] = (),
     ) -> Json:
-        """The answer; CommandFailed with the API's words where it says no with a status that is not allowed."""
+        """The answer; CommandFailed with the API's words where it says no with a status that is not allowed.
+
+        Asked again where the API has no time, as all of its clients do: so it is while a resource is defined anew.
+        """
         data = None if body is None else json.dumps(body)
         headers = {"Content-Type": content_type}
-        async with self._session.request(method, path, params=query, data=data, headers=headers) as answer:
-            text = await answer.text()
-            if answer.status >= 300 and answer.status not in allowed:
-                raise CommandFailed(f"{method} {path}: {answer.status} {text[:500]}")
-            said: Json = json.loads(text)
-            return said
+        for more in reversed(range(BUSY_TRIES)):
+            async with self._session.request(method, path, params=query, data=data, headers=headers) as answer:
+                status, text = answer.status, await answer.text()
+            if status == BUSY and status not in allowed and more:
+                await asyncio.sleep(BUSY_S)
+                continue
+            break
+        if status >= 300 and status not in allowed:
+            raise CommandFailed(f"{method} {path}: {status} {text[:500]}")
+        said: Json = json.loads(text)
+        return said
 
     async def patch(self, path: str, body: object, *, allowed: tuple[int, ...] = ()) -> Json:
         """The object afterwards, by a merge patch."""

@@ -109,7 +109,11 @@ async def test_a_gateway_follows_pods_and_outlives_the_api(plane: ControlPlane, 
             await asyncio.to_thread(plane.until_ready)
             await asyncio.to_thread(_ready, plane, "c")
             await _counts(again, 2)
-            assert (await again.metrics())["spillway_fleet_from_disk"] == 0.0
+            await until(lambda: _is_by_the_api(again))
+
+
+async def _is_by_the_api(gateway: GatewayProcess) -> bool:
+    return (await gateway.metrics())["spillway_fleet_from_disk"] == 0.0
 
 
 async def _has_kept(here: InCluster, pod: str) -> bool:

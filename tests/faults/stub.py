@@ -157,6 +157,7 @@ class Stub:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.sleep(0.01)  # for the transports to close, also of what the port had taken and nobody yet served
 
     def drop_idle(self) -> None:
         """Closes kept-alive connections, as an engine may at any time: what the gateway then holds is its own."""
@@ -164,6 +165,9 @@ class Stub:
             writer.close()
 
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._server is None:
+            reset(writer)
+            return
         self._count += 1
         number = self._count
         self.connections.add(writer)
@@ -257,4 +261,3 @@ async def running(*stubs: Stub) -> AsyncIterator[None]:
     finally:
         for stub in stubs:
             await stub.die()
-        await asyncio.sleep(0.01)  # for the transports to close

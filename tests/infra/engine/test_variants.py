@@ -47,9 +47,10 @@ VARIANTS = [
             },
             "models": {"mixtral": {"model": "mixtral-8x7b-self", "pool": "a100", "tensor_parallel": 4}},
             "node_autoscaling": {"kind": "none"},
+            "model_store": {"source": "bucket"},
             "budget_usd_per_month": 50_000,
         },
-        id="capacity block",
+        id="capacity block, weights from the bucket",
     ),
 ]
 
