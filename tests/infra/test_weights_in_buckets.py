@@ -17,6 +17,7 @@ from infra.weights import (
     parse_wanted,
     sums_key,
     sums_text,
+    wanted_key,
     wanted_text,
 )
 
@@ -93,6 +94,7 @@ def test_documents_come_back_as_they_were_written() -> None:
     """What is wanted, and sums."""
     assert parse_wanted(wanted_text(WANTED), "k") == WANTED
     assert parse_sums(sums_text(WANTED, SUMS), "k") == SUMS
+    assert wanted_key("tiny") == "manifests/tiny.json"
     assert sums_key(WANTED) == f"manifests/tiny/{COMMIT}.json"
 
 
