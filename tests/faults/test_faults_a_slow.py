@@ -18,7 +18,7 @@ from tests.faults.world import World, eventually, world
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(120)]
 
-BUFFERED_BYTES, STREAM_BYTES = 64 * 1024, 40 * 1024  # what a slow reader may add to what any open stream costs
+BUFFERED_BYTES, STREAM_BYTES = 64 * 1024, 48 * 1024  # what a slow reader may add to what any open stream costs
 
 
 def test_a4_slow_readers(tmp_path: Path) -> None:
