@@ -78,6 +78,14 @@ class Places:
         for one in self._places:
             one.draining = one.draining or one.name == name
 
+    def recall(self, now_s: float) -> str | None:
+        """One that was to go stays, as asked for now: its name; None where none was."""
+        for one in self._places:
+            if one.draining:
+                one.draining, one.since_s = False, now_s
+                return one.name
+        return None
+
     def drop(self, name: str) -> None:
         """Afterwards it is not there any more."""
         self._places = [one for one in self._places if one.name != name]

@@ -143,8 +143,15 @@ class KubernetesPlatform:
         return tuple(found)
 
     async def start(self, pool: Pool) -> str:
-        """Ask for one replica more; the id of the place that waits for its pod."""
+        """Ask for one replica more; the id of the place that waits for its pod.
+
+        A place that was to go stays in place of that: its pod may be there already, only not seen yet.
+        """
         target, deployment = self._where(pool.name)
+        kept = self._places_of(target.deployment).recall(self._now_s())
+        if kept is not None:
+            log.info("replica_recalled", pool=pool.name, deployment=target.deployment, replica=kept)
+            return kept
         with self.backoffs.writing(pool.name):
             if deployment is None:
                 raise ClusterNotFound(missing_words(target.deployment), reason="TargetNotFound")

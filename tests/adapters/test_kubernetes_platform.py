@@ -128,6 +128,18 @@ async def test_one_more_is_asked_for_and_comes() -> None:
         assert world.api.writes() == [("PUT", "/apis/apps/v1/namespaces/models/deployments/d/scale")]
 
 
+async def test_a_place_that_was_to_go_is_recalled_before_one_more_is_asked_for() -> None:
+    """Its pod may be there already and not be seen yet: the number is not raised beyond what is wished."""
+    async with platform_world(1) as world:
+        name = await world.platform.start(POOL)
+        await world.platform.mark_draining(name)
+        assert (await world.states())[name] == "draining"
+        assert await world.platform.start(POOL) == name
+        assert ((await world.states())[name], world.replicas()) == ("warming", 2)
+        assert await world.platform.start(POOL) != name
+        assert world.replicas() == 3
+
+
 async def test_that_very_pod_goes() -> None:
     """Marked with the lowest cost, then shrunk for: the ReplicaSet takes the one that was chosen, not the youngest."""
     async with platform_world(3) as world:

@@ -61,8 +61,8 @@ class History:
     def beyond(self, bounds: Mapping[str, tuple[int, int]]) -> str:
         """Which numbers were outside of their pool's bounds, or nothing."""
         wrong = [
-            f"{name} was asked to be {count}"
-            for _, name, count in self.replicas
+            f"{name} was asked to be {count} after {at_s - self.began_s:.1f} s"
+            for at_s, name, count in self.replicas
             if name in bounds and not bounds[name][0] <= count <= bounds[name][1]
         ]
         return "; ".join(wrong[:3])
