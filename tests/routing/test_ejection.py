@@ -50,6 +50,7 @@ POOLS = {
         [conduct(prefill=9.0), conduct(failures=10.0), GOOD, GOOD],
         [(1, Reason.ERRORS), (0, Reason.SLOW)],
     ),
+    "a second of four": ([conduct(out=True), conduct(prefill=10.0), GOOD, GOOD], [(1, Reason.SLOW)]),
     "of two and two out nobody": ([conduct(out=True), conduct(out=True), conduct(prefill=9.0), GOOD, GOOD], []),
     "without peers in rotation": ([conduct(out=True), GOOD, conduct(out=True), conduct(out=True)], []),
 }
