@@ -148,7 +148,7 @@ class KubernetesPlatform:
         A place that was to go stays in place of that: its pod may be there already, only not seen yet.
         """
         target, deployment = self._where(pool.name)
-        kept = self._places_of(target.deployment).recall(self._now_s())
+        kept = None if deployment is None else self._places_of(target.deployment).recall(self._now_s())
         if kept is not None:
             log.info("replica_recalled", pool=pool.name, deployment=target.deployment, replica=kept)
             return kept
