@@ -58,12 +58,12 @@ def weights(
     if as_json:
         emit_json("infra-weights", {"stack": stack, "bucket": bucket, "whole": whole, "weights": judged})
     else:
-        _tell(judged, stack, bucket)
+        _tell(judged, stack, bucket, whole=whole)
     if not whole:
         raise typer.Exit(EXIT_FAILED)
 
 
-def _tell(judged: Sequence[Judged], stack: str, bucket: str) -> None:
+def _tell(judged: Sequence[Judged], stack: str, bucket: str, *, whole: bool) -> None:
     from controller.cli.output import say, table
 
     rows = [
@@ -74,7 +74,7 @@ def _tell(judged: Sequence[Judged], stack: str, bucket: str) -> None:
     for one in judged:
         if one.state != "whole":
             say(LABELS[one.state], f"{one.model}: {one.words}")
-    if all(one.state == "whole" for one in judged):
+    if whole:
         say(
             "next",
             f"pulumi -C infra config set --stack {stack} --path 'spillway:model_store.source' bucket, then pulumi up",

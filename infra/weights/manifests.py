@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import cast
 
 from infra.weights.files import WeightsRefused
@@ -42,23 +42,17 @@ def wanted_key(model: str) -> str:
 
 def wanted_text(wanted: Wanted) -> str:
     """The document of what is wanted."""
-    said = {
-        "model": wanted.model,
-        "repository": wanted.repository,
-        "revision": wanted.revision,
-        "prefix": wanted.prefix,
-    }
-    return json.dumps(said, indent=2, sort_keys=True) + "\n"
+    return _text(asdict(wanted))
 
 
 def parse_wanted(text: str, key: str) -> Wanted:
     """What the document under that key says; WeightsRefused where it is none."""
     said = _mapping(text, key)
-    fields = {name: said.get(name) for name in ("model", "repository", "revision", "prefix")}
-    for name, value in fields.items():
+    words = {field.name: said.get(field.name) for field in fields(Wanted)}
+    for name, value in words.items():
         if not isinstance(value, str) or not value:
             raise WeightsRefused(f"{key}: {name} must be a word, not {value!r}")
-    return Wanted(**cast("dict[str, str]", fields))
+    return Wanted(**cast("dict[str, str]", words))
 
 
 def sums_key(wanted: Wanted) -> str:
@@ -68,9 +62,8 @@ def sums_key(wanted: Wanted) -> str:
 
 def sums_text(wanted: Wanted, sums: Mapping[str, FileSum]) -> str:
     """The document of what was put there; it is written when every file is."""
-    files = {name: {"sha256": one.sha256, "size_bytes": one.size_bytes} for name, one in sums.items()}
-    said = {"repository": wanted.repository, "revision": wanted.revision, "files": files}
-    return json.dumps(said, indent=2, sort_keys=True) + "\n"
+    files = {name: asdict(one) for name, one in sums.items()}
+    return _text({"repository": wanted.repository, "revision": wanted.revision, "files": files})
 
 
 def parse_sums(text: str, key: str) -> dict[str, FileSum]:
@@ -83,6 +76,10 @@ def parse_sums(text: str, key: str) -> dict[str, FileSum]:
         }
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise WeightsRefused(f"{key}: files must have size_bytes and sha256 each") from error
+
+
+def _text(said: Mapping[str, object]) -> str:
+    return json.dumps(said, indent=2, sort_keys=True) + "\n"
 
 
 def _mapping(text: str, key: str) -> Mapping[str, object]:

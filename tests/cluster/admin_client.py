@@ -58,13 +58,12 @@ class AdminClient:
         """
         data = None if body is None else json.dumps(body)
         headers = {"Content-Type": content_type}
-        for more in reversed(range(BUSY_TRIES)):
+        for _ in range(BUSY_TRIES):
             async with self._session.request(method, path, params=query, data=data, headers=headers) as answer:
                 status, text = answer.status, await answer.text()
-            if status == BUSY and status not in allowed and more:
-                await asyncio.sleep(BUSY_S)
-                continue
-            break
+            if status != BUSY or status in allowed:
+                break
+            await asyncio.sleep(BUSY_S)
         if status >= 300 and status not in allowed:
             raise CommandFailed(f"{method} {path}: {status} {text[:500]}")
         said: Json = json.loads(text)

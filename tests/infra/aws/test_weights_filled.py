@@ -14,7 +14,6 @@ from typing import Any
 
 import boto3
 import pytest
-from moto import mock_aws
 from stacks import changed, write
 from typer.testing import CliRunner, Result
 
@@ -119,16 +118,12 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[HubHere]:
 
 
 @pytest.fixture(autouse=True)
-def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def s3(account: None) -> Any:
     """An account in which `pulumi up` has made the bucket with what is wanted."""
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
-        monkeypatch.setenv(name, "testing")
-    monkeypatch.delenv("AWS_PROFILE", raising=False)
-    with mock_aws():
-        client = boto3.client("s3", region_name="us-east-1")
-        client.create_bucket(Bucket=BUCKET)
-        client.put_object(Bucket=BUCKET, Key=wanted_key("tiny"), Body=wanted_text(WANTED).encode())
-        yield client
+    client = boto3.client("s3", region_name="us-east-1")
+    client.create_bucket(Bucket=BUCKET)
+    client.put_object(Bucket=BUCKET, Key=wanted_key("tiny"), Body=wanted_text(WANTED).encode())
+    return client
 
 
 def typed(folder: Path, *words: str, bucket: str = BUCKET) -> Result:

@@ -100,8 +100,7 @@ def test_values_of_our_charts_are_those_of_their_schemas(variant: str) -> None:
 
 def _model(variant: str, name: str) -> tuple[dict[str, Any], list[dict[str, str]]]:
     """What a release of that model is told of its weights, and its further variables."""
-    release = next(one for one in recorded(variant).of(RELEASE) if one.name == f"{name}-release")
-    values: Any = release.inputs["values"]
+    values: Any = recorded(variant).named(f"{name}-release").inputs["values"]
     return values["model"], values["engine"].get("extraEnv", [])
 
 
@@ -111,7 +110,7 @@ def test_engines_read_the_hub_or_the_bucket() -> None:
     model, variables = _model("bucket", "llama-8b")
     assert "path" not in from_hub
     assert (from_hub["hub"]["existingSecret"], model["hub"]["existingSecret"]) == ("huggingface", "")
-    made = next(one for one in recorded("bucket").of("aws:s3/bucketObjectv2:BucketObjectv2") if "llama-8b" in one.name)
+    made = _first(recorded("bucket"), "aws:s3/bucketObjectv2:BucketObjectv2", "llama-8b")
     wanted = parse_wanted(str(made.inputs["content"]), str(made.inputs["key"]))
     assert made.inputs["key"] == "manifests/llama-8b.json"
     assert wanted.revision == from_hub["hub"]["revision"]
