@@ -19,7 +19,7 @@ from controller.adapters.kubernetes_troubles import no_pod_reason
 from controller.core.errors import ClusterForbidden, ClusterNotFound
 from controller.core.fleet import PoolView, Replica
 from controller.modelpool.objects import entries, name_of, number, part, text
-from controller.modelpool.views import view_from_status
+from controller.modelpool.views import is_left_out, view_from_status
 
 LEASE = "spillway-controller"
 OURS = {"app.kubernetes.io/name": "spillway"}
@@ -119,10 +119,10 @@ def cold_start_s(pool: Json) -> float:
 
 
 def _view(name: str, pool: Json, deployments: Mapping[str, Json], pods: Mapping[str, Json], now_s: float) -> PoolView:
-    spec = part(pool, "spec")
+    spec, status = part(pool, "spec"), part(pool, "status")
     deployment = deployments.get(text(part(spec, "scaleTargetRef"), "name"))
-    if deployment is None:
-        return view_from_status(name, part(pool, "status"), ())
+    if deployment is None or is_left_out(status):
+        return view_from_status(name, status, ())
     port, start_s = number(part(spec, "engine"), "port") or ENGINE_PORT, cold_start_s(pool)
     own = pods_of(deployment, pods.values())
     replicas = [replica_of(pod, pool=name, port=port, cold_start_s=start_s) for pod in own]
@@ -132,7 +132,7 @@ def _view(name: str, pool: Json, deployments: Mapping[str, Json], pods: Mapping[
         placeholders([member_of(pod) for pod in own], 1 if asked_for is None else asked_for, frozenset()), now_s
     )
     replicas += places.replicas(name, no_pod_reason(deployment), start_s)
-    return view_from_status(name, part(pool, "status"), replicas)
+    return view_from_status(name, status, replicas)
 
 
 async def named(client: KubernetesClient, kind: Kind, query: Mapping[str, str] | None = None) -> dict[str, Json]:

@@ -18,10 +18,15 @@ if TYPE_CHECKING:
     from controller.core.fleet import FleetView
 
 
+LEFT_OUT = "pool      {name}: left out until its spec is mended; gateways do not know it"
+
+
 def explain_pool(wish: ClusterWish, *, name: str, as_json: bool) -> None:
     """Why the pool has the replicas and the routing it has."""
     from controller.cli.explain import facts, told
     from controller.cli.output import console, emit_json, say
+    from controller.modelpool.objects import part
+    from controller.modelpool.views import is_left_out
 
     now_s = time.time()
     with open_cluster(wish) as cluster:
@@ -34,7 +39,9 @@ def explain_pool(wish: ClusterWish, *, name: str, as_json: bool) -> None:
             age_s = None if sight.leader is None else round(sight.leader.age_s, 1)
             emit_json("pool_explained", {**facts(pool), "age_s": age_s, "conditions": conditions})
             return
-        lines = told(pool, _home_use_ratio(sight, name))
+        lines = [LEFT_OUT.format(name=name)]
+        if not is_left_out(part(sight.pools[name], "status")):
+            lines = told(pool, _home_use_ratio(sight, name))
         for line in lines if leading is not None else [line for line in lines if not line.startswith("prices ")]:
             console().print(line, markup=False)
         for line in told_conditions({"conditions": conditions}):

@@ -224,8 +224,9 @@ def _row(name: str, sight: Sight, now_s: float) -> dict[str, object]:
     from controller.modelpool.objects import part
     from controller.modelpool.objects import text as text_of
     from controller.modelpool.pins import pin_word
+    from controller.modelpool.views import is_left_out
 
-    pool, view = sight.pools[name], sight.views[name]
+    pool, view, status = sight.pools[name], sight.views[name], part(sight.pools[name], "status")
     bounds, word = _bounds(pool), pin_word(pool, now_s)
     return {
         "name": name,
@@ -233,8 +234,8 @@ def _row(name: str, sight: Sight, now_s: float) -> dict[str, object]:
         "min_replicas": bounds.min_replicas,
         "max_replicas": bounds.max_replicas,
         "fixed": False,
-        "ready": view.count(ReplicaState.READY),
-        "routing": view.mode if part(pool, "status", "routing") else None,
+        "ready": None if is_left_out(status) else view.count(ReplicaState.READY),
+        "routing": view.mode if part(status, "routing") else None,
         "pin": living(None if word is None else word.pin, now_s),
         "replicas": view.replicas,
     }

@@ -12,7 +12,7 @@ WHY = {
     "slow": "slower than its peers",
 }
 FAILED_IN_A_ROW = "its calls failed in a row"
-RETURNED = "it came back a moment ago"
+RETURNED = "it started or came back a moment ago"
 Row = Mapping[str, object]
 
 

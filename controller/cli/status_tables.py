@@ -90,17 +90,17 @@ def _pool_cells(row: Row, *, wide: bool) -> list[str]:
     age_s = row["age_s"]
     cells = [
         str(row["name"]),
-        str(row["ready"]),
+        _or_unknown(row["ready"]),
         NONE if row["fixed"] else _or_unknown(row["desired"]),
-        str(row["warming"]),
-        str(row["routing"]),
+        _or_unknown(row["warming"]),
+        _or_unknown(row["routing"]),
         _percent(row["spill_ratio"]),
         _percent(row["saturation_ratio"]),
         age_words(age_s) if isinstance(age_s, int | float) else UNKNOWN,
     ]
     if wide:
         cells += [_or_unknown(row["in_flight"]), _or_unknown(row["spilled"])]
-        cells += [str(row["draining"]), str(row["model"] or NONE)]
+        cells += [_or_unknown(row["draining"]), str(row["model"] or NONE)]
     return cells
 
 
@@ -119,13 +119,13 @@ def _pool_words(row: Row) -> list[str]:
         left = age_words(pin.until_s - time.time())
         told = str(row["routing_reason"]).startswith("pinned by")
         words.append(f"pin expires in {left}" if told else f"pinned by {pin.who} for {left} more: {pin.reason}")
-    lines = [f"  {row['name']}: {'; '.join(words)}"] if words else []
+    lines: list[str] = []
     for replica in cast("Sequence[Replica]", row["replicas"]):
         said = replica_words(replica)
         lines += [f"    {replica.replica_id} {said}"] if said else []
     lines += [f"    {one}" for one in told_conditions(row)]
     lines += [f"    {rotation_words(one)}" for one in cast("Sequence[Row]", row["rotation"] or ())]
-    return lines
+    return [f"  {row['name']}: {'; '.join(words)}".rstrip(), *lines] if words or lines else []
 
 
 def replica_words(replica: Replica) -> str:

@@ -5,10 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from controller.core.fleet import Pin, PoolView, Replica, RoutingMode
+from controller.modelpool.conditions import condition_of
+from controller.modelpool.findings import INVALID_SPEC, STALLED
 from controller.modelpool.objects import Json, entries, instant, number, part, text
 from controller.modelpool.schema import PinnedRouting
 
 _MODES = {str(mode): mode for mode in RoutingMode}
+
+
+def is_left_out(status: Json) -> bool:
+    """Whether its spec is refused and none before it was ever taken: gateways do not know it, and its pods may be
+    another pool's.
+    """
+    refused = text(condition_of(status, STALLED), "reason") == INVALID_SPEC
+    return refused and not part(status, "routing")
 
 
 def view_from_status(name: str, status: Json, replicas: Sequence[Replica]) -> PoolView:

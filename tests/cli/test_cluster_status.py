@@ -8,13 +8,13 @@ import orjson
 import pytest
 from about_cluster import document, refused, run
 from aiohttp import web
-from fake_cluster import LEASES, MODELS, PODS, FakeCluster
+from fake_cluster import LEASES, MODELS, PODS, POOLS, FakeCluster
 from published import fleet as published_fleet
 
 from controller.adapters.fleet_file import encode_view
 from controller.cli.errors import EXIT_FAILED
 from tests.adapters.fake_api_objects import status_error
-from tests.cluster.installed import labels, lease, pod, ready
+from tests.cluster.installed import labels, lease, model_pool, pod, ready
 
 METRICS = b"""# TYPE spillway_pool_arrivals_total counter
 spillway_pool_arrivals_total{pool="llama-8b"} 10
@@ -194,6 +194,24 @@ def test_a_pool_is_explained_with_its_conditions(there: FakeCluster) -> None:
     told = document("explain", "pool", "llama-8b")
     assert isinstance(told, dict)
     assert (told["wanted"] if "wanted" in told else told["desired"], told["routing"]) == (2, "Spilling")
+
+
+def test_a_pool_whose_spec_is_refused_has_no_figures(there: FakeCluster) -> None:
+    """The pods of its target may be another pool's, as here; why it is refused stands under its own name."""
+    there.fleet()
+    words = "`spec.model` no such model (got 'nope')."
+    refusal = {"type": "Stalled", "status": "True", "reason": "InvalidSpec", "message": words}
+    twin = model_pool("twin", scaleTargetRef=model_pool("llama-8b")["spec"]["scaleTargetRef"], model="nope")
+    there.put(POOLS, {**twin, "status": {"conditions": [refusal]}})
+    lines = run("status").stdout.splitlines()
+    row = next(line for line in lines if line.startswith("twin"))
+    assert row.split() == ["twin", *["<unknown>"] * 7]
+    assert lines[lines.index("  twin:") + 1] == f"    Stalled (InvalidSpec): {words}"
+    listed = {one["name"]: one for one in document("pool", "list")}
+    assert (listed["twin"]["ready"], listed["twin"]["replicas"], listed["llama-8b"]["ready"]) == (None, [], 1)
+    explained = run("explain", "pool", "twin").stdout.splitlines()
+    assert explained[0] == "pool      twin: left out until its spec is mended; gateways do not know it"
+    assert explained[1] == f"condition Stalled (InvalidSpec): {words}"
 
 
 def test_an_api_that_knows_no_model_pools_is_told(there: FakeCluster) -> None:

@@ -85,7 +85,7 @@ def test_who_is_out_of_rotation_is_told_with_the_reason(tmp_path: Path, admin: t
         "    r2 ejected, for 7 s more: slower than its peers"
         " (prompts 9.8 times as long as predicted, tokens 1.1 times)",
         "    r3 ejected, due back: no connection",
-        "    r4 ramping, 40% of its way to a full share: it came back a moment ago",
+        "    r4 ramping, 40% of its way to a full share: it started or came back a moment ago",
         "    r5 left alone, for 12 s more: its calls failed in a row",
         "    m1 ejected, for 3 s more: fails more often than its peers",
     ]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from tests.cluster import leftovers
@@ -49,11 +51,15 @@ def _start(given: argparse.Namespace, *, keep: bool) -> ControlPlane:
     return started
 
 
+def exports(environ: Mapping[str, str], programs: Path) -> str:
+    """What a shell evaluates to reach the cluster with the suite's programs, whatever is in the paths."""
+    lines = [f"export {name}={shlex.quote(value)}" for name, value in environ.items()]
+    return "\n".join([*lines, f"export PATH={shlex.quote(str(programs))}:$PATH"])
+
+
 def _up(given: argparse.Namespace) -> int:
     started = _start(given, keep=True)
-    for name, value in started.environ.items():
-        print(f"export {name}={value}")
-    print(f"export PATH={BUILT}:$PATH")
+    print(exports(started.environ, BUILT))
     _say(f"remove it with: python -m tests.cluster down {started.folder}")
     return 0
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import ipaddress
 import json
 import socket
+import subprocess
 import tarfile
 from pathlib import Path
 
 import pytest
 
+from tests.cluster.__main__ import exports
 from tests.cluster.blocks import BLOCKS, RESERVED, Block
 from tests.cluster.component import Component, until
 from tests.cluster.errors import DidNotStart, MissingTool
@@ -28,6 +30,17 @@ def test_blocks_never_meet() -> None:
         assert all(part.subnet_of(block.whole) and block.whole.subnet_of(RESERVED) for part in parts)
         assert not any(one.overlaps(other) for one in parts for other in parts if one is not other)
         assert {ipaddress.IPv4Address(block.machine), ipaddress.IPv4Address(block.node)} <= set(block.line.hosts())
+
+
+def test_what_a_shell_evaluates_holds_in_any_folder() -> None:
+    """Blanks and quotes in a path stay what they are."""
+    odd = Path("/tmp/it's a clone/tools")
+    script = 'eval "$1"; printf "%s\n" "$KUBECONFIG" "$PATH"'
+    said = subprocess.run(
+        ["/bin/sh", "-c", script, "sh", exports({"KUBECONFIG": f"{odd}/kubeconfig"}, odd)],
+        env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True, timeout=10, check=True,
+    )  # fmt: skip
+    assert said.stdout.splitlines() == [f"{odd}/kubeconfig", f"{odd}:/usr/bin:/bin"]
 
 
 def test_an_archive_holds_one_program_and_no_rights(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pool_values import NAME, pin_word, replica, status_of, view
 from controller.core.fleet import PoolView, RoutingMode
 from controller.modelpool.objects import Json, entries, generation_of, name_of, number, part, text
 from controller.modelpool.spelling import PoolSpelling
-from controller.modelpool.views import view_from_status
+from controller.modelpool.views import is_left_out, view_from_status
 
 
 def test_no_status_is_a_pool_at_home() -> None:
@@ -27,6 +27,14 @@ def test_no_status_is_a_pool_at_home() -> None:
 def test_a_status_of_another_kind_reads_as_none(status: Json) -> None:
     """Fields that are not what they should be are left aside."""
     assert view_from_status(NAME, status, []) == PoolView(name=NAME)
+
+
+def test_a_pool_is_left_out_while_none_of_its_specs_was_taken() -> None:
+    """One that goes on by its last good spec has a routing; one that nobody has looked at is not refused."""
+    refused = {"conditions": [{"type": "Stalled", "status": "True", "reason": "InvalidSpec"}]}
+    assert is_left_out(refused)
+    assert not is_left_out({**refused, "routing": {"mode": "Local"}})
+    assert not is_left_out({})
 
 
 def test_what_people_read_is_read_back() -> None:
