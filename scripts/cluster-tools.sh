@@ -34,6 +34,7 @@ answer                   images       ./answer                                  
 kubeconform              kubeconform  github.com/yannh/kubeconform/cmd/kubeconform  -v                v0.7.
 kube-router              policies     $router/cmd/kube-router                       -                 -
 kwok                     kwok         sigs.k8s.io/kwok/cmd/kwok                     --version         v0.8.
+metrics-server           metrics      sigs.k8s.io/metrics-server/cmd/metrics-server -                 -
 docker-compose           compose      github.com/docker/compose/v2/cmd              version           v2.
 LIST
 }

@@ -14,6 +14,7 @@ from tests.cluster.programs import built
 
 READY_S = 60.0
 PROBE_S = 2.0
+FRONT_PROXY = "front-proxy-client"
 ADMIN = "/O=system:masters/CN=spillway-test-admin"
 
 
@@ -79,6 +80,19 @@ def api_server(
             *("--kubelet-preferred-address-types=InternalIP", "--allow-privileged=true"),
             *own_words,
         ],
+    )
+
+
+def passing_on(front: Pair, authority: Authority) -> tuple[str, ...]:
+    """Flags with which the API passes groups that somebody else serves on to them, and tells them who asks."""
+    return (
+        f"--proxy-client-cert-file={front.certificate}",
+        f"--proxy-client-key-file={front.key}",
+        f"--requestheader-client-ca-file={authority.certificate}",
+        f"--requestheader-allowed-names={FRONT_PROXY}",
+        "--requestheader-username-headers=X-Remote-User",
+        "--requestheader-group-headers=X-Remote-Group",
+        "--requestheader-extra-headers-prefix=X-Remote-Extra-",
     )
 
 

@@ -17,7 +17,7 @@ MANAGER = "kube-controller-manager"
 # No node is there whose absence could be noticed, and 500 pods are made in one go by the tests of scale.
 CONTROLLERS = (
     "deployment-controller,replicaset-controller,garbage-collector-controller,resourcequota-controller,"
-    "clusterrole-aggregation-controller"
+    "clusterrole-aggregation-controller,horizontal-pod-autoscaler-controller"
 )
 
 

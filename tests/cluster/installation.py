@@ -226,11 +226,15 @@ def _secret(name: str, namespace: str, data: Mapping[str, bytes]) -> dict[str, o
 
 @contextmanager
 def installed(
-    cluster: Cluster, namespace: str, folder: Path, *, limits: Mapping[str, int] | None = None
+    cluster: Cluster,
+    namespace: str,
+    folder: Path,
+    *settings: str,
+    limits: Mapping[str, int] | None = None,
 ) -> Iterator[Installation]:
     """helm/ops with three gateways and two controllers on PostgreSQL; afterwards the namespace is gone.
 
-    `limits`: of the provider, other than the catalogue's.
+    `settings`: of the chart, beside the suite's values. `limits`: of the provider, other than the catalogue's.
     """
     import_images(cluster, *IMAGES)
     restricted = {"pod-security.kubernetes.io/enforce": "restricted"}
@@ -257,7 +261,8 @@ def installed(
                     "providers": {
                         PROVIDER: {"base_url": f"{provider}/{PROVIDER}/v1", "private_address": True, **(limits or {})}
                     },
-                }
+                },
+                *settings,
             )
             yield made
         finally:

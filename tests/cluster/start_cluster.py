@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.cluster import leftovers
 from tests.cluster.authority import new_authority
 from tests.cluster.capsule import Capsule, open_capsule
-from tests.cluster.control_plane import ADMIN, Addresses, Probe, api_server, etcd
+from tests.cluster.control_plane import ADMIN, FRONT_PROXY, Addresses, Probe, api_server, etcd, passing_on
 from tests.cluster.errors import ClusterError
 from tests.cluster.managers import controller_manager, scheduler
 from tests.cluster.node import NodeGround, kube_proxy, kubelet, names
@@ -49,7 +49,8 @@ def _start(folder: Path, capsule: Capsule, *, policies: bool) -> Cluster:
     containers.component.start()
     authority = new_authority(folder / "certificates")
     admin = authority.issue("admin", ADMIN)
-    api = api_server(folder, at, authority, admin=admin, own_words=(), entered=entered)
+    words = passing_on(authority.issue("front-proxy", f"/CN={FRONT_PROXY}"), authority)
+    api = api_server(folder, at, authority, admin=admin, own_words=words, entered=entered)
     api.start()
     ground = NodeGround(name=NODE, folder=folder, capsule=capsule, authority=authority, server=at.server)
     later = [

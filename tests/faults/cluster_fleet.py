@@ -81,6 +81,7 @@ class Fleet:
             "pods": "/api/v1",
             "resourcequotas": "/api/v1",
             "deployments": "/apis/apps/v1",
+            "horizontalpodautoscalers": "/apis/autoscaling/v2",
             "modelpools": "/apis/spillway.dev/v1alpha1",
             "leases": "/apis/coordination.k8s.io/v1",
             "events": "/apis/events.k8s.io/v1",

@@ -17,6 +17,7 @@ from tests.faults.cluster_fleet import Fleet, Shape
 from tests.faults.fleet_on_kubernetes import fleet_row
 from tests.faults.gateway_process import POOL
 from tests.faults.play import play
+from tests.faults.rows import Row
 from tests.faults.world import eventually
 
 pytestmark = [pytest.mark.faults, pytest.mark.cluster, pytest.mark.timeout(400)]
@@ -172,45 +173,75 @@ async def _repeat(work: Callable[[], Awaitable[object]], every_s: float) -> None
         await asyncio.sleep(every_s)
 
 
-def test_d10_somebody_else_scales(tmp_path: Path, fleet_plane: ControlPlane) -> None:
+@asynccontextmanager
+async def _script(fleet: Fleet) -> AsyncIterator[None]:
+    """Sets one replica three times a second, as the API knows this process: Python."""
+    path = fleet.path("deployments", POOL, "scale")
+
+    async def set_back() -> None:
+        await fleet.api.patch(path, {"spec": {"replicas": 1}})
+
+    hostile = asyncio.create_task(_repeat(set_back, 0.3), name="hostile")
+    try:
+        yield
+    finally:
+        hostile.cancel()
+        await asyncio.gather(hostile, return_exceptions=True)
+
+
+@asynccontextmanager
+async def _autoscaler(fleet: Fleet) -> AsyncIterator[None]:
+    """A HorizontalPodAutoscaler that lets the Deployment have one replica at the most, kept by the real controller."""
+    path = fleet.path("horizontalpodautoscalers")
+    target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": POOL}
+    spec = {"scaleTargetRef": target, "minReplicas": 1, "maxReplicas": 1}
+    scaler = {"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": POOL}}
+    await fleet.api.call("POST", path, {**scaler, "spec": spec})
+    try:
+        yield
+    finally:
+        await fleet.api.call("DELETE", f"{path}/{POOL}")
+
+
+OTHERS = {
+    "a script": (_script, "Python"),
+    "a HorizontalPodAutoscaler": (_autoscaler, "kube-controller-manager"),
+}
+
+
+async def _is_told(fleet: Fleet, line: Row, manager: str) -> None:
+    """While the other goes on: who it is, in a condition and an Event, and no fight."""
+    line.injected()
+    began_s = time.monotonic()
+    await fleet.pin(3)
+    line.within(
+        "said_s",
+        await eventually(lambda: _is_said(fleet, "Stalled", "FoughtOver"), within_s=PATIENCE_S, every_s=0.2),
+        SAID_S * 2,
+    )
+    line.detected()
+    await fleet.ask_for(max(10.0, began_s + 60.0 - time.monotonic()))
+    writes = [one for one in fleet.controller.proxy.writes(began_s) if one.asked.resource == "deployments/scale"]
+    minutes = (time.monotonic() - began_s) / 60.0
+    line.figures["writes_per_min"] = round(len(writes) / minutes, 1)
+    assert len(writes) <= WRITES_PER_MINUTE * max(1.0, minutes)
+    assert "FoughtOver" in await fleet.events()
+    said = (await fleet.condition("Stalled"))["message"]
+    assert f"'{manager}' has set `spec.replicas`" in said, said
+
+
+@pytest.mark.parametrize("who", OTHERS)
+def test_d10_somebody_else_scales(tmp_path: Path, fleet_plane: ControlPlane, who: str) -> None:
     """At most four writes a minute, a condition and an Event that say who; when they stop, ours is what holds."""
+    other, manager = OTHERS[who]
 
     async def scene() -> None:
-        async with fleet_row(
-            fleet_plane,
-            tmp_path,
-            Shape(),
-            "D10",
-            "somebody else scales it",
-            excused=TELLING,
-        ) as (fleet, line):
-            path = fleet.path("deployments", POOL, "scale")
-
-            async def set_back() -> None:
-                await fleet.api.patch(path, {"spec": {"replicas": 1}})
-
-            hostile = asyncio.create_task(_repeat(set_back, 0.3), name="hostile")
-            line.injected()
-            began_s = time.monotonic()
-            await fleet.pin(3)
-            line.within(
-                "said_s",
-                await eventually(lambda: _is_said(fleet, "Stalled", "FoughtOver"), within_s=PATIENCE_S, every_s=0.2),
-                SAID_S * 2,
-            )
-            line.detected()
-            await fleet.ask_for(max(10.0, began_s + 60.0 - time.monotonic()))
-            writes = [
-                one for one in fleet.controller.proxy.writes(began_s) if one.asked.resource == "deployments/scale"
-            ]
-            minutes = (time.monotonic() - began_s) / 60.0
-            line.figures["writes_per_min"] = round(len(writes) / minutes, 1)
-            assert len(writes) <= WRITES_PER_MINUTE * max(1.0, minutes)
-            assert "FoughtOver" in await fleet.events()
-            said = (await fleet.condition("Stalled"))["message"]
-            assert "'Python' has set `spec.replicas`" in said, said  # as the API names the harness
-            hostile.cancel()
-            await asyncio.gather(hostile, return_exceptions=True)
+        async with fleet_row(fleet_plane, tmp_path, Shape(), "D10", f"scaled by {who}, too", excused=TELLING) as (
+            fleet,
+            line,
+        ):
+            async with other(fleet):
+                await _is_told(fleet, line, manager)
             line.within("back_s", await fleet.settles(3), HEALED_S * 2)
             line.healed()
 
