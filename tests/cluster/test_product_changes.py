@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import time
-import urllib.request
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
+from tests.cluster.engine_pods import answers_under_way
 from tests.cluster.installation import RELEASE, Installation, installed, until_serving
 from tests.cluster.namespace_objects import objects_of
 from tests.cluster.traffic import playing
@@ -34,21 +32,13 @@ def here(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         yield made
 
 
-def _answers_under_way(pod: dict[str, Any]) -> float:
-    """What the engine in this pod says itself."""
-    with urllib.request.urlopen(f"http://{pod['status']['podIP']}:8000/metrics", timeout=10) as page:
-        families = text_string_to_metric_families(page.read().decode())
-        samples = [one for family in families for one in family.samples]
-    return sum(one.value for one in samples if one.name == "vllm:num_requests_running")
-
-
 def test_a_drained_replica_finishes_its_streams(here: Installation) -> None:
     """The pod that an operator orders away goes once its streams of a minute and more have ended, and none is cut."""
     with playing(here.url, here.key, model=POOL, rate_per_s=0.5, max_tokens=LONG_TOKENS) as traffic:
         time.sleep(12.0)
-        pod = max(here.pods("engine"), key=_answers_under_way)  # gateways keep equal prompts together
+        pod = max(here.pods("engine"), key=answers_under_way)  # gateways keep equal prompts together
         name = pod["metadata"]["name"]
-        assert _answers_under_way(pod) >= 3
+        assert answers_under_way(pod) >= 3
         here.kubectl("annotate", "pod", name, "spillway.dev/drain=true")
         ordered_s = time.monotonic()
         here.reaches("the replica drains", lambda: here.replicas(POOL).get("draining") == 1, within_s=20.0)

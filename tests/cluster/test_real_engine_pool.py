@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import threading
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import openai
 import pytest
 
+from tests.cluster.engine_pods import answers_under_way
 from tests.cluster.installation import BOUGHT, PROVIDER, Installation, import_images, installed, until_serving
 from tests.cluster.traffic import playing
 from tests.cluster.whole import Cluster
@@ -22,6 +25,7 @@ NAMESPACE = "real"
 READY_S = 300.0
 SIZES = ("8", "768")  # layers, hidden: a token takes so long that a stream outlives the word to go
 LONG_TOKENS = 3000
+STREAMS, DRAINED_TOKENS = 4, 1500
 DRAIN_S = 300
 FOLDERS = {"vllm": "/opt/vllm", "model": "/model"}  # as the engine finds them
 CPU = {
@@ -106,12 +110,12 @@ def test_the_official_client_is_answered_by_the_real_engine(here: Installation) 
         assert _streamed(client, tokens=16) == 16
 
 
-def _streamed(client: openai.OpenAI, *, tokens: int, begun: threading.Event | None = None) -> int:
+def _streamed(client: openai.OpenAI, *, tokens: int, begun: threading.Event | None = None, words: str = "Hi") -> int:
     """How many tokens the engine says that it has said, at the end of the stream."""
     counted = 0
     stream = client.chat.completions.create(
         model=POOL,
-        messages=[{"role": "user", "content": "Hi"}],
+        messages=[{"role": "user", "content": words}],
         max_tokens=tokens,
         stream=True,
         stream_options={"include_usage": True},
@@ -149,6 +153,46 @@ def test_a_replaced_engine_finishes_its_stream(here: Installation) -> None:
     assert after["metadata"]["name"] != before["metadata"]["name"]
     with _client(here) as client:
         assert _streamed(client, tokens=16) == 16
+
+
+def test_a_drained_engine_finishes_its_streams(here: Installation) -> None:
+    """Of two engines that both stream, one is to go: it does so when its own streams have ended, and none is cut."""
+    here.install_pool(POOL, "modelPool.replicas.max=2", kind="cpu", more=VALUES)
+    here.kubectl("scale", f"spool/{POOL}", "--replicas=2")
+    here.until_ready(POOL, 2, within_s=READY_S)
+    said: list[int] = []
+    begun = [threading.Event() for _ in range(STREAMS)]
+    with _client(here) as client:
+
+        def read(number: int) -> None:
+            words = f"{number}: Hi"  # each begins in its own way, so that no engine knows it already
+            said.append(_streamed(client, tokens=DRAINED_TOKENS, begun=begun[number], words=words))
+
+        readers = [threading.Thread(target=read, args=(number,), daemon=True) for number in range(STREAMS)]
+        for reader in readers:
+            reader.start()
+        assert all(one.wait(60.0) for one in begun), "no first token"
+        pods = here.pods("engine")
+        assert all(answers_under_way(pod) for pod in pods), "only one of them streams"
+        here.kubectl("scale", f"spool/{POOL}", "--replicas=1")
+        here.reaches("one of them drains", lambda: here.replicas(POOL).get("draining") == 1)
+        assert any(reader.is_alive() for reader in readers), "all streams were over before an engine was to go"
+        while any(reader.is_alive() for reader in readers):
+            _none_leaves_that_answers(here, pods)
+            time.sleep(0.5)
+    assert said == [DRAINED_TOKENS] * STREAMS
+    here.reaches("one pod is left", lambda: len(here.pods("engine")) == 1)
+    here.until_ready(POOL, 1)
+
+
+def _none_leaves_that_answers(here: Installation, pods: Sequence[dict[str, Any]]) -> None:
+    """Looks who is leaving first, and then what those still do: less as time goes."""
+    for pod in [one for one in pods if _is_leaving(here, one["metadata"]["name"])]:
+        try:
+            busy = answers_under_way(pod)
+        except OSError:
+            continue  # gone meanwhile
+        assert not busy, f"{pod['metadata']['name']} was told to go with {busy:g} open streams"
 
 
 def _is_leaving(here: Installation, pod: str) -> bool:
