@@ -70,6 +70,7 @@ def _ready_gateways(here: Installation) -> int:
 
 def test_a_pin_by_patch_moves_all_traffic(here: Installation) -> None:
     """`kubectl patch` sends everything away, says who and why; taking it off brings traffic back."""
+    here.install_pool(POOL, "modelPool.spill.returnRampPercentPerSecond=10")  # how it comes back is the test before's
     pin = '{"spec":{"pin":{"routing":"External","reason":"driver update","who":"oncall"}}}'
     with playing(here.url, here.key, model=POOL, rate_per_s=4.0) as traffic:
         here.kubectl("patch", "spool", POOL, "--type=merge", "-p", pin)
