@@ -10,7 +10,7 @@ from controller.cli.cluster_options import ClusterWish
 from controller.cli.cluster_pages import read_leader, with_figures
 from controller.cli.cluster_pool import note_silence
 from controller.cli.pool_report import unknown
-from controller.cli.status_conditions import conditions_of, told_conditions
+from controller.cli.status_conditions import conditions_of, known_figures, told_conditions
 
 if TYPE_CHECKING:
     from controller.adapters.kubernetes_client import KubernetesClient
@@ -37,7 +37,10 @@ def explain_pool(wish: ClusterWish, *, name: str, as_json: bool) -> None:
         conditions = conditions_of(sight.pools[name])
         if as_json:
             age_s = None if sight.leader is None else round(sight.leader.age_s, 1)
-            emit_json("pool_explained", {**facts(pool), "age_s": age_s, "conditions": conditions})
+            emit_json(
+                "pool_explained",
+                {**known_figures(sight.pools[name], facts(pool)), "age_s": age_s, "conditions": conditions},
+            )
             return
         lines = [LEFT_OUT.format(name=name)]
         if not is_left_out(part(sight.pools[name], "status")):

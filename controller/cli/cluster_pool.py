@@ -16,6 +16,7 @@ from controller.cli.cluster_options import ClusterWish
 from controller.cli.errors import EXIT_UNCHANGED, EXIT_USAGE, CliError
 from controller.cli.pool_report import account, note, report, unknown, within_bounds
 from controller.cli.pool_words import instant, living, pin_command, pin_words, text, until_s
+from controller.cli.status_conditions import known_figures
 from controller.core.fleet import Pin, Replica, ReplicaState, RoutingMode
 from controller.core.pools import ScalePolicy
 
@@ -224,18 +225,18 @@ def _row(name: str, sight: Sight, now_s: float) -> dict[str, object]:
     from controller.modelpool.objects import part
     from controller.modelpool.objects import text as text_of
     from controller.modelpool.pins import pin_word
-    from controller.modelpool.views import is_left_out
 
-    pool, view, status = sight.pools[name], sight.views[name], part(sight.pools[name], "status")
+    pool, view = sight.pools[name], sight.views[name]
     bounds, word = _bounds(pool), pin_word(pool, now_s)
-    return {
+    row = {
         "name": name,
         "model": text_of(part(pool, "spec"), "model"),
         "min_replicas": bounds.min_replicas,
         "max_replicas": bounds.max_replicas,
         "fixed": False,
-        "ready": None if is_left_out(status) else view.count(ReplicaState.READY),
-        "routing": view.mode if part(status, "routing") else None,
+        "ready": view.count(ReplicaState.READY),
+        "routing": view.mode if part(pool, "status", "routing") else None,
         "pin": living(None if word is None else word.pin, now_s),
         "replicas": view.replicas,
     }
+    return known_figures(pool, row)

@@ -12,15 +12,13 @@ from controller.cli.cluster_options import ClusterWish
 from controller.cli.cluster_pages import Pages, read_pages, rotation_of_all, with_figures
 from controller.cli.errors import CliError
 from controller.cli.status import Output, gateway_figures, pool_row, show_status
-from controller.cli.status_conditions import conditions_of
+from controller.cli.status_conditions import conditions_of, known_figures
 
 if TYPE_CHECKING:
     from controller.adapters.kubernetes_client import KubernetesClient
     from controller.adapters.kubernetes_sight import Sight
 
 SPEND, KEYS = "spillway_spend_usd_total", "spillway_provider_keys"
-# Of a pool that is left out, as kubectl has it: empty.
-NOBODY_KNOWS = dict.fromkeys(("ready", "warming", "draining", "lost", "missing", "routing", "spill_ratio"))
 
 
 def status(wish: ClusterWish, *, watch: bool, output: Output | None, wide: bool, as_json: bool) -> None:
@@ -52,9 +50,6 @@ async def _read(client: KubernetesClient, now_s: float) -> tuple[Sight, Pages]:
 
 def document_of(sight: Sight, pages: Pages, now_s: float, cluster: Cluster) -> dict[str, object]:
     """The document out of what was read."""
-    from controller.modelpool.objects import part
-    from controller.modelpool.views import is_left_out
-
     metrics, rotation, leader = gateway_figures(*pages.metrics.values()), rotation_of_all(pages.loads), sight.leader
     alive = leader is not None and leader.is_alive
     return {
@@ -66,8 +61,10 @@ def document_of(sight: Sight, pages: Pages, now_s: float, cluster: Cluster) -> d
         "gateway_up": bool(pages.metrics),
         "pools": [
             {
-                **pool_row(with_figures(sight.views[name], pages.leading), metrics, model=_model(sight, name)),
-                **(NOBODY_KNOWS if is_left_out(part(sight.pools[name], "status")) else {}),
+                **known_figures(
+                    sight.pools[name],
+                    pool_row(with_figures(sight.views[name], pages.leading), metrics, model=_model(sight, name)),
+                ),
                 "rotation": None if rotation is None else rotation.get(name, []),
                 "conditions": conditions_of(sight.pools[name]),
             }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+UNKNOWN_OF_LEFT_OUT = frozenset(("ready", "warming", "draining", "lost", "missing", "routing", "spill_ratio"))
 TOLD = ("Stalled", "CapacityUnavailable", "ScalingLimited")
 
 
@@ -14,6 +15,15 @@ def conditions_of(pool: Mapping[str, object]) -> list[dict[str, object]]:
     found = [one for one in entries(part(pool, "status"), "conditions") if isinstance(one, Mapping)]
     names = ("type", "status", "reason", "message")
     return [{name: str(one.get(name, "")) for name in names} for one in found]
+
+
+def known_figures(pool: Mapping[str, object], row: Mapping[str, object]) -> dict[str, object]:
+    """The row of a pool; of one that is left out nobody can say what replicas and routing are: empty, as in kubectl."""
+    from controller.modelpool.objects import part
+    from controller.modelpool.views import is_left_out
+
+    unknown = UNKNOWN_OF_LEFT_OUT if is_left_out(part(pool, "status")) else frozenset[str]()
+    return {name: None if name in unknown else value for name, value in row.items()}
 
 
 def told_conditions(row: Mapping[str, object]) -> list[str]:

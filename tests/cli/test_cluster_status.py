@@ -209,6 +209,8 @@ def test_a_pool_whose_spec_is_refused_has_no_figures(there: FakeCluster) -> None
     assert lines[lines.index("  twin:") + 1] == f"    Stalled (InvalidSpec): {words}"
     listed = {one["name"]: one for one in document("pool", "list")}
     assert (listed["twin"]["ready"], listed["twin"]["replicas"], listed["llama-8b"]["ready"]) == (None, [], 1)
+    told = document("explain", "pool", "twin")
+    assert [told[name] for name in ("ready", "routing", "spill_ratio")] == [None] * 3
     explained = run("explain", "pool", "twin").stdout.splitlines()
     assert explained[0] == "pool      twin: left out until its spec is mended; gateways do not know it"
     assert explained[1] == f"condition Stalled (InvalidSpec): {words}"
