@@ -119,6 +119,7 @@ class KubernetesPlatform:
         pods = self._pods_of(deployment)
         members = [member_of(pod) for pod in pods]
         count, gone = self._count(deployment, members)
+        self._scaling.decide_on(target.deployment)
         beyond = uncounted(members, count, gone)
         now_s, cold_start_s = self._now_s(), pool.scale.cold_start_s
         lives = self._lives.setdefault(pool.name, Lives())

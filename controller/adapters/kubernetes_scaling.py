@@ -24,11 +24,14 @@ US = "spillway"  # as the API names a writer by its User-Agent
 
 @dataclass(slots=True)
 class _Known:
-    """What is known of one Deployment's number. `ours`: as we wrote it last; None before we ever did."""
+    """What is known of one Deployment's number. `ours`: as we wrote it last; None before we ever did. `decided_on`: as
+    it was when what is to be done now was decided, and as we have changed it since.
+    """
 
     version: str = ""
     replicas: int = 0
     ours: int | None = None
+    decided_on: int | None = None
     written_s: deque[float] = field(default_factory=deque)
     contested_s: float | None = None
     by: str = ""
@@ -77,6 +80,12 @@ class Scaling:
             self._hear(known, int(seen["spec"]["replicas"]), version)
         return known.replicas
 
+    def decide_on(self, name: str) -> int:
+        """The same; what is written from now on until the next decision is written for this number alone."""
+        known = self.replicas(name)
+        self._known[name].decided_on = known
+        return known
+
     def fought_over(self, name: str) -> str:
         """Who else sets the number, in words; "" where nobody does."""
         known = self._known.get(name)
@@ -100,9 +109,7 @@ class Scaling:
                 return found
             if found != base:
                 self._hear(self._known[name], found, version_of(scale))
-                raise ClusterConflict(
-                    f"Deployment '{name}' shall have {found} replicas and not {base} any more", reason="Changed"
-                )
+                raise _changed(name, found, base)
             scale["spec"] = {"replicas": max(0, base + by)}
             try:
                 self._wrote(name, await self._client.replace(path, scale))
@@ -124,14 +131,22 @@ class Scaling:
     def _wrote(self, name: str, scale: Json) -> None:
         known = self._known[name]
         known.version, known.replicas = version_of(scale), int(scale["spec"]["replicas"])
-        known.ours = known.replicas
+        known.ours = known.decided_on = known.replicas
         known.written_s.append(self._now_s())
 
     def check(self, name: str) -> None:
-        """ClusterConflict where too much was written lately to a number that somebody else writes too."""
+        """ClusterConflict where the number is not the one that was decided on, or somebody else writes it too and we
+        have written much of late.
+        """
         known, now_s = self._known[name], self._now_s()
+        if known.decided_on not in {None, known.replicas}:
+            raise _changed(name, known.replicas, known.decided_on)
         while known.written_s and now_s - known.written_s[0] >= 60.0:
             known.written_s.popleft()
         words = self.fought_over(name)
         if words and len(known.written_s) >= WRITES_PER_MINUTE:
             raise ClusterConflict(f"{words}; at most {WRITES_PER_MINUTE} writes a minute are made", reason=FOUGHT_OVER)
+
+
+def _changed(name: str, found: int, base: int | None) -> ClusterConflict:
+    return ClusterConflict(f"Deployment '{name}' shall have {found} replicas and not {base} any more", reason="Changed")

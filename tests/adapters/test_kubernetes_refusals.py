@@ -40,6 +40,45 @@ async def test_a_picture_that_lags_scales_nothing() -> None:
         assert len(await world.listed()) == 4
 
 
+async def _wants(world: PlatformWorld, replicas: int) -> None:
+    """Somebody else, or who led before, has set the number, and the watch has said so."""
+    item = world.api.get(DEPLOYMENTS, "d")
+    await world.api.put(DEPLOYMENTS, {**item, "spec": {**item["spec"], "replicas": replicas}})
+    await world.seen()
+
+
+async def test_what_was_decided_on_another_number_scales_nothing() -> None:
+    """The watch says a new number between a listing and what was decided on it: two more were not meant of that one."""
+    async with platform_world(1) as world:
+        await world.platform.list_replicas(POOL)
+        await _wants(world, 3)
+        for _ in range(2):
+            with pytest.raises((ClusterConflict, ClusterResting), match="shall have 3 replicas and not 1 any more"):
+                await world.platform.start(POOL)
+        assert world.replicas() == 3
+        assert world.api.writes() == []
+        assert len(await world.listed()) == 3
+        world.now_s += 1.0
+        await world.platform.start(POOL)
+        await world.platform.start(POOL)
+        assert world.replicas() == 5
+
+
+async def test_what_was_decided_on_another_number_removes_nothing() -> None:
+    """Neither a pod nor a place: what is to go is decided anew on the number that there is."""
+    async with platform_world(3) as world:
+        await world.platform.mark_draining("d-abc-2")
+        place = await world.platform.start(POOL)
+        await world.platform.list_replicas(POOL)
+        await _wants(world, 5)
+        written = len(world.api.writes())
+        for replica in ("d-abc-2", place):
+            with pytest.raises(ClusterConflict, match="shall have 5 replicas and not 4 any more"):
+                await world.platform.remove(replica)
+            world.now_s += 8.0
+        assert (world.replicas(), len(world.api.writes())) == (5, written)
+
+
 async def test_status_changes_meanwhile_do_not_matter() -> None:
     """The version moves while the number stays: it is tried again at once."""
     async with platform_world(1) as world:
