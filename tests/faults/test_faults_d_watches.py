@@ -19,6 +19,7 @@ from tests.faults.cluster_fleet import AUTOSCALE, PAIR, Fleet, Shape
 from tests.faults.fleet_on_kubernetes import fleet_row
 from tests.faults.gateway_process import POOL
 from tests.faults.play import play
+from tests.faults.stub import Stub
 from tests.faults.world import eventually
 
 pytestmark = [pytest.mark.faults, pytest.mark.cluster, pytest.mark.timeout(400)]
@@ -28,6 +29,7 @@ NOTICED_S = 60.0
 PATIENCE_S = 120.0  # of the row itself, on a busy machine
 KINDS = ("pods", "deployments", "modelpools")
 EXPIRED_S = 12.0
+MEANWHILE_S = 0.3
 SLOW = {**AUTOSCALE, "scaleDownCooldownSeconds": 3600}  # only a pin takes a replica away
 
 
@@ -203,6 +205,22 @@ def test_d5_events_repeated_reordered_without_bookmarks(tmp_path: Path, fleet_pl
     play(scene(), LIMIT_S)
 
 
+async def _thaws_within_a_tick(fleet: Fleet) -> None:
+    """The watches go on while the controller waits for a replica's figures: after it has looked, before it acts."""
+    engine, over = fleet.world.engines[0], asyncio.Event()
+    assert isinstance(engine, Stub)
+
+    def page() -> tuple[int, bytes]:
+        del engine.pages["/metrics"]
+        fleet.controller.proxy.thaw()
+        time.sleep(MEANWHILE_S)  # the proxy has a thread of its own
+        over.set()
+        return engine.page("/metrics")
+
+    engine.pages["/metrics"] = page
+    await asyncio.wait_for(over.wait(), PATIENCE_S)
+
+
 def test_d7_stale_list_after_restart(tmp_path: Path, fleet_plane: ControlPlane) -> None:
     """A controller that starts with lists of yesterday deletes no newer pod and scales nothing a second time."""
 
@@ -232,7 +250,7 @@ def test_d7_stale_list_after_restart(tmp_path: Path, fleet_plane: ControlPlane) 
             assert fleet.history.counts(POOL, began_s) == []
             assert set(fleet.node.wards) == pods
             assert len(fleet.node.made) == 3
-            fleet.controller.proxy.thaw()
+            await _thaws_within_a_tick(fleet)
             await fleet.settles(3)
             line.healed()
             assert set(fleet.node.wards) == pods
