@@ -15,7 +15,7 @@ import pytest
 from rich.console import Console
 
 from tests.faults import table
-from tests.faults.rows import LONG_VARIABLE, OUT_VARIABLE, SEED_VARIABLE
+from tests.faults.rows import D9_VARIABLE, OUT_VARIABLE, SEED_VARIABLE
 
 HERE = Path(__file__).parent
 PIPE_WIDTH = 180
@@ -30,7 +30,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, help="repeat the rows with this seed")
     parser.add_argument("--vllm", action="store_true", help="also the rows that need the real vLLM (make vllm-env)")
     parser.add_argument("--cluster", action="store_true", help="also the rows on Kubernetes (scripts/cluster-tools.sh)")
-    parser.add_argument("--long", action="store_true", help="D9: no room for half an hour, not for 45 s")
+    parser.add_argument("--d9-s", type=int, help="D9: no room for so many seconds, e.g. 1800; 45 where it is not said")
     parser.add_argument("--keep", type=Path, metavar="FILE", help="add the JSON lines to FILE")
     parser.add_argument("--table", type=Path, metavar="FILE", help="run nothing: print the table of FILE as Markdown")
     parser.add_argument("--readme", action="store_true", help="put these rows into the table of tests/faults/README.md")
@@ -50,7 +50,7 @@ def _run(given: argparse.Namespace, out: Path) -> int:
         seed = random.SystemRandom().randrange(2**32) if given.seed is None else given.seed
         print(f"seed {seed}: repeat with --seed {seed}", flush=True)
         environ = {**os.environ, OUT_VARIABLE: str(out), SEED_VARIABLE: str(seed)}
-        environ |= {LONG_VARIABLE: "1"} if given.long else {}
+        environ |= {} if given.d9_s is None else {D9_VARIABLE: str(given.d9_s)}
         codes += [subprocess.run([*command, *words], env=environ, check=False).returncode for words in chosen]
     return max((code for code in codes if code != pytest.ExitCode.NO_TESTS_COLLECTED), default=max(codes))
 
