@@ -80,11 +80,10 @@ class Scaling:
             self._hear(known, int(seen["spec"]["replicas"]), version)
         return known.replicas
 
-    def decide_on(self, name: str) -> int:
-        """The same; what is written from now on until the next decision is written for this number alone."""
-        known = self.replicas(name)
-        self._known[name].decided_on = known
-        return known
+    def decide_on(self, name: str) -> None:
+        """What is written from now on until the next decision is written for the number that is known now alone."""
+        known = self._known[name]
+        known.decided_on = known.replicas
 
     def fought_over(self, name: str) -> str:
         """Who else sets the number, in words; "" where nobody does."""

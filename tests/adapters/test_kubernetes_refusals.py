@@ -27,31 +27,30 @@ async def test_a_stale_picture_is_not_acted_on() -> None:
             await world.platform.list_replicas(POOL)
 
 
+async def _set(world: PlatformWorld, replicas: int) -> None:
+    """Somebody else, or who led before, sets the number."""
+    item = world.api.get(DEPLOYMENTS, "d")
+    await world.api.put(DEPLOYMENTS, {**item, "spec": {**item["spec"], "replicas": replicas}})
+
+
 async def test_a_picture_that_lags_scales_nothing() -> None:
     """The number there is not the one that was decided on: nothing is written until that is seen."""
     async with platform_world(1) as world:
         await world.platform.list_replicas(POOL)
         world.api.watches.lose += ["MODIFIED"]
-        item = world.api.get(DEPLOYMENTS, "d")
-        await world.api.put(DEPLOYMENTS, {**item, "spec": {**item["spec"], "replicas": 4}})
+        await _set(world, 4)
         with pytest.raises(ClusterConflict, match="shall have 4 replicas and not 1 any more"):
             await world.platform.start(POOL)
         assert world.replicas() == 4
         assert len(await world.listed()) == 4
 
 
-async def _wants(world: PlatformWorld, replicas: int) -> None:
-    """Somebody else, or who led before, has set the number, and the watch has said so."""
-    item = world.api.get(DEPLOYMENTS, "d")
-    await world.api.put(DEPLOYMENTS, {**item, "spec": {**item["spec"], "replicas": replicas}})
-    await world.seen()
-
-
 async def test_what_was_decided_on_another_number_scales_nothing() -> None:
     """The watch says a new number between a listing and what was decided on it: two more were not meant of that one."""
     async with platform_world(1) as world:
         await world.platform.list_replicas(POOL)
-        await _wants(world, 3)
+        await _set(world, 3)
+        await world.seen()
         for _ in range(2):
             with pytest.raises((ClusterConflict, ClusterResting), match="shall have 3 replicas and not 1 any more"):
                 await world.platform.start(POOL)
@@ -70,7 +69,8 @@ async def test_what_was_decided_on_another_number_removes_nothing() -> None:
         await world.platform.mark_draining("d-abc-2")
         place = await world.platform.start(POOL)
         await world.platform.list_replicas(POOL)
-        await _wants(world, 5)
+        await _set(world, 5)
+        await world.seen()
         written = len(world.api.writes())
         for replica in ("d-abc-2", place):
             with pytest.raises(ClusterConflict, match="shall have 5 replicas and not 4 any more"):
