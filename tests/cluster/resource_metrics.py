@@ -37,9 +37,8 @@ def resource_metrics(cluster: Cluster) -> Iterator[None]:
 
 def _server(cluster: Cluster) -> Component:
     authority, folder = cluster.probe.authority, cluster.folder
-    client = authority.issue(NAME, f"/O=system:masters/CN={NAME}")
-    serving = authority.issue(f"{NAME}-serving", f"/CN={NAME}", names=[f"{NAME}.{SPACE}.svc"])
-    kubeconfig = authority.kubeconfig(folder / f"{NAME}.kubeconfig", server=cluster.server, pair=client)
+    pair = authority.issue(NAME, f"/O=system:masters/CN={NAME}", names=[f"{NAME}.{SPACE}.svc"])
+    kubeconfig = authority.kubeconfig(folder / f"{NAME}.kubeconfig", server=cluster.server, pair=pair)
     return Component(
         name=NAME,
         folder=folder,
@@ -47,7 +46,7 @@ def _server(cluster: Cluster) -> Component:
         command=[
             *(built(NAME), f"--kubeconfig={kubeconfig}", f"--secure-port={PORT}", f"--metric-resolution={RESOLUTION}"),
             *(f"--authentication-kubeconfig={kubeconfig}", f"--authorization-kubeconfig={kubeconfig}"),
-            *(f"--tls-cert-file={serving.certificate}", f"--tls-private-key-file={serving.key}"),
+            *(f"--tls-cert-file={pair.certificate}", f"--tls-private-key-file={pair.key}"),
             f"--kubelet-certificate-authority={authority.certificate}",
             *("--kubelet-preferred-address-types=InternalIP", "--kubelet-request-timeout=5s"),
         ],

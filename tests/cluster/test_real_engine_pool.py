@@ -6,7 +6,7 @@ import os
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -178,7 +178,7 @@ def test_a_drained_engine_finishes_its_streams(here: Installation) -> None:
         here.reaches("one of them drains", lambda: here.replicas(POOL).get("draining") == 1)
         assert all(answers_under_way(pod) for pod in pods), "streams were over before an engine was to go"
         while any(reader.is_alive() for reader in readers):
-            _none_leaves_that_answers(here, pods)
+            _none_leaves_that_answers(here)
             time.sleep(0.5)
     at_home = [one.tokens for one in said if one.target == POOL]
     assert len(said) == len(readers)
@@ -199,9 +199,9 @@ def _reading(client: openai.OpenAI, said: list[_Said], words: str) -> threading.
     return reader
 
 
-def _none_leaves_that_answers(here: Installation, pods: Sequence[dict[str, Any]]) -> None:
+def _none_leaves_that_answers(here: Installation) -> None:
     """Looks who is leaving first, and then what those still do: less as time goes."""
-    for pod in [one for one in pods if _is_leaving(here, one["metadata"]["name"])]:
+    for pod in _leaving(here):
         try:
             busy = answers_under_way(pod)
         except OSError:
@@ -209,6 +209,11 @@ def _none_leaves_that_answers(here: Installation, pods: Sequence[dict[str, Any]]
         assert not busy, f"{pod['metadata']['name']} was told to go with {busy:g} open streams"
 
 
-def _is_leaving(here: Installation, pod: str) -> bool:
+def _leaving(here: Installation) -> list[dict[str, Any]]:
+    """The pods of engines that were told to go and are there."""
     found = here.get("pods", "-l", "app.kubernetes.io/component=engine")["items"]
-    return any(one["metadata"]["name"] == pod and "deletionTimestamp" in one["metadata"] for one in found)
+    return [one for one in found if "deletionTimestamp" in one["metadata"]]
+
+
+def _is_leaving(here: Installation, pod: str) -> bool:
+    return any(one["metadata"]["name"] == pod for one in _leaving(here))

@@ -86,7 +86,8 @@ async def _admin(plane: ControlPlane) -> AsyncIterator[AdminClient]:
 
 
 @contextlib.asynccontextmanager
-async def _task(name: str, work: Any) -> AsyncIterator[None]:
+async def running_task(name: str, work: Any) -> AsyncIterator[None]:
+    """It runs beside the block, and is cancelled with its end."""
     task = asyncio.create_task(work, name=name)
     try:
         yield
@@ -168,8 +169,8 @@ async def fleet_on_kubernetes(plane: ControlPlane, folder: Path, shape: Shape | 
         await _make(api, namespace, shape, free_ports(1)[0])
         node = StandInNode(api, namespace, make_engine, cold_start_s=shape.cold_start_s, room=shape.room)
         history = History(api, namespace)
-        await stack.enter_async_context(_task("stand-in-node", node.run()))
-        await stack.enter_async_context(_task("history", history.follow()))
+        await stack.enter_async_context(running_task("stand-in-node", node.run()))
+        await stack.enter_async_context(running_task("history", history.follow()))
         proxy: ApiserverProxy = stack.enter_context(
             apiserver_proxy(plane, account=f"{namespace}:{fleet_objects.GATEWAY}")
         )
@@ -192,7 +193,7 @@ async def fleet_on_kubernetes(plane: ControlPlane, folder: Path, shape: Shape | 
         stack.push_async_callback(watcher.stop)
         scene = World(gateway, engines, outside, canaries, watcher, setup)
         fleet = Fleet(plane, namespace, api, node, proxy, controllers, history, shape, scene)
-        await stack.enter_async_context(_task("kubelet", fleet.keep_controllers()))
+        await stack.enter_async_context(running_task("kubelet", fleet.keep_controllers()))
         await _begin(fleet)
         yield fleet
         for controller in controllers:

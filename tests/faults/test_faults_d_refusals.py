@@ -14,7 +14,7 @@ import pytest
 from tests.cluster.handle import ControlPlane
 from tests.faults import fleet_objects
 from tests.faults.cluster_fleet import Fleet, Shape
-from tests.faults.fleet_on_kubernetes import fleet_row
+from tests.faults.fleet_on_kubernetes import fleet_row, running_task
 from tests.faults.gateway_process import POOL
 from tests.faults.play import play
 from tests.faults.rows import Row
@@ -181,12 +181,8 @@ async def _script(fleet: Fleet) -> AsyncIterator[None]:
     async def set_back() -> None:
         await fleet.api.patch(path, {"spec": {"replicas": 1}})
 
-    hostile = asyncio.create_task(_repeat(set_back, 0.3), name="hostile")
-    try:
+    async with running_task("hostile", _repeat(set_back, 0.3)):
         yield
-    finally:
-        hostile.cancel()
-        await asyncio.gather(hostile, return_exceptions=True)
 
 
 @asynccontextmanager
